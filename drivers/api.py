@@ -1,0 +1,217 @@
+"""The contract between the charger's parts and whoever uses them, and its words.
+
+A driver feels one device and says what it is like in these words; it never logs, never retries (the bus does), knows
+nothing of OCPP, and raises `DriverError` only. Values are in SI units (W, Wh, A, V, Hz, Celsius); Wh for energy.
+`Measurand` and `Phase` are OCPP's own words, so that no table of translations exists anywhere.
+
+Orders are levels, not pulses: `offer(16.0)` may be repeated at will and means the same each time. The controller's own
+hardware opens the contactor within the times of IEC 61851-1; what is commanded here is permission and current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+
+class DriverError(Exception):
+    """The device did not do or say what was asked; `str()` is one plain line for a technician."""
+
+
+class Pilot(StrEnum):
+    """Control-pilot state, IEC 61851-1 table A.1. UNKNOWN: the device said something its map does not name."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+    E = "E"
+    F = "F"
+    UNKNOWN = "?"
+
+
+class Fault(StrEnum):
+    """What hardware may report of itself; the rows of the agent's fault catalogue carry the same ids."""
+
+    OTHER = "other"
+    DIODE = "diode"
+    GROUND = "ground"
+    LOCK_FAILURE = "lock-failure"
+    UNLOCK_FAILURE = "unlock-failure"
+    METER = "meter"
+    CONTACTOR = "contactor"
+    OVER_TEMPERATURE = "over-temperature"
+    UNDER_VOLTAGE = "under-voltage"
+    OVER_VOLTAGE = "over-voltage"
+    OVER_CURRENT = "over-current"
+    RFID_READER = "rfid-reader"
+    INTERNAL = "internal"
+    PILOT = "pilot"
+    VENTILATION = "ventilation"
+    CABLE = "cable"
+
+
+class StopButton(StrEnum):
+    """Why somebody at the charger pressed stop."""
+
+    LOCAL = "local"
+    EMERGENCY = "emergency"
+    OTHER = "other"
+
+
+class Measurand(StrEnum):
+    """OCPP's measurands (1.6 section 7.31, 2.0.1 MeasurandEnumType), each with its SI unit in `UNIT`."""
+
+    CURRENT_EXPORT = "Current.Export"
+    CURRENT_IMPORT = "Current.Import"
+    CURRENT_OFFERED = "Current.Offered"
+    ENERGY_ACTIVE_EXPORT_REGISTER = "Energy.Active.Export.Register"
+    ENERGY_ACTIVE_IMPORT_REGISTER = "Energy.Active.Import.Register"
+    ENERGY_REACTIVE_EXPORT_REGISTER = "Energy.Reactive.Export.Register"
+    ENERGY_REACTIVE_IMPORT_REGISTER = "Energy.Reactive.Import.Register"
+    ENERGY_ACTIVE_EXPORT_INTERVAL = "Energy.Active.Export.Interval"
+    ENERGY_ACTIVE_IMPORT_INTERVAL = "Energy.Active.Import.Interval"
+    ENERGY_REACTIVE_EXPORT_INTERVAL = "Energy.Reactive.Export.Interval"
+    ENERGY_REACTIVE_IMPORT_INTERVAL = "Energy.Reactive.Import.Interval"
+    FREQUENCY = "Frequency"
+    POWER_ACTIVE_EXPORT = "Power.Active.Export"
+    POWER_ACTIVE_IMPORT = "Power.Active.Import"
+    POWER_FACTOR = "Power.Factor"
+    POWER_OFFERED = "Power.Offered"
+    POWER_REACTIVE_EXPORT = "Power.Reactive.Export"
+    POWER_REACTIVE_IMPORT = "Power.Reactive.Import"
+    RPM = "RPM"
+    SOC = "SoC"
+    TEMPERATURE = "Temperature"
+    VOLTAGE = "Voltage"
+
+
+_UNITS = (
+    ("Current.", "A"),
+    ("Energy.Active.", "Wh"),
+    ("Energy.Reactive.", "varh"),
+    ("Frequency", "Hz"),
+    ("Power.Active.", "W"),
+    ("Power.Factor", ""),
+    ("Power.Offered", "W"),
+    ("Power.Reactive.", "var"),
+    ("RPM", "RPM"),
+    ("SoC", "Percent"),
+    ("Temperature", "Celsius"),
+    ("Voltage", "V"),
+)
+UNIT: dict[Measurand, str] = {m: next(u for head, u in _UNITS if m.value.startswith(head)) for m in Measurand}
+
+
+class Phase(StrEnum):
+    """Which conductor a value was measured on; no phase means the total."""
+
+    L1 = "L1"
+    L2 = "L2"
+    L3 = "L3"
+    N = "N"
+    L1_N = "L1-N"
+    L2_N = "L2-N"
+    L3_N = "L3-N"
+    L1_L2 = "L1-L2"
+    L2_L3 = "L2-L3"
+    L3_L1 = "L3-L1"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value, in the SI unit of its measurand (`UNIT`)."""
+
+    measurand: Measurand
+    value: float
+    phase: Phase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvseReading:
+    """All that a controller tells in one poll. None means: this hardware cannot tell."""
+
+    pilot: Pilot
+    contactor: bool | None = None  # True closed; the mirror contact where there is one
+    offered_a: float | None = None  # what the controller holds as its order, 0 = withheld; compared with what we want
+    cable_a: float | None = None  # cable rating by the PP resistor; 0 = no cable in the socket; None = attached cable
+    faults: tuple[Fault, ...] = field(default=())  # sorted, without repeats
+    locked: bool | None = None
+    stop_button: StopButton | None = None  # pressed since the last poll
+    raw: str = ""  # the device's own words, for people: "vehicle state 3, flags 0x0001"
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """A card or other token. `kind` is one of OCPP 2.0.1's IdTokenEnumType words, "Central", "ISO14443", "Local" ..."""
+
+    value: str
+    kind: str = "ISO14443"
+
+    def __repr__(self) -> str:
+        return f"IdToken({shorten(self.value)}, {self.kind})"
+
+
+def shorten(token: str) -> str:
+    """A token as it may be shown to people: never more than four characters, never all of it."""
+    return f"..{token[-4:]}" if len(token) > 6 else f"..{token[-1:]}"
+
+
+@runtime_checkable
+class EvseController(Protocol):
+    """The hardware that owns control pilot and contactor of one EVSE (IEC 61851-1, Mode 3)."""
+
+    async def read(self) -> EvseReading: ...
+
+    async def offer(self, current_a: float) -> None:
+        """Offer this current on the pilot; 0 (and all below 6 A) withholds power. Safe to repeat.
+
+        Writes the watchdog and fail-safe registers first whenever the link to the device was (re)made.
+        """
+        ...
+
+
+@runtime_checkable
+class EnergyMeter(Protocol):
+    async def read(self) -> Sequence[Sample]:
+        """All samples of one poll; always with `Energy.Active.Import.Register` without a phase, in Wh."""
+        ...
+
+
+@runtime_checkable
+class TokenReader(Protocol):
+    async def token(self) -> IdToken:
+        """Wait for a card. DriverError when the reader is gone; calling again tries to reach it anew."""
+        ...
+
+
+@runtime_checkable
+class Unlocks(Protocol):
+    """Ability: the connector lock can be driven."""
+
+    async def unlock(self) -> bool:
+        """True when the connector is open afterwards. Refuses (False) while the contactor is closed."""
+        ...
+
+
+@runtime_checkable
+class Identifies(Protocol):
+    """Ability: the device can say who it is."""
+
+    async def identity(self) -> str: ...
+
+
+@runtime_checkable
+class ShowsState(Protocol):
+    """Ability: an indicator (LED, display) that shows one word of the station's state."""
+
+    async def show(self, state: str) -> None: ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """Ability: there is something to release when the agent stops."""
+
+    async def close(self) -> None: ...
