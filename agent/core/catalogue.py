@@ -1,0 +1,145 @@
+"""The table of all variables (OCPP 2 part 2 appendix, referenced components and variables), one line each.
+
+A variable stands here only when it changes what the station does, or tells something true about it. For strings,
+`minimum` and `maximum` are lengths; for lists, `maximum` is the number of members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agent.core.types import Mutability, VariableId
+from agent.core.variables import RO, RW, WO, Row
+from drivers.api import Measurand
+
+_DAY_S = 86400
+_MEASURANDS = tuple(
+    m.value
+    for m in Measurand
+    if m not in (Measurand.RPM, Measurand.SOC) and not m.value.endswith(".Interval") and m is not Measurand.TEMPERATURE
+)
+_ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER.value
+_USUAL = ",".join((_ENERGY, "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered"))
+_POINTS = ("EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
+
+# component, variable, instance, type, default, mutability, more fields of Row
+_T = tuple[str, str, str, str, str, Mutability, dict[str, object]]
+_STATION: tuple[_T, ...] = (
+    ("AlignedDataCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("AlignedDataCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("AlignedDataCtrlr", "Interval", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("AlignedDataCtrlr", "Measurands", "", "MemberList", _ENERGY, RW, {"values": _MEASURANDS}),
+    ("AlignedDataCtrlr", "SendDuringIdle", "", "boolean", "false", RW, {}),
+    ("AlignedDataCtrlr", "TxEndedInterval", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("AlignedDataCtrlr", "TxEndedMeasurands", "", "MemberList", "", RW, {"values": _MEASURANDS}),
+    ("AuthCacheCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("AuthCacheCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("AuthCacheCtrlr", "LifeTime", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": 366 * _DAY_S}),
+    ("AuthCacheCtrlr", "DisablePostAuthorize", "", "boolean", "false", RW, {}),
+    ("AuthCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("AuthCtrlr", "AuthorizeRemoteStart", "", "boolean", "false", RW, {}),
+    ("AuthCtrlr", "LocalAuthorizeOffline", "", "boolean", "true", RW, {}),
+    ("AuthCtrlr", "LocalPreAuthorize", "", "boolean", "false", RW, {}),
+    ("AuthCtrlr", "MasterPassGroupId", "", "string", "", RW, {"maximum": 36}),
+    ("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "", "boolean", "false", RW, {}),
+    ("ChargingStation", "Available", "", "boolean", "true", RO, {}),
+    ("ChargingStation", "AvailabilityState", "", "OptionList", "Available", RO, {}),
+    ("ChargingStation", "ConnectorPhaseRotation", "", "string", "0.Unknown", RW, {"maximum": 500}),
+    ("ChargingStation", "Model", "", "string", "", RO, {}),
+    ("ChargingStation", "StatusMinimumDuration", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
+    ("ChargingStation", "SupplyPhases", "", "integer", "3", RO, {}),
+    ("ChargingStation", "VendorName", "", "string", "", RO, {}),
+    ("ClockCtrlr", "DateTime", "", "dateTime", "", RO, {}),
+    ("ClockCtrlr", "TimeSource", "", "SequenceList", "Heartbeat", RW, {"values": ("Heartbeat", "NTP")}),
+    ("DeviceDataCtrlr", "BytesPerMessage", "GetReport", "integer", "65536", RO, {"unit": "B"}),
+    ("DeviceDataCtrlr", "BytesPerMessage", "GetVariables", "integer", "65536", RO, {"unit": "B"}),
+    ("DeviceDataCtrlr", "BytesPerMessage", "SetVariables", "integer", "65536", RO, {"unit": "B"}),
+    ("DeviceDataCtrlr", "ItemsPerMessage", "GetReport", "integer", "40", RO, {}),
+    ("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables", "integer", "200", RO, {}),
+    ("DeviceDataCtrlr", "ItemsPerMessage", "SetVariables", "integer", "200", RO, {}),
+    ("OCPPCommCtrlr", "ActiveNetworkProfile", "", "integer", "1", RO, {}),
+    ("OCPPCommCtrlr", "FileTransferProtocols", "", "MemberList", "", RO, {}),
+    ("OCPPCommCtrlr", "HeartbeatInterval", "", "integer", "300", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("OCPPCommCtrlr", "MessageTimeout", "Default", "integer", "30", RW, {"unit": "s", "minimum": 1, "maximum": 600}),
+    ("OCPPCommCtrlr", "MessageAttempts", "TransactionEvent", "integer", "5", RW, {"minimum": 1, "maximum": 1000}),
+    (
+        "OCPPCommCtrlr",
+        "MessageAttemptInterval",
+        "TransactionEvent",
+        "integer",
+        "30",
+        RW,
+        {"unit": "s", "minimum": 0, "maximum": _DAY_S},
+    ),
+    ("OCPPCommCtrlr", "NetworkConfigurationPriority", "", "SequenceList", "1", RO, {}),
+    ("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", "", "integer", "3", RW, {"minimum": 1, "maximum": 1000}),
+    ("OCPPCommCtrlr", "OfflineThreshold", "", "integer", "60", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("OCPPCommCtrlr", "ResetRetries", "", "integer", "3", RW, {"minimum": 0, "maximum": 10}),
+    ("OCPPCommCtrlr", "RetryBackOffRandomRange", "", "integer", "10", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
+    ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", "", "integer", "5", RW, {"minimum": 0, "maximum": 20}),
+    ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", "", "integer", "5", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
+    ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", "true", RW, {}),
+    ("OCPPCommCtrlr", "WebSocketPingInterval", "", "integer", "30", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("SampledDataCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("SampledDataCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("SampledDataCtrlr", "MaxMeterValues", "TxEnded", "integer", "500", RO, {}),
+    ("SampledDataCtrlr", "TxStartedMeasurands", "", "MemberList", _ENERGY, RW, {"values": _MEASURANDS}),
+    ("SampledDataCtrlr", "TxUpdatedInterval", "", "integer", "60", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("SampledDataCtrlr", "TxUpdatedMeasurands", "", "MemberList", _USUAL, RW, {"values": _MEASURANDS}),
+    ("SampledDataCtrlr", "TxEndedInterval", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("SampledDataCtrlr", "TxEndedMeasurands", "", "MemberList", _ENERGY, RW, {"values": _MEASURANDS}),
+    ("SecurityCtrlr", "BasicAuthPassword", "", "string", "", WO, {"minimum": 16, "maximum": 40}),
+    ("SecurityCtrlr", "CertificateEntries", "", "integer", "0", RO, {}),
+    ("SecurityCtrlr", "Identity", "", "string", "", RO, {}),
+    ("SecurityCtrlr", "OrganizationName", "", "string", "", RW, {"maximum": 255}),
+    ("SecurityCtrlr", "SecurityProfile", "", "integer", "0", RO, {}),
+    ("SmartChargingCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("SmartChargingCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("SmartChargingCtrlr", "Entries", "ChargingProfiles", "integer", "0", RO, {"maximum": 50}),
+    (
+        "SmartChargingCtrlr",
+        "LimitChangeSignificance",
+        "",
+        "decimal",
+        "1",
+        RW,
+        {"unit": "Percent", "minimum": 0, "maximum": 100},
+    ),
+    ("SmartChargingCtrlr", "PeriodsPerSchedule", "", "integer", "100", RO, {}),
+    ("SmartChargingCtrlr", "ProfileStackLevel", "", "integer", "10", RO, {}),
+    ("SmartChargingCtrlr", "RateUnit", "", "MemberList", "A,W", RO, {"values": ("A", "W")}),
+    ("TxCtrlr", "EVConnectionTimeOut", "", "integer", "120", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("TxCtrlr", "MaxEnergyOnInvalidId", "", "integer", "0", RW, {"unit": "Wh", "minimum": 0, "maximum": 1000000}),
+    ("TxCtrlr", "StopTxOnEVSideDisconnect", "", "boolean", "true", RW, {}),
+    ("TxCtrlr", "StopTxOnInvalidId", "", "boolean", "true", RW, {}),
+    ("TxCtrlr", "TxStartPoint", "", "MemberList", "PowerPathClosed", RW, {"values": _POINTS}),
+    ("TxCtrlr", "TxStopPoint", "", "MemberList", "EVConnected,Authorized", RW, {"values": _POINTS}),
+)
+_EVSE: tuple[_T, ...] = (
+    ("EVSE", "Available", "", "boolean", "true", RO, {}),
+    ("EVSE", "AvailabilityState", "", "OptionList", "Available", RO, {}),
+    ("EVSE", "Power", "", "decimal", "0", RO, {"unit": "W"}),
+    ("EVSE", "SupplyPhases", "", "integer", "3", RO, {}),
+)
+_CONNECTOR: tuple[_T, ...] = (
+    ("Connector", "Available", "", "boolean", "true", RO, {}),
+    ("Connector", "AvailabilityState", "", "OptionList", "Available", RO, {}),
+    ("Connector", "ConnectorType", "", "string", "cType2", RO, {}),
+    ("Connector", "SupplyPhases", "", "integer", "3", RO, {}),
+)
+
+
+def rows(evses: Sequence[int]) -> Iterator[Row]:
+    """The catalogue for a station with these EVSEs, one connector each."""
+    for line in _STATION:
+        yield _row(line, 0, 0)
+    for evse in evses:
+        for line in _EVSE:
+            yield _row(line, evse, 0)
+        for line in _CONNECTOR:
+            yield _row(line, evse, 1)
+
+
+def _row(line: _T, evse: int, connector: int) -> Row:
+    component, variable, instance, kind, default, mutability, more = line
+    return Row(VariableId(component, variable, instance, evse, connector), kind, default, mutability, **more)  # type: ignore[arg-type]

@@ -1,0 +1,262 @@
+"""All that a station can want done. Effects are orders; the runtime first commits what must be durable, then acts.
+
+Durable effects (`Record`, `Remember`, `Forget`) of one step go into one commit. Hardware effects are levels. Calls to
+the CSMS other than transaction events are wishes: the outbox may replace them by newer ones, and answers each with an
+event (`CallDone`, `CallFailed` or the special one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.types import ConnectorStatus, Instant, Reading, SetStatus, TransactionEvent, VariableId, VariableView
+from drivers.api import IdToken
+
+
+class Effect:
+    """Anything that the runtime does for a block."""
+
+    __slots__ = ()
+
+
+# --- durable ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Effect):
+    """Append to the journal; it stays there until the CSMS has answered it."""
+
+    event: TransactionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Remember(Effect):
+    """Keep `value` (JSON types only) under table and key over restarts; replaces what was there."""
+
+    table: str
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Forget(Effect):
+    """Drop one key, or the whole table when `key` is None."""
+
+    table: str
+    key: str | None = None
+
+
+# --- hardware -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Effect):
+    """Hold this current on offer from now on; 0 withholds power."""
+
+    evse: int
+    current_a: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock(Effect):
+    """Open the connector lock; answered by `events.UnlockDone`."""
+
+    evse: int
+
+
+@dataclass(frozen=True, slots=True)
+class Show(Effect):
+    """Show this word on the charger's indicator."""
+
+    evse: int
+    state: str
+
+
+# --- towards the CSMS ---------------------------------------------------------------------------------------
+
+
+class Call:
+    """A message of ours to the CSMS, in neutral words."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Boot(Call):
+    reason: str  # OCPP 2 BootReasonEnumType
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Call):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Call):
+    """`evse` 0: the station as a whole, where the version has such a message. `error`: a fault id or ""."""
+
+    evse: int
+    connector: int
+    status: ConnectorStatus
+    at: Instant
+    error: str = ""
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize(Call):
+    token: IdToken
+    evses: tuple[int, ...]
+    purpose: str = "start"  # "start", "stop" or "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReport(Call):
+    """Meter values outside of any transaction (or asked for by the CSMS)."""
+
+    evse: int
+    readings: tuple[Reading, ...]
+    transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSend(Call):
+    vendor: str
+    message: str | None = None
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPart(Call):
+    """One NotifyReport."""
+
+    request_id: int
+    seq: int
+    last: bool
+    at: Instant
+    views: tuple[VariableView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareStatus(Call):
+    status: str = "Idle"
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus(Call):
+    status: str = "Idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Effect):
+    """Send this when it is its turn."""
+
+    call: Call
+
+
+# --- answers to the CSMS ------------------------------------------------------------------------------------
+
+
+class Answer:
+    """What we answer to a request, in neutral words."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer(Answer):
+    """Most requests: one word of OCPP ("Accepted", "Rejected", "Scheduled", "NotImplemented", "Unlocked" ...)."""
+
+    status: str
+    transaction: str | None = None  # a running transaction, where the answer has room for it
+    reason: str = ""  # statusInfo.reasonCode, at most 20 characters
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesAnswer(Answer):
+    views: tuple[VariableView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WritesAnswer(Answer):
+    """In the order of the writes."""
+
+    results: tuple[tuple[VariableId, SetStatus], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatusAnswer(Answer):
+    """`ongoing` None when no transaction was named."""
+
+    messages_in_queue: bool
+    ongoing: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataAnswer(Answer):
+    status: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleAnswer(Answer):
+    """`periods`: (start_s, limit, phases) from `start`; empty with status "Rejected"."""
+
+    status: str
+    evse: int = 0
+    start: Instant | None = None
+    duration_s: int = 0
+    unit: str = "A"
+    periods: tuple[tuple[int, float, int | None], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseCall(Answer):
+    """Answer with a CALLERROR: `code` as "NotSupported", "InternalError" ..."""
+
+    code: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Effect):
+    """Answer the request named by `ref` (events.Ref)."""
+
+    ref: Any
+    answer: Answer
+
+
+# --- the process --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Redial(Effect):
+    """Close the link and dial anew with the settings as they are now."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restart(Effect):
+    """End the process so that the service manager starts it again; `hard` also runs the configured reboot command."""
+
+    hard: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnTime(Effect):
+    """The CSMS told its time in the answer being handled; the runtime knows when request and answer crossed."""
+
+    utc: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Effect):
+    """A line for the technician's journal. `level`: "debug", "info", "warning" or "error"."""
+
+    level: str
+    code: str
+    text: str
+    fields: tuple[tuple[str, str | int | float], ...] = field(default=())

@@ -1,0 +1,435 @@
+"""All that can happen to a station. Events are past tense; blocks hear them by type (`Block.HEARS`).
+
+Four sources: the hardware (`edge.hardware`), the CSMS (decoded by a dialect), the runtime (time, link, start), and the
+blocks themselves, which tell one another what they concluded. `ref` names an inbound request until it is answered with
+`effects.Reply`; every request is answered exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.effects import Authorize, Call
+from agent.core.types import (
+    Registration,
+    ResetKind,
+    SetStatus,
+    StopReason,
+    TokenInfo,
+    TransactionEvent,
+    Trigger,
+    VariableId,
+)
+from drivers.api import EvseReading, IdToken, Pilot, Sample, StopButton
+
+
+class Event:
+    """Anything that a block may hear."""
+
+    __slots__ = ()
+
+
+# --- the runtime --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Restored(Event):
+    """First event of a process: what the store remembers. `tables[table][key]` as the blocks had it remembered;
+    `open_transactions` as `OpenTransaction`; `power_lost`: the board was without power since the last run."""
+
+    tables: Mapping[str, Mapping[str, Any]]
+    open_transactions: tuple[OpenTransaction, ...] = ()
+    power_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A transaction without an Ended event in the store: its last journal facts, and the block's own snapshot."""
+
+    transaction: str
+    next_seq: int
+    snapshot: Mapping[str, Any]  # as in Remember("open", transaction, ...)
+    csms_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Event):
+    """A deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp(Event):
+    """A connection to the CSMS stands. `fresh`: the first one since this process began."""
+
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown(Event):
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEmptied(Event):
+    """Every transaction event has been answered by the CSMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed(Event):
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRecovered(Event):
+    pass
+
+
+# --- the hardware -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EvseRead(Event):
+    """A controller was read and something differs from the time before (or it is the first time)."""
+
+    evse: int
+    reading: EvseReading
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRead(Event):
+    """A meter was read just now."""
+
+    evse: int
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLost(Event):
+    """A device has been silent for longer than it may. `device`: "controller", "meter" or "reader"."""
+
+    evse: int
+    device: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFound(Event):
+    evse: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPresented(Event):
+    """A card at the reader that serves these EVSEs."""
+
+    evses: tuple[int, ...]
+    token: IdToken
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockDone(Event):
+    """The lock motor has answered our `Unlock`."""
+
+    evse: int
+    opened: bool
+
+
+# --- conclusions of the blocks ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PilotChanged(Event):
+    """`before` is None at the first reading of this process."""
+
+    evse: int
+    before: Pilot | None
+    after: Pilot
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged(Event):
+    """An EV is connected at both ends."""
+
+    evse: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unplugged(Event):
+    """The EV has gone; `cable_left`: its cable still sits in our socket."""
+
+    evse: int
+    cable_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised(Event):
+    evse: int
+    fault: str  # an id of the fault catalogue, agent.core.faults
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared(Event):
+    evse: int
+    fault: str  # an id of the fault catalogue, agent.core.faults
+
+
+@dataclass(frozen=True, slots=True)
+class StopPressed(Event):
+    evse: int
+    button: StopButton
+
+
+@dataclass(frozen=True, slots=True)
+class Granted(Event):
+    """An EVSE may give energy to the bearer of this token."""
+
+    evse: int
+    token: IdToken
+    info: TokenInfo
+    trigger: Trigger
+    remote_start_id: int | None = None
+    reservation_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied(Event):
+    """A token was refused."""
+
+    evses: tuple[int, ...]
+    token: IdToken
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopWanted(Event):
+    """The authorization of an EVSE ends, and its transaction with it. `token`: the card that stopped it, if one did."""
+
+    evse: int
+    reason: StopReason
+    trigger: Trigger
+    token: IdToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantLapsed(Event):
+    """Nobody plugged in within the time (EVConnectionTimeOut / ConnectionTimeOut)."""
+
+    evse: int
+    token: IdToken
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionBegan(Event):
+    evse: int
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionEnded(Event):
+    evse: int
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariableChanged(Event):
+    """A variable has a new actual value (set by the CSMS or computed)."""
+
+    id: VariableId
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Event):
+    """The CSMS answered our BootNotification; `status` as it is now."""
+
+    status: Registration
+
+
+# --- answers of the CSMS to our calls -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BootAnswered(Event):
+    status: Registration
+    interval_s: float
+    utc: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswered(Event):
+    utc: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswered(Event):
+    call: Authorize
+    info: TokenInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionAnswered(Event):
+    """The CSMS has taken a transaction event; the journal row is gone by the same commit. `info` only when told;
+    `csms_id`: the CSMS's own name for the transaction, where it gives one."""
+
+    event: TransactionEvent
+    info: TokenInfo | None = None
+    csms_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallDone(Event):
+    """Any other call was answered."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed(Event):
+    """A call was not answered with a result. `why`: "offline", "timeout", "dropped" or the CSMS's error."""
+
+    call: Call
+    why: str
+
+
+# --- requests of the CSMS -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names one inbound request."""
+
+    id: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Event):
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested(Request):
+    """`evse` None: the station chooses. `profile`: a charging profile for the transaction, see `core.profile`."""
+
+    token: IdToken
+    evse: int | None = None
+    remote_start_id: int | None = None
+    group: IdToken | None = None
+    profile: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Request):
+    """`transaction` is our id or the CSMS's, whichever the version uses."""
+
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRequested(Request):
+    kind: ResetKind
+    evse: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityRequested(Request):
+    """`evse` None: the whole station. `connector` is only checked for existence."""
+
+    operative: bool
+    evse: int | None = None
+    connector: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesRequested(Request):
+    """`ids` None: all that are readable. Others as asked, unknown ones included."""
+
+    ids: tuple[VariableId, ...] | None
+    attribute: str = "Actual"
+
+
+@dataclass(frozen=True, slots=True)
+class VariableWrite:
+    id: VariableId
+    value: str
+    verdict: SetStatus | None = None  # decided already while decoding (an unknown name, a value no row can convert)
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesSetRequested(Request):
+    writes: tuple[VariableWrite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequested(Request):
+    """`base`: "ConfigurationInventory", "FullInventory" or "SummaryInventory"."""
+
+    request_id: int
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockRequested(Request):
+    evse: int
+    connector: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ClearCacheRequested(Request):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequested(Request):
+    """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics", "Firmware", or the
+    CSMS's own word for what we do not know."""
+
+    message: str
+    evse: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStatusRequested(Request):
+    transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived(Request):
+    vendor: str
+    message: str | None = None
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSetRequested(Request):
+    """`profile` is a `core.profile.Profile`; `evse` 0 = the whole station."""
+
+    evse: int
+    profile: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileClearRequested(Request):
+    profile_id: int | None = None
+    evse: int | None = None
+    purpose: str | None = None
+    stack_level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRequested(Request):
+    evse: int
+    duration_s: int
+    unit: str | None = None
+
+
+# --- orders from the charger's own command line -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping(Event):
+    """The process is about to end in an orderly way; power is withheld, transactions stay open for the next run."""
+
+    why: str = field(default="")
