@@ -1,0 +1,126 @@
+"""What a register map says, as frozen values: the words of `regmap`, shared by drivers and simulated hardware.
+
+A map is a list of `Row`s with a meaning. Each class below is one kind of meaning; README.md shows the table of the TOML
+file that it comes from. Nothing here reads a file or a bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers.api import Fault, Measurand, Phase
+from drivers.registers import Read, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An identification register; `values` empty: any value will do, it is only shown. Read alone, never in a block."""
+
+    row: Row
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What every map says of its device."""
+
+    name: str
+    vendor: str
+    model: str
+    source: str
+    verified: bool
+    pause_s: float
+    max_words: int
+    max_gap: int
+    identify: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRow:
+    row: Row
+    measurand: Measurand
+    phase: Phase | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterMap:
+    device: Device
+    registers: tuple[MeterRow, ...]
+    fast: tuple[Read, ...]  # asked in every poll
+    slow: tuple[Read, ...]  # asked in every `slow_every`-th poll
+    slow_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An enumeration: register value -> word. A value that is not here is not known."""
+
+    row: Row
+    words: dict[int, str]
+
+    def value_of(self, word: str) -> int:
+        """The first value that means `word`; KeyError when the device cannot say it."""
+        for value, known in self.words.items():
+            if known == word:
+                return value
+        raise KeyError(word)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True when the register (or its one bit) has one of `values`."""
+
+    row: Row
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A fixed order: this value into this register."""
+
+    row: Row
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A register written at every (re)connect, and its value in SI units unless the configuration says otherwise."""
+
+    row: Row
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    row: Row
+    min_a: float
+    max_a: float
+    pause: int  # register value that withholds power
+    readback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopRegisters:
+    kind: Choice
+    count: Row | None = None  # presses so far
+    seen: Row | None = None  # presses that the agent has taken note of
+
+
+@dataclass(frozen=True, slots=True)
+class EvseMap:
+    device: Device
+    pilot: Choice
+    contactor: Flag | None
+    cable: Row | None
+    offer: Offer
+    watchdog: Setting | None
+    failsafe: Setting | None
+    init: tuple[Write, ...]
+    feed: Write | None
+    faults: tuple[tuple[Fault, Flag], ...]
+    lock: Flag | None
+    unlock: Write | None
+    stop_button: StopRegisters | None
+    led: Choice | None
+    info: tuple[Row, ...]
+    reads: tuple[Read, ...]
