@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.core.types import Mutability, VariableId
-from agent.core.variables import RO, RW, WO, Row
+from agent.core.variables import RO, RW, Row
 from drivers.api import Measurand
 
 _DAY_S = 86400
@@ -88,7 +88,6 @@ _STATION: tuple[_T, ...] = (
     ("SampledDataCtrlr", "TxUpdatedMeasurands", "", "MemberList", _USUAL, RW, {"values": _MEASURANDS}),
     ("SampledDataCtrlr", "TxEndedInterval", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
     ("SampledDataCtrlr", "TxEndedMeasurands", "", "MemberList", _ENERGY, RW, {"values": _MEASURANDS}),
-    ("SecurityCtrlr", "BasicAuthPassword", "", "string", "", WO, {"minimum": 16, "maximum": 40}),
     ("SecurityCtrlr", "CertificateEntries", "", "integer", "0", RO, {}),
     ("SecurityCtrlr", "Identity", "", "string", "", RO, {}),
     ("SecurityCtrlr", "OrganizationName", "", "string", "", RW, {"maximum": 255}),
@@ -112,6 +111,7 @@ _STATION: tuple[_T, ...] = (
     ("TxCtrlr", "MaxEnergyOnInvalidId", "", "integer", "0", RW, {"unit": "Wh", "minimum": 0, "maximum": 1000000}),
     ("TxCtrlr", "StopTxOnEVSideDisconnect", "", "boolean", "true", RW, {}),
     ("TxCtrlr", "StopTxOnInvalidId", "", "boolean", "true", RW, {}),
+    ("TxCtrlr", "StopTxOnUnlock", "", "boolean", "false", RW, {}),
     ("TxCtrlr", "TxStartPoint", "", "MemberList", "PowerPathClosed", RW, {"values": _POINTS}),
     ("TxCtrlr", "TxStopPoint", "", "MemberList", "EVConnected,Authorized", RW, {"values": _POINTS}),
 )

@@ -102,6 +102,7 @@ class Status(Call):
     at: Instant
     error: str = ""
     info: str = ""
+    connected: bool = True  # something is plugged in; a version without Preparing tells by it Occupied from Available
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,10 @@ class LogStatus(Call):
 
 @dataclass(frozen=True, slots=True)
 class Ask(Effect):
-    """Send this when it is its turn."""
+    """Send this when it is its turn. `triggered`: the CSMS asked for it, so it may go even while it is Pending."""
 
     call: Call
+    triggered: bool = False
 
 
 # --- answers to the CSMS ------------------------------------------------------------------------------------

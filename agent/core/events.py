@@ -52,6 +52,7 @@ class OpenTransaction:
     next_seq: int
     snapshot: Mapping[str, Any]  # as in Remember("open", transaction, ...)
     csms_id: str | None = None
+    energy_wh: int | None = None  # the highest meter register of any of its events, delivered or not
 
 
 @dataclass(frozen=True, slots=True)

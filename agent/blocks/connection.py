@@ -1,0 +1,143 @@
+"""Connection: what the controller says, turned into facts of the EVSE (IEC 61851-1 states A to F; cable; faults).
+
+Rules kept here: the pilot states E and F, and any value that the driver cannot name, are faults and never "no car";
+a reading that tells nothing of the car (E, F, unknown) leaves `plugged` as it was; a device that is silent for too long
+is a fault of its own. A state D without ventilation is a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from agent.blocks.station import Block, Facts, Out
+from agent.core import faults
+from agent.core.effects import Note
+from agent.core.events import (
+    DeviceFound,
+    DeviceLost,
+    Event,
+    EvseRead,
+    FaultCleared,
+    FaultRaised,
+    PilotChanged,
+    Plugged,
+    StopPressed,
+    Unplugged,
+)
+from agent.core.evse import CONNECTED, REQUESTING, Evse
+from agent.core.types import Instant
+from drivers.api import EvseReading, Fault, Pilot
+
+_SILENCE = {"controller": faults.CONTROLLER_SILENT, "meter": str(Fault.METER), "reader": str(Fault.RFID_READER)}
+
+
+class Connection(Block):
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._told: dict[int, set[str]] = {evse: set() for evse in facts.evses}  # faults that the controller reports
+
+    def on_read(self, e: EvseRead, now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        before, reading = evse.pilot, e.reading
+        evse.pilot, evse.contactor, evse.locked = reading.pilot, reading.contactor, reading.locked
+        yield from self._cable(evse, reading)
+        self._power_path(evse, now)
+        if before is not reading.pilot:
+            yield PilotChanged(evse.id, before, reading.pilot)
+            yield _pilot_note(evse, before, reading)
+        yield from self._plug(evse, now)
+        yield from self._faults(evse, _reported(evse, reading))
+        if reading.stop_button is not None:
+            yield StopPressed(evse.id, reading.stop_button)
+
+    def _cable(self, evse: Evse, reading: EvseReading) -> Iterator[Event]:
+        left = evse.cable_present
+        evse.cable_a = reading.cable_a
+        if left and not evse.cable_present and not evse.plugged and reading.pilot is Pilot.A:
+            yield Unplugged(evse.id, cable_left=False)  # the EV had gone before; now its cable has, too
+
+    def _power_path(self, evse: Evse, now: Instant) -> None:
+        closed = evse.contactor if evse.contactor is not None else evse.pilot in REQUESTING
+        if closed:
+            evse.open_since = None
+        elif evse.open_since is None:
+            evse.open_since = now.mono
+
+    def _plug(self, evse: Evse, now: Instant) -> Iterator[Event]:
+        if evse.pilot in CONNECTED and not evse.plugged:
+            evse.plugged, evse.plugged_at = True, now.mono
+            yield Plugged(evse.id)
+        elif evse.pilot is Pilot.A and evse.plugged:
+            evse.plugged = False
+            yield Unplugged(evse.id, cable_left=evse.cable_present)
+
+    def _faults(self, evse: Evse, reported: dict[str, str]) -> Iterator[Event]:
+        told = self._told[evse.id]
+        for fault in sorted(told - reported.keys()):
+            told.discard(fault)
+            yield from self._clear(evse, fault)
+        for fault, info in reported.items():
+            if fault not in told:
+                told.add(fault)
+                yield from self._raise(evse, fault, info)
+
+    def _raise(self, evse: Evse, fault: str, info: str) -> Iterator[Event]:
+        if fault not in evse.faults:
+            evse.faults[fault] = info
+            yield FaultRaised(evse.id, fault, info)
+
+    def _clear(self, evse: Evse, fault: str) -> Iterator[Event]:
+        if fault in evse.faults:
+            del evse.faults[fault]
+            yield FaultCleared(evse.id, fault)
+
+    def on_lost(self, e: DeviceLost, _now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        if e.device == "controller":
+            evse.contactor = None  # nobody knows; its own watchdog takes the power away
+        yield from self._raise(evse, _SILENCE[e.device], e.why)
+
+    def on_found(self, e: DeviceFound, _now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        fault = _SILENCE[e.device]
+        if fault not in self._told[e.evse]:  # unless the controller itself says so as well
+            yield from self._clear(evse, fault)
+
+    def on_raised(self, e: FaultRaised, _now: Instant) -> Out:
+        # Others raise faults too (metering, storage); the fact is kept here whoever concluded it.
+        self._facts.evses[e.evse].faults.setdefault(e.fault, e.info)
+        row = faults.CATALOGUE[e.fault]
+        what = f"{row.text}: {e.info}" if e.info else row.text
+        yield Note(
+            "warning", "FaultRaised", f"EVSE {e.evse}: {what}; {row.remedy}", (("EVSE", e.evse), ("FAULT", e.fault))
+        )
+
+    def on_cleared(self, e: FaultCleared, _now: Instant) -> Out:
+        self._facts.evses[e.evse].faults.pop(e.fault, None)
+        text = f"EVSE {e.evse}: recovered from: {faults.CATALOGUE[e.fault].text}"
+        yield Note("info", "FaultCleared", text, (("EVSE", e.evse), ("FAULT", e.fault)))
+
+    HEARS: ClassVar = {
+        EvseRead: "on_read",
+        DeviceLost: "on_lost",
+        DeviceFound: "on_found",
+        FaultRaised: "on_raised",
+        FaultCleared: "on_cleared",
+    }
+
+
+def _reported(evse: Evse, reading: EvseReading) -> dict[str, str]:
+    reported = {str(fault): reading.raw for fault in reading.faults}
+    if reading.pilot in (Pilot.E, Pilot.F, Pilot.UNKNOWN):
+        reported.setdefault(Fault.PILOT, f"pilot {reading.pilot}; {reading.raw}".strip("; "))
+    if reading.pilot is Pilot.D and not evse.limits.ventilation:
+        reported.setdefault(Fault.VENTILATION, "pilot D")
+    if reading.pilot in CONNECTED and not evse.limits.attached_cable and reading.cable_a == 0:
+        reported.setdefault(Fault.CABLE, "a car is connected, yet no cable is seen in the socket")
+    return reported
+
+
+def _pilot_note(evse: Evse, before: Pilot | None, reading: EvseReading) -> Note:
+    text = f"EVSE {evse.id}: pilot {before or '-'} -> {reading.pilot}"
+    return Note("info", "PilotChanged", text, (("EVSE", evse.id), ("STATE", str(reading.pilot))))

@@ -1,0 +1,176 @@
+"""The facts of one EVSE. What OCPP calls its status and its charging state are *functions* of these facts, never stored.
+
+Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant` authorization,
+`tx` and `finished` transactions, `operative` availability, `limit_a` profiles, `offer_a` and `explanation` power. All may read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.core.faults import CATALOGUE
+from agent.core.types import ChargingState, ConnectorStatus, Instant, Reading, StopReason, TokenInfo, Trigger
+from drivers.api import IdToken, Pilot, Sample
+
+MINIMUM_A = 6.0  # IEC 61851-1: the least current that the pilot can offer; less means a pause
+CONNECTED = (Pilot.B, Pilot.C, Pilot.D)
+REQUESTING = (Pilot.C, Pilot.D)
+
+
+@dataclass(frozen=True, slots=True)
+class EvseLimits:
+    """What the manufacturer says of one EVSE."""
+
+    id: int
+    max_a: float = 32.0
+    phases: int = 3
+    attached_cable: bool = False
+    ventilation: bool = False
+    unlocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Somebody may charge here."""
+
+    token: IdToken
+    info: TokenInfo
+    trigger: Trigger
+    at: Instant
+    remote_start_id: int | None = None
+    reservation_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """The last plausible reading of the meter."""
+
+    at: Instant
+    energy_wh: float
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why and by whom a transaction is being ended."""
+
+    reason: StopReason
+    trigger: Trigger
+    token: IdToken | None = None
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction that has begun and not yet ended. `withheld`: it is open, yet may not take energy (any more)."""
+
+    id: str
+    started_at: Instant
+    started_wh: int
+    next_seq: int = 0
+    token: IdToken | None = None
+    group: IdToken | None = None
+    csms_id: str | None = None
+    remote_start_id: int | None = None
+    reservation_id: int | None = None
+    begin: Reading | None = None
+    told_state: ChargingState | None = None
+    stop: Stop | None = None
+    stop_mono: float = 0.0
+    last_wh: int = 0
+    withheld: bool = False
+    energy_limit_wh: int | None = None
+    restored: bool = False  # from before the restart, and not yet decided on
+    reached_transfer: bool = False
+
+
+@dataclass(slots=True)
+class Evse:
+    """One EVSE with one connector."""
+
+    limits: EvseLimits
+    pilot: Pilot | None = None  # None: not read yet in this process
+    plugged: bool = False
+    plugged_at: float = 0.0
+    contactor: bool | None = None
+    open_since: float | None = None  # monotonic; None while energy may flow
+    cable_a: float | None = None
+    locked: bool | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    meter: MeterState | None = None
+    drawing: bool = False
+    grant: Grant | None = None
+    tx: Transaction | None = None
+    finished: bool = False  # a transaction has ended and its EV is still here
+    operative: bool = True
+    limit_a: float | None = None
+    limit_why: str = ""
+    offer_a: float = 0.0
+    explanation: str = ""
+
+    @property
+    def id(self) -> int:
+        return self.limits.id
+
+    @property
+    def seen(self) -> bool:
+        """The hardware has been read since this process began."""
+        return self.pilot is not None
+
+    @property
+    def cable_present(self) -> bool:
+        """A cable sits in the socket (an attached cable is no news)."""
+        return not self.limits.attached_cable and bool(self.cable_a)
+
+    @property
+    def stopped_by_fault(self) -> bool:
+        return any(CATALOGUE[fault].stops for fault in self.faults)
+
+    @property
+    def energy_flows(self) -> bool:
+        """Power is offered and the EV takes it."""
+        if self.pilot not in REQUESTING or self.offer_a <= 0:
+            return False
+        return self.contactor is not False
+
+    @property
+    def free(self) -> bool:
+        """A new authorization could be used here."""
+        unused = self.grant is None and (self.tx is None or (self.tx.token is None and self.tx.stop is None))
+        return unused and self.operative and not self.stopped_by_fault
+
+
+def charging_state(evse: Evse) -> ChargingState:
+    """OCPP 2 chargingState of the transaction on this EVSE."""
+    if not evse.plugged:
+        return ChargingState.IDLE
+    if evse.grant is None or (evse.tx is not None and evse.tx.stop is not None):
+        return ChargingState.EV_CONNECTED
+    if evse.offer_a <= 0:
+        return ChargingState.SUSPENDED_EVSE
+    return ChargingState.CHARGING if evse.energy_flows and evse.drawing else ChargingState.SUSPENDED_EV
+
+
+def connector_status(evse: Evse) -> ConnectorStatus:
+    """Status of the connector, in the finer words; OCPP's own order of precedence."""
+    if evse.stopped_by_fault:
+        return ConnectorStatus.FAULTED
+    if not evse.operative:
+        return ConnectorStatus.UNAVAILABLE
+    if evse.tx is not None and evse.tx.token is not None:
+        if evse.tx.stop is not None:
+            return ConnectorStatus.FINISHING
+        return _RUNNING[charging_state(evse)]
+    if evse.finished and evse.grant is None:
+        return ConnectorStatus.FINISHING
+    if evse.plugged or evse.cable_present or evse.grant is not None:
+        return ConnectorStatus.PREPARING
+    return ConnectorStatus.AVAILABLE
+
+
+_RUNNING = {
+    ChargingState.IDLE: ConnectorStatus.SUSPENDED_EV,
+    ChargingState.EV_CONNECTED: ConnectorStatus.SUSPENDED_EVSE,
+    ChargingState.SUSPENDED_EV: ConnectorStatus.SUSPENDED_EV,
+    ChargingState.SUSPENDED_EVSE: ConnectorStatus.SUSPENDED_EVSE,
+    ChargingState.CHARGING: ConnectorStatus.CHARGING,
+}
