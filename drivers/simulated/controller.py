@@ -1,0 +1,146 @@
+"""The controller's own hardware: PWM on the pilot, contactor, lock, and the watchdog that outlives a dead agent.
+
+It keeps IEC 61851-1's times whatever its master does: the contactor is open within 100 ms of leaving C or D, closes
+within 3 s of C with an offer, and is forced open 6 s after the PWM ended when the car does not let go. Pure.
+"""
+
+from __future__ import annotations
+
+from drivers.api import Fault
+
+NEVER_S = float("inf")
+LEAST_OFFER_A = 6.0
+CLOSE_S = 0.25 + 0.11  # deciding, and the coil's pull-in
+OPEN_S = 0.08  # sensing the pilot, and the contacts' drop-out
+DROP_S = 0.02  # the coil lost its supply
+FORCE_OFF_S = 6.0
+F_PULSE_S = 0.3  # state F after a fault under load
+STOPPING = frozenset(
+    {Fault.DIODE, Fault.GROUND, Fault.INTERNAL, Fault.OVER_TEMPERATURE, Fault.CONTACTOR, Fault.PILOT, Fault.CABLE}
+)
+
+
+class Controller:
+    """One EVSE controller. `faults` are those it senses itself; `order_a` is what its master wrote last."""
+
+    __slots__ = (
+        "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_watchdog_s", "boot_offer_a", "closed", "failsafe_a",
+        "faults", "led", "lockable", "locked", "max_a", "order_a", "powered", "pwm_a", "relay_count", "stop_button",
+        "stop_presses", "stop_seen", "unlocking", "watchdog_s", "welded",
+    )  # fmt: skip
+
+    def __init__(self, max_a: float, lockable: bool, boot_offer_a: float = 0.0) -> None:
+        self.max_a = max_a
+        self.lockable = lockable
+        self.boot_offer_a = boot_offer_a
+        self.order_a = boot_offer_a
+        self.failsafe_a = 0.0
+        self.watchdog_s = 0.0
+        self.powered = True
+        self.faults: dict[Fault, None] = {}
+        self.pwm_a = 0.0
+        self.closed = self.welded = self._coil = False
+        self.locked = self.unlocking = False
+        self.relay_count = 0
+        self.led = ""
+        self.stop_button = ""
+        self.stop_presses = self.stop_seen = 0
+        self._watchdog_s = self._f_until_s = self._force_off_s = self._moves_s = NEVER_S
+
+    # What its master may do
+
+    def touched(self, now_s: float) -> None:
+        """A request reached it: the watchdog starts anew."""
+        self._watchdog_s = now_s + self.watchdog_s if self.watchdog_s > 0 else NEVER_S
+
+    def unlock(self) -> bool:
+        """Drive the lock open, never under load; it stays open until the plug has been out."""
+        if self.closed:
+            return False
+        self.unlocking = True
+        return True
+
+    def press(self, kind: str) -> None:
+        """Somebody pressed stop."""
+        self.stop_button = kind
+        self.stop_presses = self.stop_presses + 1 & 0xFFFF
+
+    def power(self, on: bool, now_s: float) -> None:
+        """Mains away or back. What its master ordered is volatile and forgotten; its settings stay."""
+        self.powered = on
+        if on:
+            self.order_a = self.boot_offer_a
+            self.stop_button = self.led = ""
+            self.stop_presses = self.stop_seen = 0
+            self.touched(now_s)
+        else:
+            self.pwm_a = 0.0
+            self._watchdog_s = self._force_off_s = self._f_until_s = NEVER_S
+            self._drive(False, now_s, DROP_S)
+
+    # What it does by itself
+
+    def next_deadline(self) -> float:
+        return min(self._watchdog_s, self._f_until_s, self._force_off_s, self._moves_s)
+
+    def pilot(self, load: str) -> str:
+        """The state at the pilot: what hangs on it, unless the controller itself says F."""
+        return "F" if self._f_until_s != NEVER_S else load
+
+    def settle(self, now_s: float, load: str, cable_a: float) -> None:
+        """`load` is the state that the plug and the car make of the pilot; act on it and on what is due."""
+        if now_s >= self._moves_s:
+            self._arrived()
+        if now_s >= self._f_until_s:
+            self._f_until_s = NEVER_S
+        if not self.powered:
+            return
+        if now_s >= self._watchdog_s:
+            self.order_a, self._watchdog_s = self.failsafe_a, NEVER_S
+        stopped = not STOPPING.isdisjoint(self.faults)
+        if stopped and self._coil and self._f_until_s == NEVER_S:
+            self._f_until_s = now_s + F_PULSE_S
+        pilot = self.pilot(load)
+        self._set_pwm(now_s, 0.0 if stopped or pilot not in "BCD" else min(self.order_a, cable_a, self.max_a))
+        self._switch(now_s, allowed=not stopped and pilot in "CD")
+        self._drive_lock(load)
+
+    def _set_pwm(self, now_s: float, current_a: float) -> None:
+        current_a = current_a if current_a >= LEAST_OFFER_A else 0.0
+        if current_a > 0:
+            self._force_off_s = NEVER_S
+        elif self.pwm_a > 0 and self._coil:
+            self._force_off_s = now_s + FORCE_OFF_S
+        self.pwm_a = current_a
+
+    def _switch(self, now_s: float, allowed: bool) -> None:
+        if allowed and self.pwm_a > 0:
+            self._drive(True, now_s, CLOSE_S)
+        elif not allowed or now_s >= self._force_off_s:
+            self._drive(False, now_s, OPEN_S)
+            self._force_off_s = NEVER_S
+
+    def _drive(self, on: bool, now_s: float, delay_s: float) -> None:
+        if on != self._coil:
+            self._coil = on
+            self._moves_s = now_s + delay_s if self.closed != on else NEVER_S
+
+    def _arrived(self) -> None:
+        self._moves_s = NEVER_S
+        if self._coil and not self.closed:
+            self.relay_count += 1
+        self.closed = self._coil or self.welded
+
+    def _drive_lock(self, load: str) -> None:
+        if load in "AEF":
+            self.unlocking = self.unlocking and load != "A"
+            wanted = False
+        else:
+            wanted = self.lockable and not self.unlocking
+        stuck = Fault.LOCK_FAILURE if wanted else Fault.UNLOCK_FAILURE
+        if wanted != self.locked and stuck not in self.faults:
+            self.locked = wanted
+
+    def weld(self, welded: bool) -> None:
+        self.welded = welded
+        self.closed = welded or self._coil

@@ -1,0 +1,69 @@
+"""What is to be simulated: buses, devices, EVSEs and readers, as plain values. It knows no file format and no OCPP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SimBus:
+    """One Modbus line: serial when `port` is set, else TCP."""
+
+    name: str
+    port: str = ""
+    baud: int = 9600
+    parity: str = "N"
+    stop_bits: int = 1
+    host: str = "127.0.0.1"
+    tcp_port: int = 0
+
+    @property
+    def byte_s(self) -> float:
+        """Time one byte takes on the line: start, eight data, parity, stop."""
+        if not self.port:
+            return 0.0
+        return (9 + (self.parity != "N") + self.stop_bits) / self.baud
+
+
+@dataclass(frozen=True, slots=True)
+class SimUnit:
+    """A device's register map and where it answers. The same map file as the driver's."""
+
+    map: str
+    bus: str
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimEvse:
+    """One charging point and what a visitor brings: `cable_a` is the rating of the attached or of the brought cable."""
+
+    number: int
+    controller: SimUnit | None = None
+    meter: SimUnit | None = None
+    attached_cable: bool = False
+    cable_a: float = 32.0
+    max_current_a: float = 32.0
+    phases: int = 3
+    start_wh: float = 1_234_567.0
+    boot_offer_a: float = 0.0  # what the controller offers after power-up, before anybody wrote (EVSE-WB register 2000)
+
+
+@dataclass(frozen=True, slots=True)
+class SimReader:
+    """A card reader: `kind` is rdm6300 or ascii_line; `evses` are those it stands for, none means all."""
+
+    kind: str
+    port: str
+    evses: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimStation:
+    buses: tuple[SimBus, ...]
+    evses: tuple[SimEvse, ...]
+    readers: tuple[SimReader, ...] = ()
+    seed: int = 1
+    latency_s: tuple[float, float] = (0.005, 0.020)  # how long a device thinks before it answers
+    slow_s: float = 0.8  # how late answers are in the bus mode "slow": after a master has given up, as a rule
+    map_dirs: tuple[str, ...] = ()  # looked through before the maps that come with the drivers
