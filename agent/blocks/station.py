@@ -1,8 +1,8 @@
 """Station: the blocks in order, and the rules by which they are told what happened.
 
-`handle(event, now)` tells every block that hears this type of event, in the order of the list; what they yield is told in
-turn until nothing more is yielded. Then each block may `derive` what follows from the facts as they stand now (an offer, a
-status, a start); events derived are told again. Both are bounded: a station that does not settle is a bug.
+`handle(event, now)` tells every block that hears this type of event, in the order of the list; what they yield is told
+in turn until nothing more is yielded. Then each block may `derive` what follows from the facts as they stand now (an
+offer, a status, a start); events derived are told again. Both are bounded: a station that does not settle is a bug.
 """
 
 from __future__ import annotations

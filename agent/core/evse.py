@@ -1,7 +1,8 @@
-"""The facts of one EVSE. What OCPP calls its status and its charging state are *functions* of these facts, never stored.
+"""The facts of one EVSE. What OCPP calls its status and its charging state are *functions* of these, never stored.
 
-Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant` authorization,
-`tx` and `finished` transactions, `operative` availability, `limit_a` profiles, `offer_a` and `explanation` power. All may read.
+Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant`
+authorization, `tx` and `finished` transactions, `operative` availability, `limit_a` profiles, `offer_a` and
+`explanation` power. All may read.
 """
 
 from __future__ import annotations
