@@ -20,6 +20,7 @@ from drivers.simulated.registers import SimDevice
 SILENCE_S = 0.05  # an unfinished request older than this is noise
 PENDING_MAX = 64  # answers under way on one line; more masters than that do not exist
 CONNECTIONS_MAX = 4
+IDLE_S = 600.0  # a master silent for longer is disconnected
 Units = Mapping[int, SimDevice]
 
 
@@ -84,8 +85,8 @@ class RtuLine:
         self.requests += 1
         self.busy_s += length * self.bus.byte_s
         if unit == 0:  # to all, answered by none
-            for device in self.units.values():
-                answer(device, pdu)
+            for hearer in self.units.values():
+                answer(hearer, pdu)
             return
         device = self.units.get(unit)
         if device is None or device.mode == "timeout":
@@ -148,14 +149,14 @@ class TcpLine:
         try:
             while await self._one(reader, writer):
                 pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the master has hung up, which is its right
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            pass  # the master has hung up or gone to sleep, which is its right
         finally:
             self._clients.pop(writer)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readexactly(MBAP_BYTES)
+        head = await asyncio.wait_for(reader.readexactly(MBAP_BYTES), IDLE_S)
         length = int.from_bytes(head[4:6], "big") - 1
         if head[2:4] != b"\0\0" or not 1 <= length <= 253:
             return False

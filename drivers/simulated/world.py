@@ -14,12 +14,12 @@ from drivers.simulated.plan import SimEvse, SimStation
 Hears = Callable[[float, int, str], None]
 
 
-def _nobody(_now_s: float, _evse: int, _text: str) -> None:
+def nobody(_now_s: float, _evse: int, _text: str) -> None:
     return None
 
 
 class World:
-    def __init__(self, station: SimStation, on_event: Hears = _nobody) -> None:
+    def __init__(self, station: SimStation, on_event: Hears = nobody) -> None:
         self.station = station
         self.now_s = 0.0
         self.powered = True

@@ -1,0 +1,83 @@
+"""Simulated card readers, each on its own pseudo-terminal.
+
+An RDM6300 repeats its frame every 50 ms while the card is in its field; a line reader says a card once. What the card
+bears is sent as it is: a tag that the reader's format cannot carry is refused, never bent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from drivers.simulated.plan import SimReader
+from drivers.simulated.port import Port
+
+REPEAT_S = 0.05
+IN_FIELD_S = 0.5  # how long a hand holds a card there
+LINE_MAX = 64
+
+
+def rdm6300_frame(tag: str) -> bytes:
+    """STX, ten hex digits, the XOR of the five bytes as two digits, ETX; ValueError for what is no such card."""
+    digits = tag.upper()
+    if len(digits) != 10 or any(c not in "0123456789ABCDEF" for c in digits):
+        raise ValueError("a card at an rdm6300 reader has ten hex digits, such as 010063E9AE")
+    check = 0
+    for byte in bytes.fromhex(digits):
+        check ^= byte
+    return b"\x02" + digits.encode() + f"{check:02X}".encode() + b"\x03"
+
+
+def ascii_line(tag: str) -> bytes:
+    """The tag and CR LF; ValueError for what is no line of printable ASCII."""
+    if not tag or len(tag) > LINE_MAX or not tag.isascii() or not tag.isprintable():
+        raise ValueError(f"a card at a line reader has 1 to {LINE_MAX} printable ASCII characters")
+    return tag.encode() + b"\r\n"
+
+
+FORMATS: dict[str, tuple[Callable[[str], bytes], int]] = {  # kind -> frame, how often a card is said
+    "rdm6300": (rdm6300_frame, int(IN_FIELD_S / REPEAT_S)),
+    "ascii_line": (ascii_line, 1),
+}
+
+
+class CardReader:
+    """One reader: `tap` puts a card into its field and returns with the first frame sent."""
+
+    def __init__(self, plan: SimReader) -> None:
+        if plan.kind not in FORMATS:
+            raise ValueError(f"reader {plan.kind!r} cannot be simulated; known are {', '.join(FORMATS)}")
+        self.plan = plan
+        self.port = Port(plan.port, lambda _data: None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def serves(self, evses: tuple[int, ...]) -> bool:
+        return not self.plan.evses or set(evses) <= set(self.plan.evses)
+
+    def open(self) -> None:
+        self.port.open()
+
+    def close(self) -> None:
+        self.take_away()
+        self.port.close()
+
+    def take_away(self) -> None:
+        """The card leaves the field."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def tap(self, tag: str) -> None:
+        frame_of, times = FORMATS[self.plan.kind]
+        frame = frame_of(tag)
+        if not self.port.is_open:
+            raise ValueError(f"the reader at {self.plan.port} is gone")
+        self.take_away()
+        self._say(frame, times)
+
+    def _say(self, frame: bytes, times: int) -> None:
+        self._timer = None
+        self.port.write(frame)
+        if times > 1:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(REPEAT_S, self._say, frame, times - 1)
