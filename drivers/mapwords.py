@@ -32,6 +32,7 @@ class Device:
     pause_s: float
     max_words: int
     max_gap: int
+    write: int  # function that writes one register: 6 or 16
     identify: tuple[Expected, ...]
 
 

@@ -179,8 +179,11 @@ def _device(top: Section) -> Device:
     verified = top.word("confidence", ("verified", "unverified"), "verified") == "verified"
     pause_s = top.number("pause_ms", 0, 1000, 0) / 1000
     max_words, max_gap = top.number("max_words", 1, 125, 60), top.number("max_gap", 0, 125, 8)
+    write = top.number("write", 6, 16, 6)
+    if write not in (6, 16):
+        top.fail("write", f"is {write}; expected 6 (one register) or 16 (several)")
     identify = _identify(top) if top.has("identify") else ()
-    return Device(name, vendor, model, source, verified, pause_s, max_words, max_gap, identify)
+    return Device(name, vendor, model, source, verified, pause_s, max_words, max_gap, write, identify)
 
 
 def _identify(top: Section) -> tuple[Expected, ...]:

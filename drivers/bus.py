@@ -1,0 +1,370 @@
+"""One owner for each serial line or TCP peer: every Modbus request of every driver goes through its `Bus`.
+
+RTU has no sequence numbers, so an answer that comes after its timeout is taken, without any error, as the answer to the
+next request. The rules kept here are the cure, and the rest of what a shared RS-485 line needs:
+* one request at a time, in the order asked; silence between frames (3.5 characters, or what the device wants);
+* after a timeout, a cancelled request or garbage the line is dirty: the next request first waits out the window in
+  which a late answer may come, and drops what came (the quarantine);
+* answers are checked (function, number of registers); "busy" is asked again; reads and writes of levels are repeated a
+  bounded number of times within one deadline;
+* a device that has failed is asked once, not repeatedly, and may take at most half of the line's time, so that a dead
+  meter cannot starve the controller beside it;
+* a port that is absent, or goes away, is opened anew by whoever asks next, with a growing pause (at most 5 s).
+
+All time is the running loop's; the bytes are moved by a `Wire` (drivers/wire.py, or a test's own).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from drivers.api import DriverError
+
+READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+BUSY = (5, 6)  # acknowledge, server device busy: ask again
+EXCEPTIONS = {
+    1: "does not know this function",
+    2: "has no such register",
+    3: "refuses this value",
+    4: "reports a failure of its own",
+    5: "is busy",
+    6: "is busy",
+    8: "reports a memory parity error",
+    10: "gateway path unavailable",
+    11: "gateway: the device behind it did not answer",
+}
+MAX_WAITING = 32
+MAX_CONNECT_PAUSE_S = 5.0
+CONNECT_TIMEOUT_S = 3.0
+BUSY_PAUSE_S = 0.05
+
+
+class WireError(Exception):
+    """One raw transaction failed. `kind`: "timeout", "garbage", "closed" or "exception" (then `code` is Modbus's)."""
+
+    def __init__(self, kind: str, why: str = "", code: int = 0) -> None:
+        super().__init__(why or kind)
+        self.kind = kind
+        self.code = code
+
+
+class Wire(Protocol):
+    """What moves the bytes. All failures are `WireError`; nothing here repeats, waits or judges."""
+
+    name: str
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def connect(self, timeout_s: float) -> None: ...
+
+    async def transact(
+        self, unit: int, function: int, address: int, payload: int | Sequence[int], timeout_s: float
+    ) -> list[int]:
+        """Reads: `payload` is the count, the answer its words. Writes: `payload` is the words, the answer is empty."""
+        ...
+
+    async def drain(self, window_s: float) -> None:
+        """Drop all that arrives for `window_s`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SerialSettings:
+    port: str
+    baud: int = 9600
+    parity: str = "N"
+    stop_bits: int = 1
+    gap_s: float | None = None  # silence between frames; None: 3.5 characters, at least 1.75 ms
+    rs485: bool = False  # let the kernel drive RTS as transmit enable
+
+    @property
+    def name(self) -> str:
+        return self.port
+
+    @property
+    def char_s(self) -> float:
+        """Time of one character on the line."""
+        return (9 + self.stop_bits + (self.parity != "N")) / self.baud
+
+    @property
+    def silence_s(self) -> float:
+        return self.gap_s if self.gap_s is not None else max(3.5 * self.char_s, 0.00175)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpSettings:
+    host: str
+    port: int = 502
+    gap_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def char_s(self) -> float:
+        return 0.0
+
+    @property
+    def silence_s(self) -> float:
+        return self.gap_s or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient a bus is. Times beside what the bytes themselves take on the line."""
+
+    timeout_s: float = 0.5  # until the answer begins
+    retries: int = 2
+    deadline_s: float = 5.0  # for one read or write with all its waiting and repeating
+    quarantine_s: float = 0.3  # how much later than its timeout an answer may still come
+    unit_pause_s: float | None = None  # silence when the next request is for another unit; None: twice the gap
+    reopen_after: int = 10  # failures in a row, of all devices, after which the port is closed and opened anew
+
+
+@dataclass(slots=True)
+class DeviceStats:
+    """Counters of one unit, since the start."""
+
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    garbage: int = 0
+    refusals: int = 0
+    repeats: int = 0
+    failures: int = 0  # reads and writes that failed for good
+    failing: int = 0  # of these the last ones in a row
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class BusStats:
+    connects: int = 0
+    quarantines: int = 0
+    busy_s: float = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
+    devices: dict[int, DeviceStats] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Device:
+    unit: int
+    label: str
+    stats: DeviceStats
+    pause_s: float = 0.0
+    timeout_s: float | None = None
+    last_at: float = 0.0  # end of its last answer
+    not_before: float = 0.0  # a failing device waits this long for its next turn
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    device: _Device
+    function: int
+    address: int
+    payload: int | Sequence[int]  # how many to read, or what to write
+
+
+class Bus:
+    """One line and its policy. Create it anywhere; all else inside a running loop."""
+
+    def __init__(self, wire: Wire, settings: SerialSettings | TcpSettings, policy: Policy | None = None) -> None:
+        self.name = settings.name
+        self.stats = BusStats()
+        self._wire = wire
+        self._settings = settings
+        self._policy = policy or Policy()
+        self._lock = asyncio.Lock()
+        self._devices: dict[int, _Device] = {}
+        self._waiting = 0
+        self._dirty = False
+        self._closed = False
+        self._last_at = 0.0
+        self._last_unit: int | None = None
+        self._failures = 0
+        self._connect_at = 0.0
+        self._connect_pause_s = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """Counts the connections made: a driver that wrote set-up registers in another epoch writes them again."""
+        return self.stats.connects
+
+    def device(self, unit: int, label: str, pause_s: float = 0.0, timeout_s: float | None = None) -> None:
+        """Tell how a unit is called in messages and how much silence it wants. Two drivers of one unit: the longer."""
+        device = self._device(unit)
+        device.label = label
+        device.pause_s = max(device.pause_s, pause_s)
+        device.timeout_s = timeout_s if timeout_s is not None else device.timeout_s
+
+    async def read(self, unit: int, table: str, address: int, count: int) -> list[int]:
+        """Registers (or bits as 0 and 1) of a table: "input", "holding", "coil", "discrete"."""
+        return await self._ask(_Request(self._device(unit), READ_FUNCTION[table], address, count))
+
+    async def write(self, unit: int, address: int, values: Sequence[int], function: int = 16) -> None:
+        """Write registers (function 16), one register (6) or one coil (5). A level: it may reach the device twice."""
+        assert function == 16 or (function in (5, 6) and len(values) == 1), "5 and 6 write one value"
+        await self._ask(_Request(self._device(unit), function, address, values))
+
+    async def open(self) -> None:
+        """Try to connect now. Not needed (the first request does it) and never fails: the device may come later."""
+        async with self._lock:
+            self._closed = False
+            try:
+                await self._connect()
+            except WireError:
+                return
+
+    async def close(self) -> None:
+        """Release the port. Requests that wait or come later fail."""
+        self._closed = True
+        self._wire.close()
+
+    async def _ask(self, request: _Request) -> list[int]:
+        if self._waiting >= MAX_WAITING:
+            raise self._error(request.device, f"{self._waiting} requests are waiting for this line already")
+        self._waiting += 1
+        try:
+            return await self._in_turn(request)
+        finally:
+            self._waiting -= 1
+
+    async def _in_turn(self, request: _Request) -> list[int]:
+        device, end = request.device, self._now() + self._policy.deadline_s
+        try:
+            async with asyncio.timeout_at(end):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise self._error(device, f"no turn on the line in {self._policy.deadline_s:g} s") from None
+        began = self._now()
+        try:
+            if isinstance(request.payload, int) and began < device.not_before:
+                raise self._error(device, f"{device.stats.last_error}; waits for its turn")
+            return await self._attempts(request, end)
+        finally:
+            self.stats.busy_s += self._now() - began
+            self._lock.release()
+
+    async def _attempts(self, request: _Request, end: float) -> list[int]:
+        stats, began, timeout_s = request.device.stats, self._now(), self._timeout_s(request)
+        tries = 1 if stats.failing else 1 + self._policy.retries
+        while True:
+            tries -= 1
+            try:
+                answer = await self._once(request, timeout_s)
+            except WireError as error:
+                self._count(stats, error)
+                again = error.kind in ("timeout", "garbage") or error.code in BUSY
+                late = self._now() + timeout_s + self._policy.quarantine_s > end
+                if not again or tries == 0 or late:
+                    raise self._failed(request.device, error, timeout_s, self._now() - began) from None
+                stats.repeats += 1
+                if error.code in BUSY:
+                    await asyncio.sleep(BUSY_PAUSE_S)
+                continue
+            stats.answers += 1
+            stats.failing = self._failures = 0
+            request.device.not_before = 0.0
+            return answer
+
+    async def _once(self, request: _Request, timeout_s: float) -> list[int]:
+        """One request and its checked answer. Whatever interrupts it leaves the line dirty, unless it was answered."""
+        device, payload = request.device, request.payload
+        await self._connect()
+        await self._silence(device)
+        device.stats.requests += 1
+        self._dirty = True
+        try:
+            answer = await self._wire.transact(device.unit, request.function, request.address, payload, timeout_s)
+            if isinstance(payload, int) and len(answer) != payload:
+                raise WireError("garbage", f"{len(answer)} values where {payload} were asked")
+            self._dirty = False
+        except WireError as error:
+            self._dirty = error.kind in ("timeout", "garbage")
+            raise
+        finally:
+            self._last_at = device.last_at = self._now()
+            self._last_unit = device.unit
+        return answer
+
+    async def _silence(self, device: _Device) -> None:
+        """Wait until the line may be used; with the quarantine, when the last exchange ended badly."""
+        if self._dirty:
+            self.stats.quarantines += 1
+            await self._wire.drain(self._policy.quarantine_s)
+            self._last_at = self._now()
+            self._dirty = False
+        gap = self._settings.silence_s
+        if self._last_unit not in (None, device.unit):
+            gap = 2 * gap if self._policy.unit_pause_s is None else max(gap, self._policy.unit_pause_s)
+        wait_s = max(self._last_at + gap, device.last_at + device.pause_s) - self._now()
+        if self._last_unit is not None and wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    async def _connect(self) -> None:
+        if self._closed:
+            raise WireError("closed", "is closed")
+        if self._wire.connected:
+            return
+        now = self._now()
+        if now < self._connect_at:
+            raise WireError("closed", "is not there")
+        pause_s = min(max(2 * self._connect_pause_s, 0.25), MAX_CONNECT_PAUSE_S)
+        self._connect_pause_s, self._connect_at = pause_s, now + pause_s
+        await self._wire.connect(CONNECT_TIMEOUT_S)
+        self.stats.connects += 1
+        self._connect_at = self._connect_pause_s = 0.0
+        self._dirty = False
+        self._last_unit = None
+
+    def _timeout_s(self, request: _Request) -> float:
+        """Patience for the answer to begin, and the time that both frames take on the line."""
+        words = request.payload if isinstance(request.payload, int) else len(request.payload)
+        own = request.device.timeout_s
+        return (self._policy.timeout_s if own is None else own) + (17 + 2 * words) * self._settings.char_s
+
+    def _count(self, stats: DeviceStats, error: WireError) -> None:
+        stats.timeouts += error.kind == "timeout"
+        stats.garbage += error.kind == "garbage"
+        stats.refusals += error.kind == "exception"
+        self._failures = 0 if error.kind == "exception" else self._failures + 1
+        if self._failures >= self._policy.reopen_after and self._wire.connected:
+            self._failures = 0
+            self._wire.close()
+
+    def _failed(self, device: _Device, error: WireError, timeout_s: float, cost_s: float) -> DriverError:
+        device.stats.failures += 1
+        if error.kind == "exception":
+            device.stats.failing = 0
+            why = EXCEPTIONS.get(error.code, f"refuses with code {error.code}")
+        else:
+            device.stats.failing += 1
+            device.not_before = self._now() + cost_s + self._policy.quarantine_s if device.stats.failing > 1 else 0.0
+            why = _SAY[error.kind](error, timeout_s)
+        device.stats.last_error = why
+        return self._error(device, why)
+
+    def _error(self, device: _Device, why: str) -> DriverError:
+        return DriverError(f"{device.label} on {self.name}: {why}")
+
+    def _device(self, unit: int) -> _Device:
+        device = self._devices.get(unit)
+        if device is None:
+            stats = self.stats.devices[unit] = DeviceStats()
+            device = self._devices[unit] = _Device(unit, f"unit {unit}", stats)
+        return device
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+_SAY: dict[str, Callable[[WireError, float], str]] = {
+    "timeout": lambda error, timeout_s: f"no answer in {timeout_s:.2g} s",
+    "garbage": lambda error, timeout_s: f"garbled answer ({error})",
+    "closed": lambda error, timeout_s: f"the port {error}",
+}

@@ -1,0 +1,258 @@
+"""An EVSE controller that is a register map (`EvseController`; `Unlocks` and `ShowsState` when the map has them).
+
+Rules kept:
+* an order is a level: below 6 A (or the map's minimum) it is the map's pause value, never rounded up; above the map's
+  maximum it is the maximum; steps of the register are rounded down;
+* watchdog, fail-safe and set-up registers are written before the first order, again whenever the link was remade, the
+  device failed to answer or lost its order, and before power is offered after a pause (a board may have restarted
+  unnoticed in between);
+* a pilot value that the map does not name is `Pilot.UNKNOWN` with `Fault.PILOT`, never "A";
+* a press of the stop button is told once, also when a poll is repeated or its answer lost (see `_StopButton`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from drivers.api import DriverError, EvseReading, Fault, Pilot, StopButton
+from drivers.bus import Bus
+from drivers.mapped_meter import identify
+from drivers.mapwords import EvseMap, Flag, Offer, Setting, StopRegisters
+from drivers.registers import Row, decode, encode, encode_down, raw, words_from_bits
+from drivers.regmap import load_evse
+
+UNLOCK_TIMEOUT_S = 5.0
+UNLOCK_POLL_S = 0.2
+
+Image = dict[tuple[str, int], int]  # (table, address) -> word: all that one poll has read
+
+
+class MappedEvse:
+    """One controller: `unit` on `bus`, as `evse_map` says (a map, or the name of one)."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        unit: int,
+        evse_map: EvseMap | str,
+        label: str = "",
+        timeout_s: float | None = None,
+        watchdog_s: float | None = None,
+        failsafe_a: float | None = None,
+        folders: Sequence[Path] = (),
+    ) -> None:
+        self.map = load_evse(evse_map, folders) if isinstance(evse_map, str) else evse_map
+        self._bus = bus
+        self._unit = unit
+        self._label = label or f"controller unit {unit}"
+        self._setup = _setup(self.map, watchdog_s, failsafe_a)
+        self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
+        self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
+        self._ordered: list[int] | None = None  # the words of our last order
+        self._paused = True
+        self._armed: int | None = None  # the bus epoch in which the set-up registers were written
+        bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
+        if self.map.unlock:
+            self.unlock = self._unlock
+        if self.map.led:
+            self.show = self._show
+
+    async def read(self) -> EvseReading:
+        """One poll; feeds the watchdog, and heals set-up registers of a device that came back."""
+        image = await self._poll()
+        offer = self.map.offer
+        if self._ordered is not None and offer.readback and _words(offer.row, image) != self._ordered:
+            self._armed = None
+        if self._ordered is not None and self._armed != self._bus.epoch:
+            await self._try_arm()
+        if self._stop and (seen := self._stop.to_confirm(image)):
+            await self._try_write(*seen)
+        return self._reading(image)
+
+    async def offer(self, current_a: float) -> None:
+        """Order this current; 0 and all below the minimum withhold power."""
+        words, pause = order_words(self.map.offer, current_a)
+        stale = self._armed != self._bus.epoch or (self._paused and not pause)
+        if stale and not pause:
+            await self._arm()
+        self._ordered, self._paused = words, pause
+        await self._write(self.map.offer.row, words)
+        if stale and pause:  # taking power away comes first, whatever the set-up registers say
+            await self._arm()
+
+    async def identity(self) -> str:
+        """Vendor, model and what the identification registers say; DriverError when it is another device."""
+        return await identify(self._bus, self._unit, self.map.device, self._label)
+
+    async def _unlock(self) -> bool:
+        order, lock = self.map.unlock, self.map.lock
+        assert order is not None
+        assert lock is not None
+        image = await self._poll()
+        if self._is_live(image):
+            return False
+        await self._write(order.row, words_from_bits(order.row, order.value))
+        end = asyncio.get_running_loop().time() + UNLOCK_TIMEOUT_S
+        while _is_set(lock, await self._poll()):
+            if asyncio.get_running_loop().time() >= end:
+                return False
+            await asyncio.sleep(UNLOCK_POLL_S)
+        return True
+
+    def _is_live(self, image: Image) -> bool:
+        """Whether the outlet may carry power: by the contactor, or by the pilot where no contactor is told."""
+        if self.map.contactor:
+            return _is_set(self.map.contactor, image)
+        return self._pilot(image) in (Pilot.C, Pilot.D)
+
+    async def _show(self, state: str) -> None:
+        led = self.map.led
+        assert led is not None
+        try:
+            value = led.value_of(state.lower())
+        except KeyError:
+            raise DriverError(f"{self._label}: map {self.map.device.name} has no [led] word {state!r}") from None
+        await self._write(led.row, words_from_bits(led.row, value))
+
+    async def _poll(self) -> Image:
+        image: Image = {}
+        try:
+            if self.map.feed and self._ordered is not None:
+                await self._write(self.map.feed.row, words_from_bits(self.map.feed.row, self.map.feed.value))
+            for read, keys in self._reads:
+                words = await self._bus.read(self._unit, read.table, read.at, read.count)
+                image.update(zip(keys, words, strict=True))
+        except DriverError:
+            self._armed = None
+            raise
+        return image
+
+    async def _arm(self) -> None:
+        """Write watchdog, fail-safe and set-up registers."""
+        epoch = self._bus.epoch
+        for row, words in self._setup:
+            await self._write(row, words)
+        # The first write may itself have remade the link; then only what came after it counts for this epoch.
+        self._armed = epoch if epoch else self._bus.epoch
+
+    async def _try_arm(self) -> None:
+        """As `_arm`, but a refusal is left to the next order: what was read is still worth telling."""
+        try:
+            await self._arm()
+        except DriverError:
+            self._armed = None
+
+    async def _try_write(self, row: Row, words: list[int]) -> None:
+        """A write that the next poll repeats when it is lost."""
+        try:
+            await self._write(row, words)
+        except DriverError:
+            self._armed = None
+
+    async def _write(self, row: Row, words: list[int]) -> None:
+        function = 5 if row.table == "coil" else 16 if len(words) > 1 else self.map.device.write
+        try:
+            await self._bus.write(self._unit, row.at, words, function)
+        except DriverError:
+            self._armed = None
+            raise
+
+    def _reading(self, image: Image) -> EvseReading:
+        m = self.map
+        pilot = self._pilot(image)
+        faults = {fault for fault, flag in m.faults if _is_set(flag, image)}
+        if pilot is Pilot.UNKNOWN:
+            faults.add(Fault.PILOT)
+        return EvseReading(
+            pilot=pilot,
+            contactor=_is_set(m.contactor, image) if m.contactor else None,
+            offered_a=_offered_a(m.offer, image) if m.offer.readback else None,
+            cable_a=decode(m.cable, _words(m.cable, image)) if m.cable else None,
+            faults=tuple(sorted(faults)),
+            locked=_is_set(m.lock, image) if m.lock else None,
+            stop_button=self._stop.pressed(image) if self._stop else None,
+            raw=self._raw(image),
+        )
+
+    def _pilot(self, image: Image) -> Pilot:
+        word = self.map.pilot.words.get(raw(self.map.pilot.row, _words(self.map.pilot.row, image)))
+        return Pilot.UNKNOWN if word is None else Pilot(word)
+
+    def _raw(self, image: Image) -> str:
+        rows = (self.map.pilot.row, *self.map.info)
+        return ", ".join(f"{row.key} {raw(row, _words(row, image))}" for row in rows)
+
+
+class _StopButton:
+    """Tells each press once.
+
+    With `count` and `seen` registers: the device counts presses, the agent writes into `seen` the count that it has
+    taken. A press is new when the count differs from `seen` and from what was told before. Reading changes nothing, so
+    a repeated or lost answer does no harm; `seen` is written a poll after the press was told, so that a press is never
+    confirmed and then lost with a cancelled poll; and one made while the agent was down is found at its start.
+    Without these registers a press is the change from "none" to a word.
+    """
+
+    def __init__(self, registers: StopRegisters) -> None:
+        self._registers = registers
+        self._told: int | None = None
+        self._was: str | None = None
+
+    def to_confirm(self, image: Image) -> tuple[Row, list[int]] | None:
+        """What to write into `seen`, when the device does not know it yet."""
+        count, seen = self._registers.count, self._registers.seen
+        if count is None or seen is None or self._told is None:
+            return None
+        if _words(count, image) == _words(seen, image):
+            self._told = None  # confirmed, or the device has restarted
+            return None
+        return (seen, words_from_bits(seen, self._told)) if raw(seen, _words(seen, image)) != self._told else None
+
+    def pressed(self, image: Image) -> StopButton | None:
+        kind = self._registers.kind
+        word = kind.words.get(raw(kind.row, _words(kind.row, image)))
+        if self._registers.count is None or self._registers.seen is None:
+            was, self._was = self._was, word
+            return StopButton(word) if word is not None and word != was else None
+        count, seen = (raw(row, _words(row, image)) for row in (self._registers.count, self._registers.seen))
+        if count in (seen, self._told):
+            return None
+        self._told = count
+        return StopButton(word) if word is not None else StopButton.OTHER
+
+
+def order_words(offer: Offer, current_a: float) -> tuple[list[int], bool]:
+    """The register words of an order, and whether it withholds power. A NaN withholds it too."""
+    if not current_a >= offer.min_a:
+        return words_from_bits(offer.row, offer.pause), True
+    return encode_down(offer.row, min(current_a, offer.max_a)), False
+
+
+def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> list[tuple[Row, list[int]]]:
+    """All set-up writes in order, with their words; the fail-safe current before the watchdog that leads to it."""
+    writes = [(w.row, words_from_bits(w.row, w.value)) for w in evse.init]
+    pairs: tuple[tuple[Setting | None, float | None], ...] = (
+        (evse.failsafe, failsafe_a),
+        (evse.watchdog, watchdog_s),
+    )
+    for setting, wanted in pairs:
+        if setting:
+            writes.append((setting.row, encode(setting.row, setting.value if wanted is None else wanted)))
+    return writes
+
+
+def _words(row: Row, image: Image) -> list[int]:
+    if row.words == 1:
+        return [image[row.table, row.at]]
+    return [image[row.table, row.at + i] for i in range(row.words)]
+
+
+def _is_set(flag: Flag, image: Image) -> bool:
+    return raw(flag.row, _words(flag.row, image)) in flag.values
+
+
+def _offered_a(offer: Offer, image: Image) -> float | None:
+    words = _words(offer.row, image)
+    return 0.0 if words == words_from_bits(offer.row, offer.pause) else decode(offer.row, words)

@@ -1,0 +1,43 @@
+"""Names of drivers: what a configuration file calls a driver, and where its class lies.
+
+Built-in names first; then the entry points that a manufacturer's own package declares in the group
+`chargepoint.drivers` (name = "module:Class"). Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from drivers.api import DriverError
+
+GROUP = "chargepoint.drivers"
+BUILT_IN = {
+    "mapped-meter": "drivers.mapped_meter:MappedMeter",
+    "mapped-evse": "drivers.mapped_evse:MappedEvse",
+    "rdm6300": "drivers.token.rdm6300:Rdm6300",
+    "ascii-line": "drivers.token.ascii_line:AsciiLine",
+}
+
+
+def find(name: str) -> Any:
+    """The class (or factory) of that name; DriverError of one line when there is none or it cannot be loaded."""
+    return _load(name, BUILT_IN.get(name) or _declared(name))
+
+
+def _declared(name: str) -> str:
+    from importlib.metadata import entry_points  # slow to import, and few stations need it
+
+    declared = {point.name: point.value for point in entry_points(group=GROUP)}
+    if name not in declared:
+        known = ", ".join(sorted({*BUILT_IN, *declared}))
+        raise DriverError(f"no driver {name!r}; known are {known}; others come from packages with entry points {GROUP}")
+    return declared[name]
+
+
+def _load(name: str, target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DriverError(f"driver {name!r} ({target}) cannot be loaded: {error}") from None
