@@ -205,11 +205,12 @@ class ChargingPoint:
         self.settle()
 
     def force(self, state: str) -> None:
-        """Hold the pilot in a state by hand; with a car, B and C are its switch S2."""
-        if state in "BC" and self.car is not None:
-            self.forced, self.car.forced_s2 = None, state == "C"
-        else:
-            self.forced = state
+        """Hold the pilot in a state by hand; B, C and D are what a plugged-in car does with its switch S2."""
+        if state in "BCD" and self.car is None:
+            self.plug_in("hold")
+        if state in "BCD" and self.car is not None:
+            self.car.forced_s2 = state != "B"
+        self.forced = None if state in "BC" else state
         self.settle()
 
     def fault(self, fault: Fault, present: bool) -> None:

@@ -51,11 +51,16 @@ class SimEvse:
 
 @dataclass(frozen=True, slots=True)
 class SimReader:
-    """A card reader: `kind` is rdm6300 or ascii_line; `evses` are those it stands for, none means all."""
+    """A card reader: `kind` is rdm6300 or ascii_line; `evses` are those it stands for, none means all.
+
+    `form` is how the agent's driver tells an rdm6300 card (hex10, hex8 or decimal10), so that a tag is tapped by the
+    text that the central system will see.
+    """
 
     kind: str
     port: str
     evses: tuple[int, ...] = ()
+    form: str = "hex10"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,27 +15,39 @@ from drivers.simulated.port import Port
 REPEAT_S = 0.05
 IN_FIELD_S = 0.5  # how long a hand holds a card there
 LINE_MAX = 64
+CARD_BYTES = 5
 
 
-def rdm6300_frame(tag: str) -> bytes:
+def rdm6300_frame(tag: str, form: str = "hex10") -> bytes:
     """STX, ten hex digits, the XOR of the five bytes as two digits, ETX; ValueError for what is no such card."""
-    digits = tag.upper()
-    if len(digits) != 10 or any(c not in "0123456789ABCDEF" for c in digits):
-        raise ValueError("a card at an rdm6300 reader has ten hex digits, such as 010063E9AE")
+    length, digits_of, example = _FORMS[form]
+    try:
+        card = bytes.fromhex(digits_of(tag)) if len(tag) == length and tag.isalnum() else b""
+    except ValueError:
+        card = b""
+    if len(card) != CARD_BYTES:
+        raise ValueError(f"a card at an rdm6300 reader that tells {form} looks like {example}, not {tag!r}")
     check = 0
-    for byte in bytes.fromhex(digits):
+    for byte in card:
         check ^= byte
-    return b"\x02" + digits.encode() + f"{check:02X}".encode() + b"\x03"
+    return b"\x02" + (card + bytes((check,))).hex().upper().encode() + b"\x03"
 
 
-def ascii_line(tag: str) -> bytes:
+_FORMS: dict[str, tuple[int, Callable[[str], str], str]] = {  # form -> length of a tag, its ten hex digits, an example
+    "hex10": (10, lambda tag: tag, "010063E9AE"),
+    "hex8": (8, lambda tag: "01" + tag, "0063E9AE"),
+    "decimal10": (10, lambda tag: f"01{int(tag):08x}", "0006547886"),
+}
+
+
+def ascii_line(tag: str, _form: str = "") -> bytes:
     """The tag and CR LF; ValueError for what is no line of printable ASCII."""
     if not tag or len(tag) > LINE_MAX or not tag.isascii() or not tag.isprintable():
         raise ValueError(f"a card at a line reader has 1 to {LINE_MAX} printable ASCII characters")
     return tag.encode() + b"\r\n"
 
 
-FORMATS: dict[str, tuple[Callable[[str], bytes], int]] = {  # kind -> frame, how often a card is said
+FORMATS: dict[str, tuple[Callable[[str, str], bytes], int]] = {  # kind -> frame, how often a card is said
     "rdm6300": (rdm6300_frame, int(IN_FIELD_S / REPEAT_S)),
     "ascii_line": (ascii_line, 1),
 }
@@ -47,6 +59,8 @@ class CardReader:
     def __init__(self, plan: SimReader) -> None:
         if plan.kind not in FORMATS:
             raise ValueError(f"reader {plan.kind!r} cannot be simulated; known are {', '.join(FORMATS)}")
+        if plan.kind == "rdm6300" and plan.form not in _FORMS:
+            raise ValueError(f"reader form {plan.form!r} is not known; use one of {', '.join(_FORMS)}")
         self.plan = plan
         self.port = Port(plan.port, lambda _data: None)
         self._timer: asyncio.TimerHandle | None = None
@@ -69,7 +83,7 @@ class CardReader:
 
     def tap(self, tag: str) -> None:
         frame_of, times = FORMATS[self.plan.kind]
-        frame = frame_of(tag)
+        frame = frame_of(tag, self.plan.form)
         if not self.port.is_open:
             raise ValueError(f"the reader at {self.plan.port} is gone")
         self.take_away()
