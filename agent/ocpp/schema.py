@@ -55,7 +55,8 @@ class Validator:
     """All messages of one version, by the name of the folder in the package `ocpp`: "v16", "v201"."""
 
     def __init__(self, folder: str) -> None:
-        self._files = {_message(path.stem): path for path in sorted(_schemas(folder).glob("*.json"))}
+        self._folder = _schemas(folder)
+        self._files = {_message(path.stem): path.name for path in sorted(self._folder.glob("*.json"))}
         self._inbound: dict[tuple[str, Kind], Check] = {}
         self._outbound: dict[tuple[str, Kind], Check] = {}
 
@@ -82,7 +83,7 @@ class Validator:
         return check(payload)
 
     def _compile(self, action: str, kind: Kind, measure: Measure) -> Check:
-        schema: Schema = json.loads(self._files[action, kind].read_bytes())
+        schema: Schema = json.loads((self._folder / self._files[action, kind]).read_bytes())
         return _Compiler(schema, measure).check
 
 
