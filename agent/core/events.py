@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.core.effects import Authorize, Call
 from agent.core.types import (
+    Reading,
     Registration,
     ResetKind,
     SetStatus,
@@ -75,6 +76,11 @@ class LinkDown(Event):
 @dataclass(frozen=True, slots=True)
 class QueueEmptied(Event):
     """Every transaction event has been answered by the CSMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilled(Event):
+    """A transaction event waits for the CSMS, and none did before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +184,49 @@ class FaultCleared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MeterReplaced(Event):
+    """The meter's register has leapt for good; `evse.meter` is still the last reading of the old one."""
+
+    evse: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTaken(Event):
+    """It is time to tell a reading of the running transaction. `trigger` says whose time."""
+
+    evse: int
+    reading: Reading
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWanted(Event):
+    """The CSMS asks for the status of one EVSE, or of all (None)."""
+
+    evse: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetDue(Event):
+    """A reset has been accepted: every transaction is to end for this reason."""
+
+    reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
 class StopPressed(Event):
     evse: int
     button: StopButton
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStartWanted(Event):
+    """A remote start was accepted for one of these EVSEs; whether its token must be asked about is yet to be seen."""
+
+    evses: tuple[int, ...]
+    token: IdToken
+    remote_start_id: int | None = None
+    group: IdToken | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Transaction:
     last_wh: int = 0
     withheld: bool = False
     energy_limit_wh: int | None = None
+    kept: list[tuple[int, Reading]] = field(default_factory=list)  # readings for the end, numbered
+    kept_count: int = 0
     restored: bool = False  # from before the restart, and not yet decided on
     reached_transfer: bool = False
 

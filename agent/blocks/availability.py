@@ -1,0 +1,159 @@
+"""G: Availability. In or out of service, and what each connector's status is told to be.
+
+A change asked for during a transaction is scheduled and takes effect at its end (G03.FR.05); it is remembered over
+restarts at once. Statuses are told only after the hardware has been read and the CSMS has accepted us, when they differ
+from the last one told, and all anew when we were offline for longer than OfflineThreshold. A status must last for
+StatusMinimumDuration before it is told, a fault is told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agent.blocks.station import Block, Facts, Out
+from agent.core.deadlines import Deadlines
+from agent.core.effects import Ask, Effect, Remember, Reply, Status, StatusAnswer
+from agent.core.events import (
+    AvailabilityRequested,
+    LinkDown,
+    LinkUp,
+    Registered,
+    Restored,
+    StatusWanted,
+)
+from agent.core.evse import Evse, connector_status
+from agent.core.types import ConnectorStatus, Instant, Registration
+
+TABLE = "availability"
+STATION = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a status message would say, save its time."""
+
+    status: ConnectorStatus
+    error: str
+    info: str
+    connected: bool
+
+
+class Availability(Block):
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._wanted: dict[int, bool] = dict.fromkeys((STATION, *facts.evses), True)
+        self._told: dict[int, _Told] = {}
+        self._since: dict[int, tuple[_Told, Instant]] = {}
+        self._deadlines = Deadlines()
+        self._down_since: float | None = None
+
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next()
+
+    # --- in or out of service -----------------------------------------------------------------------------------
+
+    def on_restored(self, e: Restored, _now: Instant) -> Out:
+        for key, value in e.tables.get(TABLE, {}).items():
+            if int(key) in self._wanted:
+                self._wanted[int(key)] = bool(value)
+        self._apply()
+        return iter(())
+
+    def on_request(self, e: AvailabilityRequested, _now: Instant) -> Out:
+        scope = [STATION, *self._facts.evses] if e.evse is None else [e.evse]
+        if any(n not in self._wanted for n in scope) or e.connector not in (None, 1):
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="UnknownEvse"))
+            return
+        for n in scope:
+            if self._wanted[n] != e.operative:
+                self._wanted[n] = e.operative
+                yield Remember(TABLE, str(n), e.operative)
+        self._apply()
+        waits = any(evse.operative != self._target(evse) for evse in self._facts.evses.values() if evse.id in scope)
+        yield Reply(e.ref, StatusAnswer("Scheduled" if waits else "Accepted"))
+
+    def _target(self, evse: Evse) -> bool:
+        return self._wanted[STATION] and self._wanted[evse.id]
+
+    def _apply(self) -> None:
+        for evse in self._facts.evses.values():
+            if evse.tx is None or self._target(evse):
+                evse.operative = self._target(evse)
+
+    # --- telling ------------------------------------------------------------------------------------------------
+
+    def derive(self, now: Instant) -> Out:
+        self._apply()
+        self._deadlines.due(now.mono)
+        if not all(evse.seen for evse in self._facts.evses.values()):
+            return
+        for n in (STATION, *self._facts.evses):
+            yield from self._tell(n, now)
+
+    def _tell(self, n: int, now: Instant) -> Iterator[Effect]:
+        fact = self._fact(n)
+        since = self._since.get(n)
+        if since is None or since[0] != fact:
+            self._since[n] = since = (fact, now)
+        if self._facts.registration is not Registration.ACCEPTED or self._told.get(n) == fact:
+            self._deadlines.clear(n)
+            return
+        wait_s = self._facts.variables.number("ChargingStation.StatusMinimumDuration")
+        lasted_s = now.mono - since[1].mono
+        if n in self._told and not fact.error and lasted_s < wait_s:
+            self._deadlines.set(n, since[1].mono + wait_s)
+            return
+        self._deadlines.clear(n)
+        self._told[n] = fact
+        yield Ask(_status(n, fact, since[1]))
+
+    def _fact(self, n: int) -> _Told:
+        if n != STATION:
+            evse = self._facts.evses[n]
+            fault = next(iter(evse.faults), "")
+            connected = evse.plugged or evse.cable_present
+            return _Told(connector_status(evse), fault, evse.faults.get(fault, "")[:50], connected)
+        status = ConnectorStatus.AVAILABLE if self._wanted[STATION] else ConnectorStatus.UNAVAILABLE
+        if any(evse.tx is not None for evse in self._facts.evses.values()):
+            status = ConnectorStatus.AVAILABLE
+        return _Told(status, "", "", False)
+
+    def on_wanted(self, e: StatusWanted, now: Instant) -> Out:
+        """The CSMS asks for the status of one EVSE, or of all (None)."""
+        for n in (STATION, *self._facts.evses) if e.evse is None else (e.evse,):
+            fact = self._fact(n)
+            self._told[n] = fact
+            yield Ask(_status(n, fact, now), triggered=True)
+
+    # --- the link -----------------------------------------------------------------------------------------------
+
+    def on_down(self, _e: LinkDown, now: Instant) -> Out:
+        if self._down_since is None:
+            self._down_since = now.mono
+        return iter(())
+
+    def on_up(self, _e: LinkUp, now: Instant) -> Out:
+        down, self._down_since = self._down_since, None
+        if down is not None and now.mono - down > self._facts.variables.number("OCPPCommCtrlr.OfflineThreshold"):
+            self._told.clear()
+        return iter(())
+
+    def on_registered(self, e: Registered, _now: Instant) -> Out:
+        if e.status is Registration.ACCEPTED:
+            self._told.clear()  # B01.FR.05: after each accepted boot every connector's status is told
+        return iter(())
+
+    HEARS: ClassVar = {
+        Restored: "on_restored",
+        AvailabilityRequested: "on_request",
+        StatusWanted: "on_wanted",
+        LinkDown: "on_down",
+        LinkUp: "on_up",
+        Registered: "on_registered",
+    }
+
+
+def _status(n: int, fact: _Told, at: Instant) -> Status:
+    return Status(n, 1 if n else 0, fact.status, at, fact.error, fact.info, fact.connected)

@@ -1,0 +1,105 @@
+"""Metering: which readings of a meter are believed, and whether the EV draws power.
+
+Rules kept here: a register that goes backwards, or leaps further than the supply could deliver, is not believed until
+the meter has said so `CONFIRMATIONS` times running (a swapped meter, a rollover); it is then taken as a new meter,
+and a transaction in progress ends with the last value of the old one. Each reading keeps the time at which it was
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from agent.blocks.station import Block, Facts, Out
+from agent.core.effects import Note
+from agent.core.events import DeviceFound, Event, MeterRead, MeterReplaced
+from agent.core.evse import Evse, MeterState
+from agent.core.types import Instant
+from drivers.api import Measurand, Sample
+
+CONFIRMATIONS = 3
+MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
+NOMINAL_V = 230.0
+DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
+IDLE_S = 10.0
+_ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
+
+
+class Metering(Block):
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
+        self._replaced: set[int] = set()
+        self._drew_at: dict[int, float] = dict.fromkeys(facts.evses, -IDLE_S)
+
+    def on_read(self, e: MeterRead, now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        energy_wh = register(e.samples)
+        if energy_wh is None:
+            return
+        if not self._plausible(evse, energy_wh, now):
+            yield from self._doubt(evse, e, energy_wh, now)
+            return
+        self._doubted[evse.id].clear()
+        self._accept(evse, e, energy_wh, now)
+
+    def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
+        evse.meter = MeterState(now, energy_wh, e.samples)
+        if draws(e.samples):
+            self._drew_at[evse.id] = now.mono
+        evse.drawing = now.mono - self._drew_at[evse.id] < IDLE_S
+
+    def _plausible(self, evse: Evse, energy_wh: float, now: Instant) -> bool:
+        last = evse.meter
+        if evse.id in self._replaced:
+            self._replaced.discard(evse.id)
+            return True
+        if last is None or last.at.boot != now.boot:
+            return energy_wh >= 0
+        power_w = evse.limits.max_a * evse.limits.phases * NOMINAL_V
+        most_wh = power_w * 1.2 * (now.mono - last.at.mono) / 3600 + MARGIN_WH
+        return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + most_wh
+
+    def _doubt(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> Iterator[Event | Note]:
+        doubted = self._doubted[evse.id]
+        if doubted and not -0.5 <= energy_wh - doubted[-1] <= MARGIN_WH:
+            doubted.clear()
+        doubted.append(energy_wh)
+        old_wh = evse.meter.energy_wh if evse.meter else 0.0
+        fields = (("EVSE", evse.id), ("REGISTER_WH", round(energy_wh)), ("EXPECTED_WH", round(old_wh)))
+        if len(doubted) < CONFIRMATIONS:
+            yield Note("warning", "MeterDoubted", f"EVSE {evse.id}: the meter's register leapt; reading again", fields)
+            return
+        doubted.clear()
+        yield Note(
+            "warning", "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields
+        )
+        yield MeterReplaced(evse.id)  # heard while evse.meter is still the old one
+        yield MeterRead(evse.id, e.samples)
+
+    def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
+        # The other blocks hear this event in the same round and still need the old value; the next reading replaces it.
+        self._replaced.add(e.evse)
+        return iter(())
+
+    def on_found(self, e: DeviceFound, _now: Instant) -> Out:
+        if e.device == "meter":
+            self._doubted[e.evse].clear()
+        return iter(())
+
+    HEARS: ClassVar = {MeterRead: "on_read", MeterReplaced: "on_replaced", DeviceFound: "on_found"}
+
+
+def register(samples: tuple[Sample, ...]) -> float | None:
+    """The lifetime import register in Wh."""
+    return next((s.value for s in samples if s.measurand is _ENERGY and s.phase is None), None)
+
+
+def draws(samples: tuple[Sample, ...]) -> bool:
+    """The EV takes power: by the meter's power where it tells it, else by its currents."""
+    power = [s.value for s in samples if s.measurand is Measurand.POWER_ACTIVE_IMPORT and s.phase is None]
+    if power:
+        return power[0] >= DRAW_W
+    currents = [s.value for s in samples if s.measurand is Measurand.CURRENT_IMPORT]
+    return any(value >= DRAW_A for value in currents) if currents else True

@@ -1,0 +1,249 @@
+"""F: Remote control. Start, stop, unlock, trigger and reset by the CSMS, and by the stop button what the same rules
+say.
+
+A reset is accepted at once; then no transaction may start, those that run end with the right reason and the meter's
+true value, and the process ends when the journal has been told to the CSMS or `DRAIN_S` have passed: what is left is
+sent after the restart. OnIdle waits for the transactions to end by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from agent.blocks.sampling import offered, selected
+from agent.blocks.station import Block, Facts, Out
+from agent.core.deadlines import Deadlines
+from agent.core.effects import (
+    Ask,
+    Boot,
+    Effect,
+    FirmwareStatus,
+    Heartbeat,
+    LogStatus,
+    MeterReport,
+    Remember,
+    Reply,
+    Restart,
+    StatusAnswer,
+    TransactionStatusAnswer,
+    Unlock,
+)
+from agent.core.events import (
+    Event,
+    QueueEmptied,
+    QueueFilled,
+    Ref,
+    RemoteStartWanted,
+    ResetDue,
+    ResetRequested,
+    SampleTaken,
+    StartRequested,
+    StatusWanted,
+    StopRequested,
+    StopWanted,
+    Tick,
+    TransactionEnded,
+    TransactionStatusRequested,
+    TriggerRequested,
+    UnlockDone,
+    UnlockRequested,
+)
+from agent.core.evse import Evse
+from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
+
+DRAIN_S = 10.0
+ANSWER_S = 1.0  # the answer to a reset is given time to leave
+UNLOCK_S = 20.0
+_REASON = {
+    ResetKind.SOFT: StopReason.SOFT_RESET,
+    ResetKind.HARD: StopReason.HARD_RESET,
+    ResetKind.IMMEDIATE: StopReason.IMMEDIATE_RESET,
+}
+
+
+class RemoteControl(Block):
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._deadlines = Deadlines()
+        self._reset: ResetKind | None = None
+        self._unlocking: dict[int, Ref] = {}
+        self._queued = False
+
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next()
+
+    # --- start and stop -----------------------------------------------------------------------------------------
+
+    def on_start(self, e: StartRequested, _now: Instant) -> Out:
+        evses = self._facts.evses
+        wanted = list(evses.values()) if e.evse is None else [evses[e.evse]] if e.evse in evses else []
+        free = [evse for evse in wanted if evse.free]
+        if not free or self._facts.closing or self._facts.registration is Registration.PENDING:
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="TxInProgress" if wanted else "UnknownEvse"))
+            return
+        running = next((evse.tx.id for evse in free if evse.tx is not None), None)
+        yield Reply(e.ref, StatusAnswer("Accepted", transaction=running))
+        yield RemoteStartWanted(tuple(evse.id for evse in free), e.token, e.remote_start_id, e.group)
+
+    def on_stop(self, e: StopRequested, _now: Instant) -> Out:
+        evse = self._by_transaction(e.transaction)
+        if evse is None or self._facts.registration is Registration.PENDING:
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="TxNotFound"))
+            return
+        yield Reply(e.ref, StatusAnswer("Accepted"))
+        yield StopWanted(evse.id, StopReason.REMOTE, Trigger.REMOTE_STOP)
+
+    def _by_transaction(self, name: str) -> Evse | None:
+        """By our id or by the CSMS's."""
+        running = (evse for evse in self._facts.evses.values() if evse.tx is not None)
+        return next((evse for evse in running if evse.tx and name in (evse.tx.id, evse.tx.csms_id)), None)
+
+    def on_status(self, e: TransactionStatusRequested, _now: Instant) -> Out:
+        ongoing = None if e.transaction is None else self._by_transaction(e.transaction) is not None
+        yield Reply(e.ref, TransactionStatusAnswer(self._queued, ongoing))
+
+    def on_queue(self, e: QueueEmptied | QueueFilled, now: Instant) -> Out:
+        self._queued = isinstance(e, QueueFilled)
+        yield from self._maybe_restart(now)
+
+    # --- unlock -------------------------------------------------------------------------------------------------
+
+    def on_unlock(self, e: UnlockRequested, now: Instant) -> Out:
+        evse = self._facts.evses.get(e.evse)
+        if evse is None or e.connector != 1:
+            yield Reply(e.ref, StatusAnswer("UnknownConnector"))
+        elif not evse.limits.unlocks:
+            yield Reply(e.ref, StatusAnswer("NotSupported"))
+        elif evse.tx is not None and not self._facts.variables.flag("TxCtrlr.StopTxOnUnlock"):
+            yield Reply(e.ref, StatusAnswer("OngoingAuthorizedTransaction"))
+        elif evse.id in self._unlocking:
+            yield Reply(e.ref, StatusAnswer("UnlockFailed", reason="Busy"))
+        else:
+            self._unlocking[evse.id] = e.ref
+            self._deadlines.set(("unlock", evse.id), now.mono + UNLOCK_S)
+            if evse.tx is not None:
+                yield StopWanted(evse.id, StopReason.UNLOCK_COMMAND, Trigger.UNLOCK_COMMAND)
+            else:
+                yield Unlock(evse.id)
+
+    def on_unlocked(self, e: UnlockDone, _now: Instant) -> Out:
+        yield from self._answer_unlock(e.evse, "Unlocked" if e.opened else "UnlockFailed")
+
+    def _answer_unlock(self, evse: int, status: str) -> Iterator[Effect]:
+        self._deadlines.clear(("unlock", evse))
+        ref = self._unlocking.pop(evse, None)
+        if ref is not None:
+            yield Reply(ref, StatusAnswer(status))
+
+    def on_ended(self, e: TransactionEnded, now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        departed = not evse.plugged and evse.cable_present and evse.limits.unlocks
+        wanted = departed and self._facts.variables.flag("OCPPCommCtrlr.UnlockOnEVSideDisconnect")
+        if wanted or e.evse in self._unlocking:
+            yield Unlock(e.evse)
+        yield from self._maybe_restart(now)
+
+    # --- trigger ------------------------------------------------------------------------------------------------
+
+    def on_trigger(self, e: TriggerRequested, now: Instant) -> Out:
+        if e.evse is not None and e.evse not in self._facts.evses and e.evse != 0:
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="UnknownEvse"))
+            return
+        make = _TRIGGERS.get(e.message)
+        outs = list(make(self, e.evse or None, now)) if make else None
+        if outs is None:
+            yield Reply(e.ref, StatusAnswer("NotImplemented"))
+            return
+        yield Reply(e.ref, StatusAnswer("Accepted" if outs else "Rejected"))
+        yield from outs
+
+    def _boot(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+        if self._facts.registration is not Registration.ACCEPTED:  # F06.FR.17: not once it has been accepted
+            yield Ask(Boot("Triggered"), triggered=True)
+
+    def _heartbeat(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+        yield Ask(Heartbeat(), triggered=True)
+
+    def _status(self, evse: int | None, _now: Instant) -> Iterator[Event]:
+        yield StatusWanted(evse)
+
+    def _meter(self, evse: int | None, _now: Instant) -> Iterator[Event | Effect]:
+        for one in self._facts.evses.values():
+            if one.meter is None or evse not in (None, one.id):
+                continue
+            whole = Reading(one.meter.at, Context.TRIGGER, offered(one, one.meter.samples))
+            reading = selected(self._facts.variables, "AlignedDataCtrlr.Measurands", whole) or whole
+            yield Ask(MeterReport(one.id, (reading,), one.tx.id if one.tx else None), triggered=True)
+
+    def _transaction(self, evse: int | None, _now: Instant) -> Iterator[Event]:
+        for one in self._facts.evses.values():
+            if one.meter is None or one.tx is None or one.tx.stop or evse not in (None, one.id):
+                continue
+            whole = Reading(one.meter.at, Context.TRIGGER, offered(one, one.meter.samples))
+            reading = selected(self._facts.variables, "SampledDataCtrlr.TxUpdatedMeasurands", whole) or whole
+            yield SampleTaken(one.id, reading, Trigger.TRIGGER)
+
+    def _firmware(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+        yield Ask(FirmwareStatus(), triggered=True)
+
+    def _log(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+        yield Ask(LogStatus(), triggered=True)
+
+    # --- reset --------------------------------------------------------------------------------------------------
+
+    def on_reset(self, e: ResetRequested, now: Instant) -> Out:
+        if e.evse is not None or self._reset is not None:
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="NotSupported" if e.evse else "Busy"))
+            return
+        running = any(evse.tx is not None for evse in self._facts.evses.values())
+        waits = e.kind is ResetKind.ON_IDLE and running
+        yield Reply(e.ref, StatusAnswer("Scheduled" if waits else "Accepted"))
+        yield Remember("boot", "reason", "ScheduledReset" if waits else "RemoteReset")
+        self._reset = e.kind
+        self._facts.closing = "a reset is under way"
+        if e.kind in _REASON:
+            yield ResetDue(_REASON[e.kind])
+        self._deadlines.set("answer", now.mono + ANSWER_S)
+
+    def _maybe_restart(self, now: Instant, late: bool = False) -> Iterator[Effect]:
+        if self._reset is None or "answer" in self._deadlines or any(v.tx for v in self._facts.evses.values()):
+            return
+        if self._queued and self._facts.online and not late:
+            self._deadlines.keep("drain", now.mono + DRAIN_S)
+            return
+        yield Restart(
+            self._reset in (ResetKind.HARD, ResetKind.IMMEDIATE), f"reset asked for by the CSMS ({self._reset})"
+        )
+
+    def on_tick(self, _e: Tick, now: Instant) -> Out:
+        for name in self._deadlines.due(now.mono):
+            if isinstance(name, tuple):
+                yield from self._answer_unlock(name[1], "UnlockFailed")
+            else:
+                yield from self._maybe_restart(now, late=name == "drain")
+
+    HEARS: ClassVar = {
+        StartRequested: "on_start",
+        StopRequested: "on_stop",
+        TransactionStatusRequested: "on_status",
+        QueueEmptied: "on_queue",
+        QueueFilled: "on_queue",
+        UnlockRequested: "on_unlock",
+        UnlockDone: "on_unlocked",
+        TransactionEnded: "on_ended",
+        TriggerRequested: "on_trigger",
+        ResetRequested: "on_reset",
+        Tick: "on_tick",
+    }
+
+
+_TRIGGERS: dict[str, Callable[[RemoteControl, int | None, Instant], Iterator[Event | Effect]]] = {
+    "Boot": RemoteControl._boot,
+    "Heartbeat": RemoteControl._heartbeat,
+    "Status": RemoteControl._status,
+    "MeterValues": RemoteControl._meter,
+    "TransactionEvent": RemoteControl._transaction,
+    "Firmware": RemoteControl._firmware,
+    "Diagnostics": RemoteControl._log,
+}

@@ -1,0 +1,202 @@
+"""J: Meter values. When to tell a reading, and which of its measurands.
+
+Sampled values follow TxUpdatedInterval from the start of the transaction, clock-aligned ones the full multiples of
+their interval since 00:00 UTC. A reading is told once, with the time at which it was read; when the meter has said
+nothing new nothing is told. Readings for the end of the transaction are kept by their own interval, remembered over
+restarts, and thinned (every other one, never the first or last) beyond SampledDataCtrlr.MaxMeterValues[TxEnded].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from agent.blocks import snapshot
+from agent.blocks.station import Block, Facts, Out
+from agent.core.deadlines import Deadlines
+from agent.core.effects import Ask, Effect, Forget, MeterReport, Remember
+from agent.core.events import (
+    Event,
+    Restored,
+    SampleTaken,
+    Tick,
+    TransactionBegan,
+    VariableChanged,
+)
+from agent.core.evse import Evse, Transaction
+from agent.core.types import ClockQuality, Context, Instant, Reading, Trigger
+from agent.core.variables import Variables
+from drivers.api import Measurand, Sample
+
+KEPT = "ended_samples"  # the table of readings for the end of a transaction
+_EXTRA = {Measurand.CURRENT_OFFERED, Measurand.POWER_OFFERED}
+
+
+class Sampling(Block):
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._vars = facts.variables
+        self._deadlines = Deadlines()
+        self._told: dict[int, float] = {}  # EVSE -> monotonic time of the reading last told
+        self._aligned_s = 0
+
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next()
+
+    def derive(self, now: Instant) -> Out:
+        for evse in self._facts.evses.values():
+            active = evse.tx is not None and evse.tx.stop is None and not evse.tx.restored
+            for name, key in (
+                ("update", "SampledDataCtrlr.TxUpdatedInterval"),
+                ("keep", "SampledDataCtrlr.TxEndedInterval"),
+            ):
+                interval_s = self._vars.number(key)
+                if active and interval_s and self._vars.flag("SampledDataCtrlr.Enabled"):
+                    self._deadlines.keep((name, evse.id), now.mono + interval_s)
+                else:
+                    self._deadlines.clear((name, evse.id))
+        self._align(now)
+        return iter(())
+
+    def _align(self, now: Instant) -> None:
+        """The clock may have been set since: the next multiple is reckoned anew whenever it is still ahead."""
+        for name, key in (
+            ("aligned", "AlignedDataCtrlr.Interval"),
+            ("aligned-keep", "AlignedDataCtrlr.TxEndedInterval"),
+        ):
+            interval_s = self._vars.number(key)
+            on = interval_s and self._vars.flag("AlignedDataCtrlr.Enabled") and now.quality > ClockQuality.UNKNOWN
+            if not on:
+                self._deadlines.clear(name)
+            elif name not in self._deadlines:
+                self._deadlines.set(name, now.mono + interval_s - now.utc % interval_s)
+
+    def on_changed(self, e: VariableChanged, now: Instant) -> Out:
+        """A new interval counts from now on."""
+        if e.id.component in ("SampledDataCtrlr", "AlignedDataCtrlr"):
+            self._deadlines = Deadlines()
+        return iter(())
+
+    def on_tick(self, _e: Tick, now: Instant) -> Out:
+        for name in self._deadlines.due(now.mono):
+            if name == "aligned":
+                yield from self._aligned(now)
+            elif name == "aligned-keep":
+                for evse in self._facts.evses.values():
+                    yield from self._keep(evse, Context.CLOCK, "AlignedDataCtrlr.TxEndedMeasurands", now)
+            elif isinstance(name, tuple):
+                yield from self._sampled(name[0], self._facts.evses[name[1]], now)
+
+    def _sampled(self, what: str, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
+        key = {"update": "TxUpdatedInterval", "keep": "TxEndedInterval"}[what]
+        self._deadlines.set((what, evse.id), now.mono + self._vars.number(f"SampledDataCtrlr.{key}"))
+        if what == "keep":
+            yield from self._keep(evse, Context.PERIODIC, "SampledDataCtrlr.TxEndedMeasurands", now)
+            return
+        reading = self._fresh(evse, Context.PERIODIC, "SampledDataCtrlr.TxUpdatedMeasurands")
+        if reading is not None:
+            self._told[evse.id] = reading.at.mono
+            yield SampleTaken(evse.id, reading, Trigger.METER_VALUE_PERIODIC)
+
+    def _fresh(self, evse: Evse, context: Context, key: str) -> Reading | None:
+        """The newest reading, unless it has been told before."""
+        meter = evse.meter
+        if meter is None or meter.at.mono <= self._told.get(evse.id, -1.0):
+            return None
+        return selected(self._vars, key, Reading(meter.at, context, offered(evse, meter.samples)))
+
+    def _aligned(self, now: Instant) -> Iterator[Event | Effect]:
+        busy = any(evse.tx is not None for evse in self._facts.evses.values())
+        if busy and self._vars.flag("AlignedDataCtrlr.SendDuringIdle"):
+            return
+        for evse in self._facts.evses.values():
+            if evse.meter is None or now.mono - evse.meter.at.mono > self._vars.number("AlignedDataCtrlr.Interval"):
+                continue
+            whole = Reading(evse.meter.at, Context.CLOCK, offered(evse, evse.meter.samples))
+            reading = selected(self._vars, "AlignedDataCtrlr.Measurands", whole)
+            if reading is None:
+                continue
+            if evse.tx is not None:
+                yield SampleTaken(evse.id, reading, Trigger.METER_VALUE_CLOCK)
+            else:
+                yield Ask(MeterReport(evse.id, (reading,)))
+
+    # --- readings for the end -----------------------------------------------------------------------------------
+
+    def _keep(self, evse: Evse, context: Context, key: str, now: Instant) -> Iterator[Effect]:
+        tx = evse.tx
+        if tx is None or tx.stop is not None or tx.restored or evse.meter is None:
+            return
+        reading = selected(self._vars, key, Reading(evse.meter.at, context, evse.meter.samples))
+        if reading is None or (tx.kept and tx.kept[-1][1].at.mono >= reading.at.mono):
+            return
+        tx.kept_count += 1
+        tx.kept.append((tx.kept_count, reading))
+        yield Remember(KEPT, f"{tx.id}/{tx.kept_count}", snapshot.encode_reading(reading))
+        most = int(self._vars.number("SampledDataCtrlr.MaxMeterValues[TxEnded]")) - 2  # begin and end come on top
+        if len(tx.kept) > most:
+            dropped = tx.kept[1:-1:2]
+            tx.kept = [item for item in tx.kept if item not in dropped]
+            for number, _reading in dropped:
+                yield Forget(KEPT, f"{tx.id}/{number}")
+
+    def on_restored(self, e: Restored, _now: Instant) -> Out:
+        rows: dict[str, list[tuple[int, Any]]] = {}
+        for key, value in e.tables.get(KEPT, {}).items():
+            tx_id, _, number = key.rpartition("/")
+            rows.setdefault(tx_id, []).append((int(number), value))
+        open_ids = {evse.tx.id: evse.tx for evse in self._facts.evses.values() if evse.tx is not None}
+        for tx_id, found in rows.items():
+            if tx_id in open_ids:
+                tx = open_ids[tx_id]
+                tx.kept = [(number, snapshot.decode_reading(value)) for number, value in sorted(found)]
+                tx.kept_count = tx.kept[-1][0]
+            else:
+                for left, _value in found:
+                    yield Forget(KEPT, f"{tx_id}/{left}")
+
+    def on_began(self, e: TransactionBegan, now: Instant) -> Out:
+        self._told[e.evse] = now.mono
+        return iter(())
+
+    HEARS: ClassVar = {
+        Restored: "on_restored",
+        Tick: "on_tick",
+        TransactionBegan: "on_began",
+        VariableChanged: "on_changed",
+    }
+
+
+def offered(evse: Evse, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """The meter's samples and what only the station knows: the current and power on offer."""
+    present = {s.measurand for s in samples}
+    power_w = evse.offer_a * 230.0 * evse.limits.phases
+    extra = (Sample(Measurand.CURRENT_OFFERED, evse.offer_a), Sample(Measurand.POWER_OFFERED, power_w))
+    return samples + tuple(s for s in extra if s.measurand not in present)
+
+
+def selected(variables: Variables, key: str, reading: Reading | None) -> Reading | None:
+    """Only the measurands that the variable `key` lists; None when nothing is left."""
+    if reading is None:
+        return None
+    wanted = variables.members(key)
+    samples = tuple(s for s in reading.samples if s.measurand in wanted)
+    return Reading(reading.at, reading.context, samples) if samples else None
+
+
+def begin_reading(evse: Evse) -> Reading:
+    """What the meter says as the transaction begins; no energy has flowed since it was read."""
+    assert evse.meter is not None
+    return Reading(evse.meter.at, Context.BEGIN, evse.meter.samples)
+
+
+def end_readings(variables: Variables, evse: Evse, tx: Transaction, at: Instant) -> tuple[Reading, ...]:
+    """Begin, what was kept on the way, and end, of the measurands in TxEndedMeasurands."""
+    key = "SampledDataCtrlr.TxEndedMeasurands"
+    samples = (
+        evse.meter.samples if evse.meter else (Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, float(tx.last_wh)),)
+    )
+    begin = selected(variables, key, tx.begin)
+    end = selected(variables, key, Reading(at, Context.END, samples))
+    kept = tuple(reading for _number, reading in tx.kept)
+    return tuple(reading for reading in (begin, *kept, end) if reading is not None)

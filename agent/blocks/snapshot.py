@@ -1,0 +1,68 @@
+"""What is remembered of an open transaction beside its journal: JSON in, JSON out, both ways tested for equality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.core.events import OpenTransaction
+from agent.core.evse import Stop, Transaction
+from agent.core.types import ClockQuality, Context, Instant, Reading, StopReason, Trigger
+from drivers.api import IdToken, Measurand, Phase, Sample
+
+
+def encode(evse: int, tx: Transaction) -> dict[str, Any]:
+    return {
+        "evse": evse,
+        "started_at": _instant(tx.started_at),
+        "started_wh": tx.started_wh,
+        "token": _token(tx.token),
+        "group": _token(tx.group),
+        "remote_start_id": tx.remote_start_id,
+        "reservation_id": tx.reservation_id,
+        "begin": encode_reading(tx.begin) if tx.begin else None,
+        "stop": [str(tx.stop.reason), str(tx.stop.trigger), _token(tx.stop.token)] if tx.stop else None,
+        "withheld": tx.withheld,
+        "energy_limit_wh": tx.energy_limit_wh,
+    }
+
+
+def decode(found: OpenTransaction) -> tuple[int, Transaction]:
+    """The EVSE's number, and the transaction as it is known after a restart."""
+    s = found.snapshot
+    tx = Transaction(found.transaction, _to_instant(s["started_at"]), s["started_wh"], found.next_seq)
+    tx.token, tx.group = _to_token(s["token"]), _to_token(s["group"])
+    tx.csms_id = found.csms_id
+    tx.remote_start_id, tx.reservation_id = s["remote_start_id"], s["reservation_id"]
+    tx.begin = decode_reading(s["begin"]) if s["begin"] else None
+    if s["stop"]:
+        reason, trigger, token = s["stop"]
+        tx.stop = Stop(StopReason(reason), Trigger(trigger), _to_token(token))
+    tx.withheld, tx.energy_limit_wh = s["withheld"], s["energy_limit_wh"]
+    tx.last_wh = max(tx.started_wh, found.energy_wh or 0)
+    return s["evse"], tx
+
+
+def _instant(at: Instant) -> list[Any]:
+    return [at.mono, at.utc, int(at.quality), at.boot]
+
+
+def _to_instant(value: list[Any]) -> Instant:
+    return Instant(value[0], value[1], ClockQuality(value[2]), value[3])
+
+
+def _token(token: IdToken | None) -> list[str] | None:
+    return [token.value, token.kind] if token else None
+
+
+def _to_token(value: list[str] | None) -> IdToken | None:
+    return IdToken(*value) if value else None
+
+
+def encode_reading(reading: Reading) -> dict[str, Any]:
+    samples = [[str(s.measurand), s.value, str(s.phase) if s.phase else None] for s in reading.samples]
+    return {"at": _instant(reading.at), "context": str(reading.context), "samples": samples}
+
+
+def decode_reading(value: dict[str, Any]) -> Reading:
+    samples = tuple(Sample(Measurand(m), v, Phase(p) if p else None) for m, v, p in value["samples"])
+    return Reading(_to_instant(value["at"]), Context(value["context"]), samples)
