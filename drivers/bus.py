@@ -189,6 +189,7 @@ class Bus:
         self._failures = 0
         self._connect_at = 0.0
         self._connect_pause_s = 0.0
+        self._connect_why = ""
 
     @property
     def epoch(self) -> int:
@@ -313,10 +314,14 @@ class Bus:
             return
         now = self._now()
         if now < self._connect_at:
-            raise WireError("closed", "is not there")
+            raise WireError("closed", self._connect_why)
         pause_s = min(max(2 * self._connect_pause_s, 0.25), MAX_CONNECT_PAUSE_S)
         self._connect_pause_s, self._connect_at = pause_s, now + pause_s
-        await self._wire.connect(CONNECT_TIMEOUT_S)
+        try:
+            await self._wire.connect(CONNECT_TIMEOUT_S)
+        except WireError as error:
+            self._connect_why = str(error)
+            raise
         self.stats.connects += 1
         self._connect_at = self._connect_pause_s = 0.0
         self._dirty = False
@@ -344,7 +349,9 @@ class Bus:
             why = EXCEPTIONS.get(error.code, f"refuses with code {error.code}")
         else:
             device.stats.failing += 1
-            device.not_before = self._now() + cost_s + self._policy.quarantine_s if device.stats.failing > 1 else 0.0
+            if device.stats.failing > 1 and error.kind != "closed":
+                cost_s += self._policy.quarantine_s  # what it takes of the line; as much goes to the others
+                device.not_before = self._now() + self._policy.quarantine_s + cost_s
             why = _SAY[error.kind](error, timeout_s)
         device.stats.last_error = why
         return self._error(device, why)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import termios
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -221,5 +223,9 @@ def _modbus_exception() -> type[Exception]:
 
 
 def _plain(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
+    """The reason alone, in the system's words where it has some."""
+    number = getattr(error, "errno", None)
+    if number == errno.EAGAIN:  # pyserial's lock
+        return "another program uses it"
+    text = os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
+    return " ".join(text.split()) or type(error).__name__
