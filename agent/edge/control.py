@@ -1,0 +1,195 @@
+"""The door for the technician: a UNIX socket on which the command `chargepoint` asks the running agent.
+
+One connection, one request: a JSON object on one line. One answer: a JSON object on one line, then the connection is
+closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away. Rules kept:
+
+* Mode 0660: whoever may open the socket may ask. Who asked what is logged with the peer's uid and pid.
+* Clients, line length and every wait are bounded; a client that misbehaves harms only itself.
+* The socket is made under another name and renamed into place: a stale one from a killed process is replaced, and
+  nobody can open it before its mode is set. A socket on which an agent answers is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AgentError, ControlError
+from agent.log import Log
+
+CLIENTS = 8
+LINE_LIMIT = 64 * 1024  # bytes of a request
+DEADLINE_S = 5.0  # for the request to come, and for each answer to be taken
+WATCH_MIN_S, WATCH_MAX_S = 0.2, 3600.0
+WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
+QUIET = frozenset(("status",))  # asked all the time and changes nothing: DEBUG
+PATH_LIMIT = 100  # characters; the kernel's own limit is 107, and the name under which it is made is longer
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Control:
+    """`answer(request)` is called in the loop and must not wait; an AgentError becomes `{"error": text}`."""
+
+    def __init__(
+        self, path: str | Path, answer: Answer, log: Log, *, deadline_s: float = DEADLINE_S, mode: int = 0o660
+    ) -> None:
+        self.path = Path(path)
+        self._answer = answer
+        self._log = log
+        self._deadline_s = deadline_s
+        self._mode = mode
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Raises ControlError in plain words."""
+        if _answers(self.path):
+            raise ControlError(f"{self.path}: another agent is running")
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._client, sock=_listening(self.path, self._mode), limit=LINE_LIMIT
+            )
+        except OSError as e:
+            raise ControlError(f"{self.path}: the control socket cannot be made: {e.strerror or e}") from None
+
+    async def close(self) -> None:
+        """Take the socket away and let the clients go."""
+        if self._server is None:
+            return
+        self._server.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+        clients = list(self._clients)
+        for task in clients:
+            task.cancel()
+        if clients:
+            await asyncio.wait(clients, timeout=self._deadline_s)
+        self._server = None
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if len(self._clients) >= CLIENTS:
+                await self._send(writer, {"error": f"more than {CLIENTS} clients at once"})
+                return
+            self._clients.add(task)
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError):
+            self._log.debug("ControlClientLost")
+        except asyncio.CancelledError:  # by close(); the streams of 3.11 would report it as an error
+            return
+        finally:
+            self._clients.discard(task)
+            writer.transport.abort() if writer.is_closing() else writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(self._deadline_s):
+            request = await _request(reader)
+        if isinstance(request, str):
+            await self._send(writer, {"error": request})
+            return
+        self._note(request, writer)
+        await self._send(writer, self._answered(request))
+        if "watch" in request:
+            await self._watch(request, reader, writer)
+
+    async def _watch(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        interval_s = _interval(request["watch"])
+        ends = time.monotonic() + WATCH_LIMIT_S
+        while time.monotonic() < ends:
+            try:
+                async with asyncio.timeout(interval_s):
+                    if not await reader.read(1024):  # gone; what it may say is not heard
+                        return
+            except TimeoutError:
+                await self._send(writer, self._answered(request))
+
+    def _answered(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._answer(request)
+        except AgentError as e:
+            return {"error": str(e)}
+        except Exception as e:  # noqa: BLE001  a question must not end a charge; the bug is reported
+            self._log.error("ControlFailed", f"{type(e).__name__} while answering", action=_verb(request))
+            return {"error": "the agent failed to answer; see its log"}
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+        writer.write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        async with asyncio.timeout(self._deadline_s):
+            await writer.drain()
+
+    def _note(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        pid, uid = _peer(writer)
+        verb = _verb(request)
+        tell = self._log.debug if verb in QUIET else self._log.info
+        tell("ControlRequest", action=verb, uid=uid, pid=pid)
+
+
+async def _request(reader: asyncio.StreamReader) -> dict[str, Any] | str:
+    """The request, or why it is none."""
+    try:
+        line = await reader.readuntil(b"\n")
+    except asyncio.LimitOverrunError:
+        return f"the request is longer than {LINE_LIMIT} bytes"
+    except asyncio.IncompleteReadError:
+        return "the request does not end with a line end"
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        return "the request is not JSON"
+    return request if isinstance(request, dict) else "the request is not a JSON object"
+
+
+def _verb(request: dict[str, Any]) -> str:
+    return str(request.get("verb", "?"))[:40]
+
+
+def _interval(watch: object) -> float:
+    seconds = watch if isinstance(watch, int | float) and watch == watch else 1.0  # NaN differs from itself
+    return float(min(max(seconds, WATCH_MIN_S), WATCH_MAX_S))
+
+
+def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:
+    """pid and uid of the other side, as the kernel vouches for them."""
+    sock = writer.get_extra_info("socket")
+    pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _listening(path: Path, mode: int) -> socket.socket:
+    """A listening socket that appears at `path` with its mode set."""
+    if len(str(path)) > PATH_LIMIT:
+        raise ControlError(f"{path}: longer than the {PATH_LIMIT} characters that a socket's path may have")
+    making = path.with_name(f"{path.name}.new")
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        with suppress(FileNotFoundError):
+            making.unlink()
+        sock.bind(str(making))
+        making.chmod(mode)
+        sock.listen(CLIENTS)
+        sock.setblocking(False)
+        making.replace(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock

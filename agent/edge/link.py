@@ -1,0 +1,378 @@
+"""The wire to the CSMS: one WebSocket kept alive for years. Text in, text out, and what became of the connection.
+
+Knows nothing of OCPP messages. `run()` dials, reads, and dials again for ever; it ends only on `stop()` or
+cancellation. Rules kept:
+
+* Nothing that a network, a proxy or a server does ends the loop; each failure becomes one `Disconnected` with a reason
+  in plain words and the time until the next dial.
+* Back-off with jitter before every redial, also after a handshake that succeeds and then drops: a completed handshake
+  proves nothing. `confirm()` starts the back-off anew, and so does a link that stood for some minutes.
+* Every wait has an end: name lookup, TCP, TLS and handshake together, sending, closing, the consumer, the answer to a
+  ping. One `asyncio.timeout` spans whatever the loop does at the moment; `drop`, `redial` and `stop` make it expire.
+* A half-open connection is found by our own pings within interval + timeout + close time, or by TCP if data waits
+  unacknowledged.
+* Memory is bounded: the consumer is awaited before the next frame is read, so a slow consumer slows the server down.
+
+The WebSocket library is loaded at the first dial: the rest of the agent starts meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.edge import reasons
+from agent.edge.dial import BackOff, LinkSettings, Target, target
+from agent.edge.reasons import LinkWhy, WhyKind
+from agent.edge.tls import TrustStore
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+FRAMES_WAITING = 8  # frames that may wait for the consumer before the server is slowed down
+HARD_LIMIT = 4  # times `frame_limit`: a frame this long is not even taken in
+HEAD_CHARS = 200  # of a frame that is too long: enough to read its message id
+CONSUMER_TIMEOUT_S = 60.0  # a consumer that takes a frame longer than this has lost the connection anyway
+USER_AGENT = "chargepoint-agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    subprotocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """A frame longer than `frame_limit` came; the connection stands."""
+
+    head: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A frame came that is not UTF-8; the connection stands."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """`was_up`: a `Connected` stood before this; else a dial failed. `redial_in_s` None: nobody will dial again."""
+
+    why: LinkWhy
+    redial_in_s: float | None
+    was_up: bool
+
+
+LinkEvent = Connected | Received | Oversized | Ignored | Disconnected
+
+
+class Link:
+    """`settings` is asked at each dial. `on_event` is told everything in order, from within `run()`; it may return an
+    awaitable, which may be cancelled when the connection goes. `rng` draws from [0, 1), `mono` is the clock of
+    `healthy(now)`."""
+
+    def __init__(
+        self,
+        settings: Callable[[], LinkSettings],
+        on_event: Callable[[LinkEvent], Awaitable[None] | None],
+        *,
+        rng: Callable[[], float],
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._provider = settings
+        self._on_event = on_event
+        self._rng = rng
+        self._mono = mono
+        self._settings = settings()
+        self._back_off = BackOff()
+        self._trust = TrustStore()
+        self._ws: ClientConnection | None = None
+        self._span: asyncio.Timeout | None = None  # spans what run() does now
+        self._order: LinkWhy | None = None  # why that span was made to expire
+        self._stopping = self._hurry = self._pausing = False
+        self._ping_interval_s: float | None = None  # set at run time; None: as the settings say
+        self._ping_now = asyncio.Event()
+        self._alive_at = 0.0  # mono when the server last proved that it lives
+        self.rtt_s: float | None = None
+        self.subprotocol: str | None = None
+        self.dials = 0
+        self.why: LinkWhy | None = None  # of the last failure
+
+    # --- what the runtime may ask and order ---
+
+    @property
+    def is_up(self) -> bool:
+        return self.subprotocol is not None
+
+    def healthy(self, now: float) -> bool:
+        """The connection stands and the server has proved it lately; `now` on the scale of `mono`."""
+        interval_s = self.ping_interval_s
+        return self.is_up and (interval_s <= 0 or now - self._alive_at <= interval_s + self._settings.ping_timeout_s)
+
+    @property
+    def ping_interval_s(self) -> float:
+        return self._settings.ping_interval_s if self._ping_interval_s is None else self._ping_interval_s
+
+    def set_ping_interval(self, interval_s: float) -> None:
+        """At once and from now on; 0 stops the pings."""
+        self._ping_interval_s = interval_s
+        self._ping_now.set()
+
+    def probe(self) -> None:
+        """Ping now: somebody waits for an answer longer than he should."""
+        self._ping_now.set()
+
+    def confirm(self) -> None:
+        """The CSMS has proved itself (BootNotification accepted, or any answer later on): the back-off starts anew."""
+        self._back_off.reset()
+
+    def drop(self, reason: str) -> None:
+        """Close the connection, or give up the dial under way; dial again after the back-off."""
+        if self._ws is not None or not self._pausing:
+            self._interrupt(LinkWhy(WhyKind.DROPPED, reason))
+
+    def redial(self, reason: str = "new settings") -> None:
+        """Close what there is and dial at once with fresh settings. For orders of people, not for failures."""
+        self._hurry = True
+        self._interrupt(LinkWhy(WhyKind.REDIAL, reason))
+
+    def stop(self) -> None:
+        """Close and end `run()`, within the close timeout."""
+        self._stopping = True
+        self._interrupt(LinkWhy(WhyKind.STOPPED, "the agent stops"))
+
+    async def send(self, text: str) -> bool:
+        """True: the text was handed to the operating system (no more can be known). False: there is no link."""
+        ws = self._ws
+        if ws is None or not self.is_up:
+            return False
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_s):
+                await ws.send(text)
+        except ConnectionClosed:
+            return False
+        except TimeoutError:
+            self._interrupt(LinkWhy(WhyKind.SEND, "the server takes no more data"), of=ws)
+            return False
+        return True
+
+    # --- the loop ---
+
+    async def run(self) -> None:
+        while not self._stopping:
+            why, was_up = await self._once()
+            self.why = why
+            wait_s = 0.0 if self._hurry else self._back_off.next(self._settings, self._rng, why.retry_after_s)
+            await self._tell(Disconnected(why, None if self._stopping else wait_s, was_up))
+            if not (self._hurry or self._stopping):
+                await self._pause(wait_s)
+
+    async def _pause(self, wait_s: float) -> None:
+        self._pausing = True
+        try:
+            async with asyncio.timeout(wait_s) as self._span:
+                await asyncio.Event().wait()  # for the end of this span
+        except TimeoutError:
+            self._order = None
+        finally:
+            self._span, self._pausing = None, False
+
+    async def _once(self) -> tuple[LinkWhy, bool]:
+        """One dial and, if it succeeds, the life of its connection. Returns why it is over and whether it was up."""
+        self._settings = settings = self._provider()
+        self._order, self._hurry = None, False
+        self.dials += 1
+        ws = await self._dial(settings)
+        if isinstance(ws, LinkWhy):
+            return ws, False
+        self._ws = ws
+        try:
+            if (order := self._ordered()) is not None:  # it came in the very moment in which the dial succeeded
+                return order, False
+            subprotocol = self._negotiated(ws, settings)
+            if isinstance(subprotocol, LinkWhy):
+                return subprotocol, False
+            return await self._live(ws, subprotocol), True
+        finally:
+            self._ws = self.subprotocol = self.rtt_s = None
+            await _close(ws, settings.close_timeout_s)
+
+    def _ordered(self) -> LinkWhy | None:
+        return self._order
+
+    async def _dial(self, settings: LinkSettings) -> ClientConnection | LinkWhy:
+        from websockets.asyncio.client import ClientConnection, connect
+
+        reached: list[ClientConnection] = []
+
+        def connection(*args: Any, **kwargs: Any) -> ClientConnection:
+            """The library asks for its protocol object when TCP stands: so we know how far a dial came."""
+            reached.append(ClientConnection(*args, **kwargs))
+            return reached[-1]
+
+        where = None
+        try:
+            where = target(settings)
+            async with asyncio.timeout(settings.open_timeout_s) as self._span:
+                return await connect(where.url, create_connection=connection, **self._arguments(where, settings))  # type: ignore[arg-type]
+        except Exception as e:  # noqa: BLE001  whatever a dial may raise, it must not end the loop, and is reported
+            host = where.shown if where else ""
+            return self._order or reasons.explain(
+                e, host=host, reached=bool(reached), open_timeout_s=settings.open_timeout_s
+            )
+        finally:
+            self._span = None
+
+    def _arguments(self, where: Target, settings: LinkSettings) -> dict[str, Any]:
+        return {
+            "subprotocols": list(settings.subprotocols),
+            "additional_headers": {"Authorization": where.authorization} if where.authorization else None,
+            "user_agent_header": USER_AGENT,
+            "compression": None,
+            "proxy": None,
+            "open_timeout": None,  # ours spans it
+            "ping_interval": None,  # ours can be changed while the connection stands
+            "close_timeout": settings.close_timeout_s,
+            "max_size": settings.frame_limit * HARD_LIMIT,
+            "max_queue": FRAMES_WAITING,
+            **({"ssl": self._trust.context(settings.ca_file)} if where.secure else {}),
+        }
+
+    @staticmethod
+    def _negotiated(ws: ClientConnection, settings: LinkSettings) -> str | LinkWhy:
+        if ws.subprotocol is not None:
+            return ws.subprotocol
+        if settings.accept_without_subprotocol and settings.subprotocols:
+            return settings.subprotocols[0]
+        offered = ", ".join(settings.subprotocols)
+        return LinkWhy(WhyKind.SUBPROTOCOL, f"the server chose none of our OCPP versions ({offered})")
+
+    async def _live(self, ws: ClientConnection, subprotocol: str) -> LinkWhy:
+        began = self._alive_at = self._mono()
+        _watch_tcp(ws, self._settings)
+        self.subprotocol = subprotocol
+        pings = asyncio.create_task(self._ping(ws), name="link-ping")
+        try:
+            async with asyncio.timeout(None) as self._span:
+                await self._tell(Connected(subprotocol))
+                return await self._read(ws)
+        except TimeoutError:
+            if self._order is None:  # not ours: somebody else's bug
+                raise
+            return self._order
+        finally:
+            self._span = None
+            pings.cancel()
+            if self._mono() - began >= self._settings.settled_s:
+                self._back_off.reset()
+
+    async def _read(self, ws: ClientConnection) -> LinkWhy:
+        from websockets.exceptions import ConnectionClosed
+
+        while True:
+            try:
+                frame = await ws.recv(decode=False)
+            except ConnectionClosed as e:
+                return self._order or reasons.closed(e)
+            self._alive_at = self._mono()
+            await self._tell(_event(frame, self._settings.frame_limit))
+
+    async def _tell(self, event: LinkEvent) -> None:
+        """The consumer must not hold up the loop for ever."""
+        done = self._on_event(event)
+        if done is None:
+            return
+        try:
+            async with asyncio.timeout(CONSUMER_TIMEOUT_S) as limit:
+                await done
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._interrupt(LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent"))
+
+    # --- pings ---
+
+    async def _ping(self, ws: ClientConnection) -> None:
+        """Until the connection ends."""
+        while True:
+            if await self._ping_due() and not await self._pong(ws):
+                return
+
+    async def _ping_due(self) -> bool:
+        """False: the interval was changed meanwhile; wait anew."""
+        asked, interval_s = self._ping_now, self.ping_interval_s
+        asked.clear()
+        try:
+            async with asyncio.timeout(interval_s if interval_s > 0 else None):
+                await asked.wait()
+        except TimeoutError:
+            return True
+        return interval_s == self.ping_interval_s
+
+    async def _pong(self, ws: ClientConnection) -> bool:
+        from websockets.exceptions import ConnectionClosed
+
+        timeout_s = self._settings.ping_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                # shielded: the library expects to settle this future itself, also when the pong comes late
+                self.rtt_s = await asyncio.shield(asyncio.ensure_future(await ws.ping()))
+        except ConnectionClosed:
+            return False
+        except TimeoutError:
+            why = LinkWhy(WhyKind.PING, f"the server has not answered a ping for {timeout_s:g} s: the link is dead")
+            self._interrupt(why, of=ws)
+            return False
+        self._alive_at = self._mono()
+        return True
+
+    def _interrupt(self, why: LinkWhy, of: ClientConnection | None = None) -> None:
+        """Make what run() does now expire; `of`: only if it still is this connection."""
+        if of is not None and of is not self._ws:
+            return
+        if self._span is not None and not self._span.expired():
+            self._order = why
+            self._span.reschedule(asyncio.get_running_loop().time())
+
+
+def _event(frame: bytes, limit: int) -> LinkEvent:
+    if len(frame) > limit:
+        return Oversized(frame[:HEAD_CHARS].decode("utf-8", "replace"), len(frame))
+    try:
+        return Received(str(frame, "utf-8"))
+    except UnicodeDecodeError:
+        return Ignored(len(frame))
+
+
+def _watch_tcp(ws: ClientConnection, settings: LinkSettings) -> None:
+    """Let the kernel give up a dead peer too: data unacknowledged for this long, or silence if pings are off."""
+    sock = ws.transport.get_extra_info("socket")
+    if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    limit_s = settings.ping_interval_s + settings.ping_timeout_s + settings.send_timeout_s
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
+
+
+async def _close(ws: ClientConnection, limit_s: float) -> None:
+    """Politely if the server plays along, in any case within about `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s * 1.5):
+            await ws.close(1001)
+    except TimeoutError:
+        return  # the transport is aborted below
+    finally:
+        ws.transport.abort()

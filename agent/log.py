@@ -1,0 +1,321 @@
+"""What the agent tells its operators: fields, not sentences, and nothing secret.
+
+    log.info("PilotChanged", "a car was plugged in", evse=1, tx="b3-1-7", state="C")
+
+gives MESSAGE="PilotChanged: a car was plugged in EVSE=1 TX=b3-1-7 STATE=C" and journal fields EVENT, EVSE, TX, STATE.
+
+Levels: ERROR our bug or lost data; WARNING degraded and handled; INFO the station's life, quiet enough for years; DEBUG
+one line a step. `trouble` warns the first time and whispers after that, `recovered` says once that it is over.
+Rules kept:
+
+* Everything passes `redact` before it leaves: passwords, keys, Authorization headers and logins in URLs lose all their
+  characters, tokens all but four. Values known to be secret are named to `hide` and never leave.
+* Where it goes: to journald with its own fields if it runs, else to stderr with `<N>` priorities under a service
+  manager, else to stderr as plain lines.
+* A hung journal never hangs the agent: nothing is sent that would have to wait; what was lost is counted and told.
+  systemd's Python binding sends without letting go of the interpreter, so that not even a thread of its own would help:
+  it is asked only when the journal's socket takes data. Without it the documented datagram protocol is spoken here.
+* The libraries' own logs pass at WARNING and above, few a minute, as their bare wording: arguments may be payloads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+DEBUG, INFO, WARNING, ERROR = 7, 6, 4, 3  # syslog's numbers
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
+NAMES = {number: name.upper() for name, number in LEVELS.items()}
+IDENTIFIER = "chargepoint"
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+FIELDS = frozenset(  # what may become a journal field; any other name stays in the message
+    # fmt: off
+    (
+        "ACTION",
+        "ATTEMPTS",
+        "BUS",
+        "CONNECTOR",
+        "COUNT",
+        "CURRENT_A",
+        "DEVICE",
+        "ENERGY_WH",
+        "EVSE",
+        "FAULT",
+        "KIND",
+        "MESSAGE_ID",
+        "PID",
+        "REASON",
+        "SEQ",
+        "STATE",
+        "STATUS",
+        "TOKEN",
+        "TX",
+        "UID",
+        "VARIABLE",
+        "WAIT_S",
+        "WHY",
+    )
+    # fmt: on
+)
+SECRET_FIELDS = frozenset(("PASSWORD", "KEY", "AUTHORIZATION", "SECRET"))
+TOKEN_FIELDS = frozenset(("TOKEN", "ID_TAG", "ID_TOKEN", "GROUP"))
+TEXT_LIMIT = 1800  # bytes of one line; less than any pipe or socket takes at once
+TROUBLES = 256  # keys remembered by `trouble`
+SECRETS = 32  # values remembered by `hide`
+LIBRARY_LINES, LIBRARY_PERIOD_S = 5, 60.0  # of each library, per period
+
+# --- redaction ----------------------------------------------------------------------------------------------
+
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"?|'[^']*'?)"""
+_REDACTIONS: tuple[tuple[tuple[str, ...], str, str | Callable[[re.Match[str]], str]], ...] = (
+    # (only if one of these words occurs, pattern, replacement); a pattern is compiled when it is first needed
+    (("authorizationkey", "basicauthpassword"), rf"(?i)([\"'](?:attribute)?value[\"']\s*:\s*){_QUOTED}", r'\1"***"'),
+    (("://",), r"(?<=://)[^/\s@\"']+@", "***@"),
+    (("basic ", "bearer "), r"(?i)\b(basic|bearer)\s+[A-Za-z0-9+/=._~-]{4,}", r"\1 ***"),
+    (
+        ("authorization", "password", "passwd", "secret"),
+        rf"(?i)((?:authorization(?:key)?|password|passwd|secret)[\"']?\s*[:=]\s*)(?:{_QUOTED}|[^\s,;}}\]]+)",
+        r"\1***",
+    ),
+    (
+        ("idtag", "idtoken"),
+        rf"(?i)([\"'](?:parent)?(?:idtag|idtoken)[\"']\s*:\s*)({_QUOTED})",
+        lambda match: f'{match[1]}"{last4(match[2].strip(chr(34) + chr(39)))}"',
+    ),
+)
+
+
+def last4(token: str) -> str:
+    """A token as it may be shown: never more than four characters, and never most of a short one."""
+    shown = min(4, len(token) // 2)
+    return "*" + (token[-shown:] if shown else "")
+
+
+def redact(text: str) -> str:
+    """The same text without passwords, keys and whole tokens."""
+    lower = text.lower()
+    for words, pattern, replacement in _REDACTIONS:
+        if any(word in lower for word in words):
+            text = re.sub(pattern, replacement, text)
+    return text
+
+
+def _shown(name: str, value: object) -> str:
+    if name in SECRET_FIELDS:
+        return "***"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return last4(text) if name in TOKEN_FIELDS else redact(text)
+
+
+# --- sinks: each takes (priority, message, fields) and returns False if it would have had to wait -------------
+
+Sink = Callable[[int, str, dict[str, str]], bool]
+
+
+def _writable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(mask & select.POLLOUT for _, mask in poll.poll(0))
+
+
+def journal_sink(path: str = JOURNAL_SOCKET, *, binding: bool = True) -> Sink:
+    """Raises OSError when no journal listens there."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.connect(path)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    sendv = _binding() if binding and path == JOURNAL_SOCKET else None
+
+    def send(priority: int, message: str, fields: dict[str, str]) -> bool:
+        entry = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER, **fields}
+        if sendv is not None:
+            if not _writable(sock.fileno()):
+                return False
+            sendv(*(f"{name}={value}" for name, value in entry.items()))
+            return True
+        return _send_native(sock, path, entry)
+
+    return send
+
+
+def _binding() -> Callable[..., None] | None:
+    """systemd-python's sender; only its C part, since the rest of it costs more to load than it gives."""
+    try:
+        from systemd._journal import sendv
+    except ImportError:
+        return None
+    return sendv  # type: ignore[no-any-return]
+
+
+def _send_native(sock: socket.socket, path: str, entry: dict[str, str]) -> bool:
+    """systemd's "Native Journal Protocol": one datagram, a line a field; fields are short and hold no line ends."""
+    data = "".join(f"{name}={value}\n" for name, value in entry.items()).encode("utf-8", "replace")
+    for _ in range(2):
+        try:
+            sock.send(data)
+        except BlockingIOError:
+            return False
+        except OSError:  # journald was restarted: its new socket is another one
+            with suppress(OSError):
+                sock.connect(path)
+            continue
+        return True
+    return False
+
+
+def stderr_sink(fd: int = 2, *, prefixed: bool = False) -> Sink:
+    """`prefixed`: `<N>` for the service manager, which adds the time itself."""
+
+    def send(priority: int, message: str, fields: dict[str, str]) -> bool:
+        if not _writable(fd):
+            return False
+        head = f"<{priority}>" if prefixed else f"{_utc()} {NAMES[priority]:7} "
+        with suppress(OSError):  # nobody is left to be told
+            os.write(fd, f"{head}{message}\n".encode("utf-8", "replace"))
+        return True
+
+    return send
+
+
+def _utc() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def best_sink() -> Sink:
+    """The journal if this process writes to it, prefixed lines under another service manager, else plain lines."""
+    if "JOURNAL_STREAM" in os.environ:  # set by systemd when stderr goes to the journal
+        try:
+            return journal_sink()
+        except OSError:
+            return stderr_sink(prefixed=True)
+    return stderr_sink(prefixed="INVOCATION_ID" in os.environ)
+
+
+# --- the log ------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """Cheap where it is silent: below its level a call costs one comparison."""
+
+    def __init__(self, sink: Sink | None = None, level: int = INFO) -> None:
+        self.level = level
+        self._sink = sink or best_sink()
+        self._secrets: list[str] = []
+        self._troubles: dict[str, int] = {}
+        self.lost = 0  # lines since the last one that got through
+
+    def debug(self, event: str, message: str = "", /, **fields: object) -> None:
+        if self.level >= DEBUG:
+            self.write(DEBUG, event, message, fields)
+
+    def info(self, event: str, message: str = "", /, **fields: object) -> None:
+        if self.level >= INFO:
+            self.write(INFO, event, message, fields)
+
+    def warning(self, event: str, message: str = "", /, **fields: object) -> None:
+        if self.level >= WARNING:
+            self.write(WARNING, event, message, fields)
+
+    def error(self, event: str, message: str = "", /, **fields: object) -> None:
+        self.write(ERROR, event, message, fields)
+
+    def trouble(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
+        """WARNING the first time under this key, DEBUG until `recovered`."""
+        times = self._troubles.pop(key, 0) + 1
+        if len(self._troubles) >= TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+        self._troubles[key] = times
+        (self.warning if times == 1 else self.debug)(event, message, **fields)
+
+    def recovered(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
+        """INFO if there was trouble under this key, else nothing."""
+        times = self._troubles.pop(key, 0)
+        if times:
+            self.info(event, message, **fields, count=times)
+
+    def hide(self, secret: str) -> None:
+        """This value never leaves, wherever it occurs. Short ones would hide half of every line: they are left out."""
+        if len(secret) >= 6 and secret not in self._secrets:
+            self._secrets = [*self._secrets[-SECRETS + 1 :], secret]
+
+    def write(self, priority: int, event: str, message: str, fields: dict[str, object]) -> None:
+        shown = {name: self._clean(_shown(name, value)) for name, value in _named(fields)}
+        text = " ".join((event + (f": {self._clean(redact(message))}" if message else ""), *_pairs(shown.items())))
+        journal = {"EVENT": event, **{name: value for name, value in shown.items() if name in FIELDS}}
+        self._leave(priority, text[:TEXT_LIMIT], journal)
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:TEXT_LIMIT] if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+    def _leave(self, priority: int, text: str, fields: dict[str, str]) -> None:
+        if self.lost and self._sink(WARNING, f"LogLost COUNT={self.lost}", {"EVENT": "LogLost"}):
+            self.lost = 0
+        if not self._sink(priority, text, fields):
+            self.lost += 1
+
+
+def _named(fields: dict[str, object]) -> Iterable[tuple[str, object]]:
+    return ((name.upper(), value) for name, value in fields.items() if value is not None)
+
+
+def _pairs(fields: Iterable[tuple[str, str]]) -> Iterable[str]:
+    return (f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in fields)
+
+
+# --- the logs of the libraries ------------------------------------------------------------------------------
+
+LIBRARIES = ("websockets", "pymodbus", "asyncio")
+_HEX_RUN = r"(?:\b(?:0x)?[0-9A-Fa-f]{1,2}\b[\s,]*){4,}"
+
+
+class _Bridge(logging.Handler):
+    """Repeats what a library says at WARNING and above: its wording without arguments, and the kind of an exception."""
+
+    def __init__(self, log: Log, mono: Callable[[], float]) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+        self._mono = mono
+        self._count: dict[str, tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        library = record.name.partition(".")[0]
+        since, count = self._count.get(library, (float("-inf"), 0))
+        now = self._mono()
+        if now - since >= LIBRARY_PERIOD_S:
+            since, count = now, 0
+        self._count[library] = since, count + 1
+        if count < LIBRARY_LINES:
+            priority = ERROR if record.levelno >= logging.ERROR else WARNING
+            self._log.write(priority, "Library", _wording(record), {"device": library})
+
+
+def _wording(record: logging.LogRecord) -> str:
+    text = re.sub(_HEX_RUN, "... ", str(record.msg).partition("\n")[0])[:120]
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return text
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
+    return f"{text} ({type(error).__name__}{where})"
+
+
+def hook_libraries(log: Log, mono: Callable[[], float] = time.monotonic) -> None:
+    """Send the libraries' warnings through `log`, and nowhere else."""
+    for name in LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers = [_Bridge(log, mono)]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
