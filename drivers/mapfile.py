@@ -42,8 +42,10 @@ class Section:
         """The value of `key`; without a default the key is required."""
         self._taken.add(key)
         if key not in self._data:
+            if default is None and kind is dict and not self.name:
+                self.fail(f"[{key}]", "missing; add this table")
             if default is None:
-                self.fail(key, f"missing; add {key} = {_example(kind)}")
+                self.fail(key, f"missing; add {key} = {_EXAMPLES[kind]}")
             return default
         value = self._data[key]
         if kind is float and type(value) is int:
@@ -103,7 +105,3 @@ class Section:
 
 _NAMES = {int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a table", bool: "true or false"}
 _EXAMPLES = {int: "0x0000", float: "1.0", str: '"..."', list: "[...]", dict: "{ at = 0x0000 }", bool: "true"}
-
-
-def _example(kind: type[Any]) -> str:
-    return _EXAMPLES[kind]

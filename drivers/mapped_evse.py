@@ -239,8 +239,15 @@ def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) ->
     )
     for setting, wanted in pairs:
         if setting:
-            writes.append((setting.row, encode(setting.row, setting.value if wanted is None else wanted)))
+            writes.append((setting.row, _encode(setting, setting.value if wanted is None else wanted)))
     return writes
+
+
+def _encode(setting: Setting, value: float) -> list[int]:
+    try:
+        return encode(setting.row, value)
+    except ValueError as error:
+        raise DriverError(f"[{setting.row.key}] cannot be set to {value:g}: {error}") from None
 
 
 def _words(row: Row, image: Image) -> list[int]:

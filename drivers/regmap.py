@@ -31,7 +31,7 @@ from drivers.mapwords import (
     StopRegisters,
     Write,
 )
-from drivers.registers import BIT_TABLES, TABLES, TYPES, Read, Row, factor, plan
+from drivers.registers import BIT_TABLES, TABLES, TYPES, Read, Row, encode, factor, plan
 
 SHIPPED = Path(__file__).parent / "maps"
 MAX_FILE_BYTES = 256 * 1024
@@ -211,7 +211,7 @@ class _EvseParts:
     def offer(self) -> Offer:
         section = self.top.section("offer")
         row = self._writable(section, "offer", "A")
-        low, high = section.get("min", float, 6.0), section.get("max", float)
+        low, high = section.get("min", float, 6.0), self._fitting(section, row, "max")
         if not 6.0 <= low <= high <= 80.0:
             section.fail("max", f"is {high:g} with min {low:g}; expected 6 <= min <= max <= 80 ampere")
         pause, readback = section.number("pause", -0x8000, 0xFFFF, 0), section.get("readback", bool, True)
@@ -268,7 +268,8 @@ class _EvseParts:
 
     def setting(self, key: str, value: str, unit: str) -> Setting | None:
         def read(section: Section) -> Setting:
-            return Setting(self._writable(section, key, unit), section.get(value, float))
+            row = self._writable(section, key, unit)
+            return Setting(row, self._fitting(section, row, value))
 
         return self._one(key, read)
 
@@ -300,13 +301,23 @@ class _EvseParts:
         return Flag(row, values)
 
     def _write(self, section: Section, key: str) -> Write:
-        return Write(self._writable(section, key), section.number("value", -0x8000, 0xFFFFFFFF))
+        row = self._writable(section, key)
+        return Write(row, section.number("value", -0x8000, (1 << 16 * row.words) - 1))
 
     def _writable(self, section: Section, key: str, unit: str = "") -> Row:
         row = self.defaults.row(section, key, unit, "holding")
         if row.table not in ("holding", "coil") or row.bit is not None or row.type == "string":
             section.fail("table", "cannot be written; expected a whole holding register or a coil")
         return row
+
+    def _fitting(self, section: Section, row: Row, key: str) -> float:
+        """A number in SI units that the register can hold."""
+        value = section.get(key, float)
+        try:
+            encode(row, value)
+        except ValueError:
+            section.fail(key, f"is {value:g}, too much for a register of type {row.type} with this scale")
+        return value
 
     def _inner_row(self, section: Section, key: str) -> Row:
         inner = section.section(key)
