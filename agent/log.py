@@ -35,7 +35,6 @@ NAMES = {number: name.upper() for name, number in LEVELS.items()}
 IDENTIFIER = "chargepoint"
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 FIELDS = frozenset(  # what may become a journal field; any other name stays in the message
-    # fmt: off
     (
         "ACTION",
         "ATTEMPTS",
@@ -61,7 +60,6 @@ FIELDS = frozenset(  # what may become a journal field; any other name stays in 
         "WAIT_S",
         "WHY",
     )
-    # fmt: on
 )
 SECRET_FIELDS = frozenset(("PASSWORD", "KEY", "AUTHORIZATION", "SECRET"))
 TOKEN_FIELDS = frozenset(("TOKEN", "ID_TAG", "ID_TOKEN", "GROUP"))
