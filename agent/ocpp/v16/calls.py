@@ -1,0 +1,223 @@
+"""OCPP 1.6-J: calls of ours and the answers to them, transaction events apart (`transactions`).
+
+Texts are cut at the length that their field allows: a message refused for its length tells nothing at all.
+Connector 0 is the charge point as a whole; connector n is the one connector of EVSE n.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from agent.core import faults
+from agent.core.effects import (
+    Authorize,
+    Boot,
+    Call,
+    DataSend,
+    FirmwareStatus,
+    Heartbeat,
+    LogStatus,
+    MeterReport,
+    ReportPart,
+    Status,
+)
+from agent.core.events import BootAnswered, CallDone, Event, HeartbeatAnswered, TokenAnswered
+from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
+from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
+from agent.ocpp.fields import branch, hope, number, one_of, stamp, text, time, without_empty
+from agent.ocpp.v16.values import meter_values, token_text
+from drivers.api import Fault, IdToken
+
+# ChargePointErrorCode of each row of the fault catalogue; the catalogue's own id travels as vendorErrorCode.
+ERRORS: Mapping[str, str] = {
+    Fault.OTHER: "OtherError",
+    Fault.DIODE: "EVCommunicationError",
+    Fault.GROUND: "GroundFailure",
+    Fault.LOCK_FAILURE: "ConnectorLockFailure",
+    Fault.UNLOCK_FAILURE: "ConnectorLockFailure",
+    Fault.METER: "PowerMeterFailure",
+    Fault.CONTACTOR: "PowerSwitchFailure",
+    Fault.OVER_TEMPERATURE: "HighTemperature",
+    Fault.UNDER_VOLTAGE: "UnderVoltage",
+    Fault.OVER_VOLTAGE: "OverVoltage",
+    Fault.OVER_CURRENT: "OverCurrentFailure",
+    Fault.RFID_READER: "ReaderFailure",
+    Fault.INTERNAL: "InternalError",
+    Fault.PILOT: "EVCommunicationError",
+    Fault.VENTILATION: "OtherError",
+    Fault.CABLE: "OtherError",
+    faults.CONTROLLER_SILENT: "InternalError",
+    faults.STORAGE: "InternalError",
+}
+# Section 4.9: only these three are possible for connector 0.
+_WHOLE = (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE, ConnectorStatus.FAULTED)
+
+FIRMWARE: Mapping[str, str] = {
+    "DownloadScheduled": "Downloading",
+    "DownloadPaused": "Downloading",
+    "Downloading": "Downloading",
+    "Downloaded": "Downloaded",
+    "DownloadFailed": "DownloadFailed",
+    "SignatureVerified": "Downloaded",
+    "InstallScheduled": "Downloaded",
+    "Installing": "Installing",
+    "InstallRebooting": "Installing",
+    "Installed": "Installed",
+    "InstallationFailed": "InstallationFailed",
+    "InstallVerificationFailed": "InstallationFailed",
+    "InvalidSignature": "InstallationFailed",
+    "Idle": "Idle",
+}
+LOG: Mapping[str, str] = {
+    "Idle": "Idle",
+    "Uploading": "Uploading",
+    "Uploaded": "Uploaded",
+    "UploadFailure": "UploadFailed",
+    "BadMessage": "UploadFailed",
+    "NotSupportedOperation": "UploadFailed",
+    "PermissionDenied": "UploadFailed",
+    "AcceptedCanceled": "UploadFailed",
+}
+
+
+# --- out ---
+
+
+def boot(_call: Boot, station: Station) -> Message:
+    return "BootNotification", without_empty(
+        chargePointVendor=station.vendor[:20] or "-",
+        chargePointModel=station.model[:20] or "-",
+        chargePointSerialNumber=station.serial[:25],
+        firmwareVersion=station.firmware[:50],
+        iccid=station.iccid[:20],
+        imsi=station.imsi[:20],
+        meterType=station.meter_type[:25],
+        meterSerialNumber=station.meter_serial[:25],
+    )
+
+
+def heartbeat(_call: Heartbeat, _station: Station) -> Message:
+    return "Heartbeat", {}
+
+
+def status(call: Status, station: Station) -> Message:
+    word = call.status if call.evse or call.status in _WHOLE else ConnectorStatus.AVAILABLE
+    told = {
+        "connectorId": call.evse,
+        "errorCode": ERRORS.get(call.error, "OtherError") if call.error else "NoError",
+        "status": str(word),
+        "timestamp": stamp(call.at),
+    }
+    if call.error:
+        told |= without_empty(vendorErrorCode=call.error[:50], vendorId=station.vendor[:255])
+    return "StatusNotification", told | without_empty(info=call.info[:50])
+
+
+def authorize(call: Authorize, _station: Station) -> Message:
+    return "Authorize", {"idTag": token_text(call.token)}
+
+
+def meter_report(call: MeterReport, _station: Station) -> Message | None:
+    """`call.transaction` is told when it is a number, that is, the CSMS's own name; ours would mean nothing to it."""
+    values = meter_values(call.readings)
+    if not values:
+        return None
+    told: Payload = {"connectorId": call.evse, "meterValue": values}
+    if call.transaction is not None and call.transaction.removeprefix("-").isdecimal():
+        told["transactionId"] = int(call.transaction)
+    return "MeterValues", told
+
+
+def data_send(call: DataSend, _station: Station) -> Message:
+    return "DataTransfer", {"vendorId": call.vendor[:255]} | without_empty(
+        messageId=None if call.message is None else call.message[:50], data=data_text(call.data)
+    )
+
+
+def firmware_status(call: FirmwareStatus, _station: Station) -> Message:
+    return "FirmwareStatusNotification", {"status": FIRMWARE.get(call.status, "Idle")}
+
+
+def log_status(call: LogStatus, _station: Station) -> Message:
+    return "DiagnosticsStatusNotification", {"status": LOG.get(call.status, "Idle")}
+
+
+def nothing(_call: Call, _station: Station) -> None:
+    """This version has no such message."""
+
+
+def data_text(data: Any) -> str | None:
+    """DataTransfer carries text only; anything else goes as JSON."""
+    return data if data is None or isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+
+
+CALLS: Mapping[type[Call], Encode] = {
+    Boot: boot,
+    Heartbeat: heartbeat,
+    Status: status,
+    Authorize: authorize,
+    MeterReport: meter_report,
+    DataSend: data_send,
+    FirmwareStatus: firmware_status,
+    LogStatus: log_status,
+    ReportPart: nothing,
+}
+
+
+# --- answers in ---
+
+_REGISTRATIONS = {str(word): word for word in (Registration.ACCEPTED, Registration.PENDING, Registration.REJECTED)}
+_STATUSES = {
+    str(word): word
+    for word in (
+        TokenStatus.ACCEPTED,
+        TokenStatus.BLOCKED,
+        TokenStatus.EXPIRED,
+        TokenStatus.INVALID,
+        TokenStatus.CONCURRENT_TX,
+    )
+}
+
+
+def booted(_sent: Call, answer: Payload) -> Event:
+    """What cannot be read counts as Rejected, for nothing may be sent before Accepted; `interval_s` 0: we choose."""
+    status_ = hope(answer, "status", one_of(_REGISTRATIONS)) or Registration.REJECTED
+    return BootAnswered(status_, max(hope(answer, "interval", number) or 0.0, 0.0), hope(answer, "currentTime", time))
+
+
+def heard(_sent: Call, answer: Payload) -> Event:
+    return HeartbeatAnswered(hope(answer, "currentTime", time))
+
+
+def token_answered(sent: Authorize, answer: Payload) -> Event:
+    return TokenAnswered(sent, token_info(answer) or TokenInfo(TokenStatus.INVALID))
+
+
+def token_info(answer: Payload) -> TokenInfo | None:
+    """The `idTagInfo` of an answer; a status that cannot be read is Invalid."""
+    told = hope(answer, "idTagInfo", branch)
+    if told is None:
+        return None
+    parent = hope(told, "parentIdTag", text)
+    return TokenInfo(
+        hope(told, "status", one_of(_STATUSES)) or TokenStatus.INVALID,
+        IdToken(parent) if parent else None,
+        hope(told, "expiryDate", time),
+    )
+
+
+def done(sent: Call, _answer: Payload) -> Event:
+    return CallDone(sent)
+
+
+ANSWERS: Mapping[str, DecodeAnswer] = {
+    "BootNotification": booted,
+    "Heartbeat": heard,
+    "StatusNotification": done,
+    "Authorize": token_answered,
+    "DataTransfer": done,
+    "FirmwareStatusNotification": done,
+    "DiagnosticsStatusNotification": done,
+}

@@ -1,0 +1,207 @@
+"""The configuration keys of OCPP 1.6 (section 9, its errata of 2025, the security whitepaper), as rows over the device
+model: key, variables, conversion. A key that stands for several variables writes them all and is read from the first.
+
+Keys without a variable are facts of this build. A key that is not here is NotSupported, which for an optional key says
+that the feature is absent. Names compare without regard to case; they are answered as the specification spells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.core.types import Mutability, SetStatus, VariableId, VariableView
+from agent.ocpp.dialect import Station
+
+FEATURE_PROFILES = "Core,RemoteTrigger,SmartCharging"
+MAX_KEYS = 200  # in one GetConfiguration; more than there are
+LONGEST_VALUE = 500
+_ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+_RATE_UNITS = {"A": "Current", "W": "Power"}
+
+Show = Callable[[VariableView, Station], str | None]
+Take = Callable[[str], str | None]
+
+
+# --- conversions: `show` makes the key's value from a variable, `take` the variable's from the key's, None: refused ---
+
+
+def plain(view: VariableView, _station: Station) -> str | None:
+    return view.value
+
+
+def as_is(value: str) -> str | None:
+    return value
+
+
+def count(view: VariableView, _station: Station) -> str:
+    """How many members the list may have."""
+    return str(len(view.values))
+
+
+def maximum(view: VariableView, _station: Station) -> str:
+    return f"{view.maximum or 0:.0f}"
+
+
+def rate_units(view: VariableView, _station: Station) -> str:
+    return ",".join(_RATE_UNITS.get(unit, unit) for unit in (view.value or "").split(",") if unit)
+
+
+def measurands(value: str) -> str:
+    """A measurand may carry a phase ("Voltage.L1", section 9.1.15); the device model knows measurands and reports all
+    of their phases, so that what was asked for is among what is sent."""
+    folded = (_without_phase(part.strip()) for part in value.split(","))
+    return ",".join(dict.fromkeys(part for part in folded if part))
+
+
+def _without_phase(measurand: str) -> str:
+    head, dot, tail = measurand.rpartition(".")
+    return head if dot and tail.upper().split("-")[0] in ("L1", "L2", "L3", "N") else measurand
+
+
+def show_rotation(view: VariableView, station: Station) -> str:
+    """Every connector is named; one that was not set is Unknown."""
+    known = dict(part.split(".", 1) for part in (view.value or "").split(",") if "." in part)
+    return ",".join(f"{number}.{known.get(str(number), 'Unknown')}" for number in (0, *station.evses))
+
+
+def take_rotation(value: str) -> str | None:
+    words = {word.lower(): word for word in _ROTATIONS}
+    parts = [part.strip().partition(".") for part in value.split(",") if part.strip()]
+    if any(not number.isdecimal() or word.lower() not in words for number, _dot, word in parts):
+        return None
+    return ",".join(f"{int(number)}.{words[word.lower()]}" for number, _dot, word in parts)
+
+
+# --- the table ---
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. `fact`: its value when there is no variable behind it; `hidden`: never shown."""
+
+    name: str
+    variables: tuple[VariableId, ...] = ()
+    show: Show = plain
+    take: Take = as_is
+    fact: Callable[[Station], str] | None = None
+    read_only: bool = False  # also where the variable itself could be written
+    hidden: bool = False
+
+
+def _id(name: str) -> VariableId:
+    """The id that is written as `name`, for a variable of the station as a whole."""
+    component, _dot, rest = name.partition(".")
+    variable, _bracket, instance = rest.rstrip("]").partition("[")
+    return VariableId(component, variable, instance)
+
+
+def _key(name: str, *variables: str, show: Show = plain, take: Take = as_is, read_only: bool = False) -> Key:
+    return Key(name, tuple(_id(variable) for variable in variables), show, take, None, read_only)
+
+
+def _fact(name: str, fact: Callable[[Station], str]) -> Key:
+    return Key(name, fact=fact, read_only=True)
+
+
+_ROWS: tuple[Key, ...] = (
+    # section 9.1, Core
+    _key("AllowOfflineTxForUnknownId", "AuthCtrlr.OfflineTxForUnknownIdEnabled"),
+    _key("AuthorizationCacheEnabled", "AuthCacheCtrlr.Enabled"),
+    _key("AuthorizeRemoteTxRequests", "AuthCtrlr.AuthorizeRemoteStart"),
+    _key("ClockAlignedDataInterval", "AlignedDataCtrlr.Interval", "AlignedDataCtrlr.TxEndedInterval"),
+    _key("ConnectionTimeOut", "TxCtrlr.EVConnectionTimeOut"),
+    _key("ConnectorPhaseRotation", "ChargingStation.ConnectorPhaseRotation", show=show_rotation, take=take_rotation),
+    _fact("ConnectorPhaseRotationMaxLength", lambda station: str(len(station.evses) + 1)),
+    _fact("GetConfigurationMaxKeys", lambda _station: str(MAX_KEYS)),
+    _key("HeartbeatInterval", "OCPPCommCtrlr.HeartbeatInterval"),
+    _key("LocalAuthorizeOffline", "AuthCtrlr.LocalAuthorizeOffline"),
+    _key("LocalPreAuthorize", "AuthCtrlr.LocalPreAuthorize"),
+    _key("MaxEnergyOnInvalidId", "TxCtrlr.MaxEnergyOnInvalidId"),
+    _key("MeterValuesAlignedData", "AlignedDataCtrlr.Measurands", take=measurands),
+    _key("MeterValuesAlignedDataMaxLength", "AlignedDataCtrlr.Measurands", show=count, read_only=True),
+    _key("MeterValuesSampledData", "SampledDataCtrlr.TxUpdatedMeasurands", take=measurands),
+    _key("MeterValuesSampledDataMaxLength", "SampledDataCtrlr.TxUpdatedMeasurands", show=count, read_only=True),
+    _key("MeterValueSampleInterval", "SampledDataCtrlr.TxUpdatedInterval", "SampledDataCtrlr.TxEndedInterval"),
+    _key("MinimumStatusDuration", "ChargingStation.StatusMinimumDuration"),
+    _fact("NumberOfConnectors", lambda station: str(len(station.evses))),
+    _key("ResetRetries", "OCPPCommCtrlr.ResetRetries"),
+    _key("StopTransactionOnEVSideDisconnect", "TxCtrlr.StopTxOnEVSideDisconnect"),
+    _key("StopTransactionOnInvalidId", "TxCtrlr.StopTxOnInvalidId"),
+    _key("StopTxnAlignedData", "AlignedDataCtrlr.TxEndedMeasurands", take=measurands),
+    _key("StopTxnAlignedDataMaxLength", "AlignedDataCtrlr.TxEndedMeasurands", show=count, read_only=True),
+    _key("StopTxnSampledData", "SampledDataCtrlr.TxEndedMeasurands", take=measurands),
+    _key("StopTxnSampledDataMaxLength", "SampledDataCtrlr.TxEndedMeasurands", show=count, read_only=True),
+    _fact("SupportedFeatureProfiles", lambda _station: FEATURE_PROFILES),
+    _key("TransactionMessageAttempts", "OCPPCommCtrlr.MessageAttempts[TransactionEvent]"),
+    _key("TransactionMessageRetryInterval", "OCPPCommCtrlr.MessageAttemptInterval[TransactionEvent]"),
+    _key("UnlockConnectorOnEVSideDisconnect", "OCPPCommCtrlr.UnlockOnEVSideDisconnect"),
+    _key("WebSocketPingInterval", "OCPPCommCtrlr.WebSocketPingInterval"),
+    # errata 3.83 and 3.91
+    _key("MessageTimeout", "OCPPCommCtrlr.MessageTimeout[Default]"),
+    _key("StopTransactionMaxMeterValues", "SampledDataCtrlr.MaxMeterValues[TxEnded]", read_only=True),
+    # section 9.4, Smart Charging
+    _key("ChargeProfileMaxStackLevel", "SmartChargingCtrlr.ProfileStackLevel", read_only=True),
+    _key("ChargingScheduleAllowedChargingRateUnit", "SmartChargingCtrlr.RateUnit", show=rate_units, read_only=True),
+    _key("ChargingScheduleMaxPeriods", "SmartChargingCtrlr.PeriodsPerSchedule", read_only=True),
+    _fact("ConnectorSwitch3to1PhaseSupported", lambda _station: "false"),
+    _key("MaxChargingProfilesInstalled", "SmartChargingCtrlr.Entries[ChargingProfiles]", show=maximum, read_only=True),
+    # security whitepaper, edition 3
+    _fact("AdditionalRootCertificateCheck", lambda _station: "false"),
+    Key("AuthorizationKey", (_id("SecurityCtrlr.BasicAuthPassword"),), hidden=True),
+    _key("CpoName", "SecurityCtrlr.OrganizationName"),
+    _key("SecurityProfile", "SecurityCtrlr.SecurityProfile"),
+)
+KEYS: Mapping[str, Key] = {key.name.lower(): key for key in _ROWS}
+
+
+def find(name: str) -> Key | None:
+    return KEYS.get(name.strip().lower())
+
+
+def asked(names: Iterable[str]) -> tuple[VariableId, ...]:
+    """The variables to read for these keys, each once."""
+    return tuple(dict.fromkeys(key.variables[0] for key in map(find, names) if key and key.variables))
+
+
+def read_out(key: Key, view: VariableView | None, station: Station) -> dict[str, str | bool] | None:
+    """One KeyValue of GetConfiguration.conf; None when the variable behind the key is not there."""
+    if key.fact is not None:
+        return {"key": key.name, "readonly": True, "value": key.fact(station)[:LONGEST_VALUE]}
+    if view is None or view.status in (SetStatus.UNKNOWN_COMPONENT, SetStatus.UNKNOWN_VARIABLE):
+        return None
+    told: dict[str, str | bool] = {
+        "key": key.name,
+        "readonly": key.read_only or view.mutability is Mutability.READ_ONLY,
+    }
+    value = None if key.hidden else key.show(view, station)
+    return told if value is None else told | {"value": shorten(value)}
+
+
+def shorten(value: str) -> str:
+    """A list that is too long for the field loses whole members."""
+    return (
+        value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE + 1].rpartition(",")[0] or value[:LONGEST_VALUE]
+    )
+
+
+# --- for the configuration file ---
+
+
+def resolve(name: str) -> tuple[str, ...]:
+    """The variables that a written name means: those of a 1.6 key, or the variable itself ("Component.Variable").
+    Empty for a name that is no key, and for a key that is a fact."""
+    if "." in name:
+        return (name,)
+    key = find(name)
+    return tuple(str(variable) for variable in key.variables) if key else ()
+
+
+def assignments(name: str, value: str) -> dict[str, str] | None:
+    """What `name = value` in the configuration file sets, in the device model's words; None: no such name, or the value
+    cannot be right."""
+    if "." in name:
+        return {name: value}
+    key = find(name)
+    taken = key.take(value) if key and key.variables else None
+    return None if key is None or taken is None else {str(variable): taken for variable in key.variables}
