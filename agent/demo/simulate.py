@@ -50,9 +50,9 @@ async def _serve(station: SimStation, socket_path: str, verbose: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with SimulatedHardware(station, socket_path, _say if verbose else _hush):
+    async with SimulatedHardware(station, socket_path, _say if verbose else _hush) as hardware:
         print(f"ready: {_summary(station)}; drive it with: chargepoint sim --socket {socket_path} VERB", flush=True)
-        await stop.wait()
+        await hardware.run(stop)
     return Exit.OK
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drivers.regmap import load_evse, load_meter
+from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimStation
 from drivers.simulated.readers import CardReader
-from drivers.simulated.registers import ControllerRegisters, MeterRegisters, Part, SimDevice
 from drivers.simulated.server import Line, RtuLine, TcpLine, Thinking
 from drivers.simulated.verbs import Hands, SimError, same
 from drivers.simulated.world import Hears, World, nobody
@@ -30,34 +29,6 @@ TICK_S = 0.1  # the world is brought to the present at least this often
 LEAST_TICK_S = 0.001
 WAIT_MAX_S = 3600.0
 LINE_BYTES = 65536
-
-
-def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
-    """Every device of the plan by bus and unit; one unit may be controller and meter at once. Pure."""
-    station, parts = world.station, _parts(world)
-    names = {bus.name for bus in station.buses}
-    devices: dict[tuple[str, int], SimDevice] = {}
-    for (bus, unit), found in parts.items():
-        if bus not in names:
-            raise SimError(f"there is no bus {bus!r}; there are {', '.join(sorted(names)) or 'none'}")
-        if len({(p.kind, p.point.config.number) for p in found}) != len({p.kind for p in found}):
-            raise SimError(f"bus {bus}: unit {unit} is used more than once")
-        devices[bus, unit] = SimDevice(f"{bus}/{unit}", found)
-    return devices
-
-
-def _parts(world: World) -> dict[tuple[str, int], list[Part]]:
-    folders = [Path(folder) for folder in world.station.map_dirs]
-    parts: dict[tuple[str, int], list[Part]] = {}
-    for evse in world.station.evses:
-        point = world.points[evse.number]
-        if evse.controller is not None:
-            part: Part = ControllerRegisters(load_evse(evse.controller.map, folders), point)
-            parts.setdefault((evse.controller.bus, evse.controller.unit), []).append(part)
-        if evse.meter is not None:
-            part = MeterRegisters(load_meter(evse.meter.map, folders), point)
-            parts.setdefault((evse.meter.bus, evse.meter.unit), []).append(part)
-    return parts
 
 
 class SimulatedHardware:
@@ -88,14 +59,21 @@ class SimulatedHardware:
                 await line.open()
             for reader in self.readers:
                 reader.open()
-            if self.socket_path is not None:
-                self.socket_path.unlink(missing_ok=True)
-                self._server = await asyncio.start_unix_server(self._serve, str(self.socket_path), limit=LINE_BYTES)
+            await self._listen()
         except BaseException:
             await self.close()
             raise
         self._ticker = asyncio.create_task(self._tick())
         return self
+
+    async def _listen(self) -> None:
+        path = self.socket_path
+        if path is None:
+            return
+        if path.exists() and not path.is_socket():
+            raise FileExistsError(f"{path} exists and is no socket")
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, str(path), limit=LINE_BYTES)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,12 +86,11 @@ class SimulatedHardware:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
-        if self._server is not None:
+        if self._server is not None and self.socket_path is not None:
             self._server.close()
+            self.socket_path.unlink(missing_ok=True)
         for writer in tuple(self._clients):
             writer.close()
-        if self.socket_path is not None:
-            self.socket_path.unlink(missing_ok=True)
         for reader in self.readers:
             reader.close()
         for line in self.lines.values():
@@ -128,6 +105,15 @@ class SimulatedHardware:
             self.advance()
             left_s = self.world.next_deadline() - self.world.now_s
             await asyncio.sleep(min(TICK_S, max(LEAST_TICK_S, left_s)))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; raises what made time stand still, if anything did."""
+        assert self._ticker is not None
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopped, self._ticker), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if self._ticker.done():
+            self._ticker.result()
 
     async def do(self, verb: str, **args: Any) -> str:
         """Do one verb of `chargepoint sim` now; what it prints, "" for nothing. SimError of one line."""

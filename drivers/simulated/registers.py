@@ -283,7 +283,7 @@ class SimDevice:
         image: dict[int, int] = {}
         try:
             self._fill(image, table, address, count)
-        except ValueError:  # a value that its register cannot hold
+        except ValueError:  # a value that its register cannot hold, or a part that is silent
             return DEVICE_FAILURE
         return [image.get(at, 0) for at in range(address, address + count)]
 
@@ -292,6 +292,8 @@ class SimDevice:
             if row.table == table and row.at < address + count and row.at + row.words > address:
                 put(image, row, _identity_words(row, values))
         for part, rows in self._rows(table, address, count):
+            if rows and part.mute:
+                raise ValueError("the meter in this controller is silent")
             part.fill(image, rows)
 
     def _rows(self, table: str, address: int, count: int) -> list[tuple[Part, list[Row]]]:

@@ -9,7 +9,7 @@ from drivers.mapwords import EvseMap
 from drivers.registers import decode, encode, raw
 from drivers.regmap import load_evse, load_meter, map_names
 from drivers.simulated.charging_point import ChargingPoint
-from drivers.simulated.hardware import build_devices
+from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
 from drivers.simulated.registers import SimDevice
 from drivers.simulated.verbs import Hands, SimError
@@ -260,6 +260,13 @@ def test_controller_and_meter_may_share_a_unit() -> None:
     bench = Bench(evse_map="heidelberg_ec", meter_map="eastron_sdm120", meter_unit=1)
     assert len(bench.devices) == 1
     assert isinstance(bench.evse.read("input", 0x48, 2), list)
+
+
+def test_a_silent_meter_inside_a_controller_fails_and_leaves_the_controller_alone() -> None:
+    bench = Bench(evse_map="heidelberg_ec", meter_map="eastron_sdm120", meter_unit=1)
+    bench.do("meter", evse=1, silent=True)
+    assert bench.evse.read("input", 0x48, 2) == 4
+    assert bench.word(5, "input") == 2
 
 
 def test_a_unit_used_twice_is_refused() -> None:

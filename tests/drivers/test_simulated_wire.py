@@ -261,6 +261,25 @@ async def _opened(reader: Rdm6300 | AsciiLine) -> None:
     assert reader._port is not None
 
 
+async def test_a_card_that_nobody_heard_is_not_kept_for_later(hw: SimulatedHardware, tmp_path: Path) -> None:
+    await hw.do("tap", tag="LOST", evses=[1, 2])
+    reader = AsciiLine(str(tmp_path / "ttyLine"))
+    waiting = asyncio.create_task(reader.token())
+    await _opened(reader)
+    await hw.do("tap", tag="04A1B2C3", evses=[1, 2])
+    token = await asyncio.wait_for(waiting, 3.0)
+    await reader.close()
+    assert token.value == "04A1B2C3"
+
+
+async def test_a_file_in_the_sockets_place_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "sim.sock").write_text("mine")
+    with pytest.raises(FileExistsError, match="is no socket"):
+        async with SimulatedHardware(station(tmp_path), tmp_path / "sim.sock"):
+            pass
+    assert (tmp_path / "sim.sock").read_text() == "mine"
+
+
 async def test_a_broken_reader_is_gone_until_it_is_mended(hw: SimulatedHardware, tmp_path: Path) -> None:
     await hw.do("fault", name="rfid-reader", evse=1)
     assert not (tmp_path / "ttyRFID").is_symlink()

@@ -1,0 +1,38 @@
+"""From a plan to its devices: maps are loaded, and every unit of every bus gets its registers. Does no other I/O."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivers.regmap import load_evse, load_meter
+from drivers.simulated.registers import ControllerRegisters, MeterRegisters, Part, SimDevice
+from drivers.simulated.verbs import SimError
+from drivers.simulated.world import World
+
+
+def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
+    """Every device of the plan by bus and unit; one unit may be controller and meter at once."""
+    station, parts = world.station, _parts(world)
+    names = {bus.name for bus in station.buses}
+    devices: dict[tuple[str, int], SimDevice] = {}
+    for (bus, unit), found in parts.items():
+        if bus not in names:
+            raise SimError(f"there is no bus {bus!r}; there are {', '.join(sorted(names)) or 'none'}")
+        if len({(p.kind, p.point.config.number) for p in found}) != len({p.kind for p in found}):
+            raise SimError(f"bus {bus}: unit {unit} is used more than once")
+        devices[bus, unit] = SimDevice(f"{bus}/{unit}", found)
+    return devices
+
+
+def _parts(world: World) -> dict[tuple[str, int], list[Part]]:
+    folders = [Path(folder) for folder in world.station.map_dirs]
+    parts: dict[tuple[str, int], list[Part]] = {}
+    for evse in world.station.evses:
+        point = world.points[evse.number]
+        if evse.controller is not None:
+            part: Part = ControllerRegisters(load_evse(evse.controller.map, folders), point)
+            parts.setdefault((evse.controller.bus, evse.controller.unit), []).append(part)
+        if evse.meter is not None:
+            part = MeterRegisters(load_meter(evse.meter.map, folders), point)
+            parts.setdefault((evse.meter.bus, evse.meter.unit), []).append(part)
+    return parts
