@@ -1,0 +1,244 @@
+"""Hardware: one task for each controller, meter and reader. Polls, tells what changed, and holds the orders given.
+
+Rules kept here
+* A device is read before anything is written to it; nothing is written that the station has not ordered.
+* Orders are levels: the controller is written again whenever what it reads back differs from the order, so a lost write
+  or a rebooted board heals within one poll.
+* A device silent for longer than it may be is told once as lost, and once as found again; its first reading then counts
+  as news. A controller is polled on whatever its meter does, and the reverse.
+* Every task beats a heart, so that the service manager's watchdog sees a hanging one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.events import DeviceFound, DeviceLost, Event, EvseRead, MeterRead, TokenPresented, UnlockDone
+from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, ShowsState, TokenReader, Unlocks
+
+TOLERANCE_A = 1.0  # many boards round to whole amperes
+READER_RETRY_S = 2.0
+REWRITE_S = 1.0  # between two tries of an order that the board does not keep
+Tell = Callable[[Event], Awaitable[None]]
+Beat = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EvseParts:
+    """What one EVSE is made of, and how often it is asked."""
+
+    id: int
+    controller: EvseController
+    meter: EnergyMeter
+    poll_s: float = 0.5
+    meter_poll_s: float = 1.0
+    silent_s: float = 10.0
+    meter_silent_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderParts:
+    reader: TokenReader
+    evses: tuple[int, ...]
+
+
+class _Silence:
+    """Whether a device is lost, by the time since it last answered."""
+
+    def __init__(self, evses: Sequence[int], device: str, limit_s: float, tell: Tell) -> None:
+        self._evses, self._device, self._limit_s, self._tell = evses, device, limit_s, tell
+        self._since: float | None = None
+        self.lost = False
+
+    async def answered(self) -> bool:
+        """True when it had been lost."""
+        self._since = None
+        if not self.lost:
+            return False
+        self.lost = False
+        for evse in self._evses:
+            await self._tell(DeviceFound(evse, self._device))
+        return True
+
+    async def failed(self, why: str, now: float) -> None:
+        if self._since is None:
+            self._since = now
+        if not self.lost and now - self._since >= self._limit_s:
+            self.lost = True
+            for evse in self._evses:
+                await self._tell(DeviceLost(evse, self._device, why))
+
+
+class _EvseTask:
+    """One EVSE's controller and meter, each with a loop of its own."""
+
+    def __init__(self, parts: EvseParts, tell: Tell, beat: Beat) -> None:
+        self.parts = parts
+        self._tell, self._beat = tell, beat
+        self._wanted_a: float | None = None
+        self._last_order: tuple[float, float] | None = None  # what was written, and when
+        self._unlock = False
+        self._show: str | None = None
+        self._shown: str | None = None
+        self._wake = asyncio.Event()
+        self._known: tuple[object, ...] | None = None
+        self.reading: EvseReading | None = None
+        self.settled = asyncio.Event()  # the controller holds what is wanted
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def offer(self, current_a: float) -> None:
+        self._wanted_a = current_a
+        self._last_order = None
+        self.settled.clear()
+        self._wake.set()
+
+    def unlock(self) -> None:
+        self._unlock = True
+        self._wake.set()
+
+    def show(self, state: str) -> None:
+        self._show = state
+        self._wake.set()
+
+    # --- the controller -----------------------------------------------------------------------------------------
+
+    async def run_controller(self) -> None:
+        loop = asyncio.get_running_loop()
+        silence = _Silence((self.parts.id,), "controller", self.parts.silent_s, self._tell)
+        while True:
+            began = loop.time()
+            self._wake.clear()
+            try:
+                await self._poll(silence)
+                await self._obey()
+            except DriverError as error:
+                await silence.failed(str(error), loop.time())
+            self._beat(f"evse{self.parts.id}")
+            await self._rest(began + self.parts.poll_s - loop.time())
+
+    async def _rest(self, left_s: float) -> None:
+        if left_s > 0 and not self._wake.is_set():
+            timer = asyncio.get_running_loop().call_later(left_s, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
+        else:
+            await asyncio.sleep(0)
+
+    async def _poll(self, silence: _Silence) -> None:
+        reading = await self.parts.controller.read()
+        if await silence.answered():
+            self._known, self._last_order, self._shown = None, None, None
+        self.reading = reading
+        facts = (reading.pilot, reading.contactor, reading.cable_a, reading.faults, reading.locked)
+        if facts != self._known or reading.stop_button is not None:
+            self._known = facts
+            await self._tell(EvseRead(self.parts.id, reading))
+
+    async def _obey(self) -> None:
+        """Bring the controller to what is wanted, if it is not there."""
+        controller, wanted_a, now = self.parts.controller, self._wanted_a, asyncio.get_running_loop().time()
+        if wanted_a is not None and self._must_write(wanted_a, now):
+            await controller.offer(wanted_a)
+            self._last_order = (wanted_a, now)
+            if self._wanted_a == wanted_a:
+                self.settled.set()
+        if self._unlock and isinstance(controller, Unlocks):
+            self._unlock = False
+            await self._tell(UnlockDone(self.parts.id, await controller.unlock()))
+        if self._show != self._shown and isinstance(controller, ShowsState) and self._show is not None:
+            state = self._show
+            await controller.show(state)
+            self._shown = state
+
+    def _must_write(self, wanted_a: float, now: float) -> bool:
+        if self._last_order is None or self._last_order[0] != wanted_a:
+            return True
+        held_a = self.reading.offered_a if self.reading is not None else None
+        if held_a is None or now - self._last_order[1] < REWRITE_S:
+            return False
+        return (held_a > 0) != (wanted_a > 0) or abs(held_a - wanted_a) > TOLERANCE_A
+
+    # --- the meter ----------------------------------------------------------------------------------------------
+
+    async def run_meter(self) -> None:
+        loop = asyncio.get_running_loop()
+        silence = _Silence((self.parts.id,), "meter", self.parts.meter_silent_s, self._tell)
+        while True:
+            began = loop.time()
+            try:
+                samples = await self.parts.meter.read()
+                await silence.answered()
+                await self._tell(MeterRead(self.parts.id, tuple(samples)))
+            except DriverError as error:
+                await silence.failed(str(error), loop.time())
+            self._beat(f"meter{self.parts.id}")
+            await asyncio.sleep(max(0.0, began + self.parts.meter_poll_s - loop.time()))
+
+
+class Hardware:
+    """All parts of the charger. `tell` takes every event, `beat` the names of tasks that are alive."""
+
+    def __init__(self, evses: Sequence[EvseParts], readers: Sequence[ReaderParts], tell: Tell, beat: Beat) -> None:
+        self._evses = {parts.id: _EvseTask(parts, tell, beat) for parts in evses}
+        self._readers = readers
+        self._tell, self._beat = tell, beat
+
+    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What has to run, by name; each runs for ever and ends only by a bug."""
+        runs: dict[str, Coroutine[Any, Any, None]] = {}
+        for evse in self._evses.values():
+            runs[f"evse{evse.parts.id}"] = evse.run_controller()
+            runs[f"meter{evse.parts.id}"] = evse.run_meter()
+        for number, parts in enumerate(self._readers, 1):
+            runs[f"reader{number}"] = self._run_reader(parts)
+        return runs
+
+    def beats(self) -> dict[str, float]:
+        """Names of hearts and the longest time between two beats."""
+        return {f"{kind}{n}": 30.0 for n in self._evses for kind in ("evse", "meter")}
+
+    def offer(self, evse: int, current_a: float) -> None:
+        self._evses[evse].offer(current_a)
+
+    def unlock(self, evse: int) -> None:
+        self._evses[evse].unlock()
+
+    def show(self, evse: int, state: str) -> None:
+        self._evses[evse].show(state)
+
+    def reading(self, evse: int) -> EvseReading | None:
+        """The controller's last words, for the technician."""
+        return self._evses[evse].reading
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until every controller holds what was ordered last; False when one did not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                for evse in self._evses.values():
+                    await evse.settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _run_reader(self, parts: ReaderParts) -> None:
+        loop = asyncio.get_running_loop()
+        silence = _Silence(parts.evses, "reader", 0.0, self._tell)
+        while True:
+            waiting = asyncio.ensure_future(parts.reader.token())
+            try:
+                done, _ = await asyncio.wait({waiting}, timeout=READER_RETRY_S)
+                if not done:
+                    await silence.answered()  # it opened, and waits for a card
+                    await asyncio.wait({waiting})
+                token = waiting.result()
+                await silence.answered()
+                await self._tell(TokenPresented(parts.evses, token))
+            except DriverError as error:
+                await silence.failed(str(error), loop.time())
+                await asyncio.sleep(READER_RETRY_S)
+            finally:
+                waiting.cancel()
