@@ -1,0 +1,152 @@
+"""A meter by its map: what its registers hold is what is told, and what they do not hold is not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+
+import pytest
+import tomli
+
+from drivers.api import UNIT, DriverError, EnergyMeter, Identifies, Measurand, Phase
+from drivers.bus import Bus, SerialSettings
+from drivers.mapped_meter import MappedMeter
+from drivers.mapwords import MeterMap
+from drivers.registers import encode, encode_text
+from drivers.regmap import ENERGY, load_meter, map_names, parse_meter
+from drivers.wire import make_bus
+from tests.drivers.bus_helpers import QUICK, line
+from tests.drivers.register_wire import RegisterWire
+from tests.drivers.virtual_time import run
+
+
+def meter_on(wire: RegisterWire, name: str | MeterMap) -> MappedMeter:
+    return MappedMeter(Bus(wire, SerialSettings("/dev/ttyS1")), 1, name)
+
+
+def filled(name: str) -> RegisterWire:
+    """Registers that hold 1.0 for the first row, 2.0 for the second ..., in SI units."""
+    wire = RegisterWire()
+    for number, row in enumerate(load_meter(name).registers, 1):
+        wire.set(row.row, encode(row.row, _value(row.measurand, number)))
+    return wire
+
+
+def _value(measurand: Measurand, number: int) -> float:
+    return number / 100 if measurand is Measurand.POWER_FACTOR else number * 1000.0 if "Energy" in measurand else number
+
+
+@pytest.mark.parametrize("name", map_names("meter"))
+def test_each_register_of_a_meter_is_told_in_its_si_unit(name: str) -> None:
+    async def scene() -> None:
+        samples = await meter_on(filled(name), name).read()
+        told = {(s.measurand, s.phase): s.value for s in samples}
+        rows = load_meter(name).registers
+        assert told == {(r.measurand, r.phase): pytest.approx(_value(r.measurand, n)) for n, r in enumerate(rows, 1)}
+
+    run(scene())
+
+
+@pytest.mark.parametrize("name", map_names("meter"))
+def test_each_measurand_of_a_map_has_a_unit(name: str) -> None:
+    assert all(r.measurand in UNIT for r in load_meter(name).registers)
+
+
+def test_a_value_that_is_no_number_is_left_out() -> None:
+    async def scene() -> None:
+        wire = filled("eastron_sdm630")
+        rows = {r.row.key: r.row for r in load_meter("eastron_sdm630").registers}
+        wire.set(rows["Voltage@L2-N"], encode(rows["Voltage@L2-N"], math.nan))
+        samples = await meter_on(wire, "eastron_sdm630").read()
+        assert Phase.L2_N not in {s.phase for s in samples}
+
+    run(scene())
+
+
+def test_a_poll_without_energy_fails() -> None:
+    async def scene() -> None:
+        wire = filled("eastron_sdm630")
+        row = next(r.row for r in load_meter("eastron_sdm630").registers if r.row.key == ENERGY)
+        wire.set(row, encode(row, math.nan))
+        with pytest.raises(DriverError, match="meter unit 1 on /dev/ttyS1: its energy register holds no value"):
+            await meter_on(wire, "eastron_sdm630").read()
+
+    run(scene())
+
+
+def test_a_silent_meter_is_an_error() -> None:
+    async def scene() -> None:
+        wire = filled("eastron_sdm120")
+        wire.fails = lambda function, address: "timeout"
+        with pytest.raises(DriverError, match="meter unit 1 on /dev/ttyS1: no answer"):
+            await meter_on(wire, "eastron_sdm120").read()
+
+    run(scene())
+
+
+def test_a_slow_value_is_told_only_when_it_was_read() -> None:
+    text = f"""
+        vendor = "V"
+        model = "M"
+        source = "S"
+        slow_every = 3
+        [registers]
+        "{ENERGY}" = {{ at = 0 }}
+        "Frequency" = {{ at = 9, slow = true }}
+    """
+
+    async def scene() -> None:
+        meter = meter_on(RegisterWire(), parse_meter("x.toml", tomli.loads(text)))
+        assert [len(await meter.read()) for _ in range(6)] == [2, 1, 1, 2, 1, 1]
+
+    run(scene())
+
+
+def test_a_meter_says_who_it_is() -> None:
+    async def scene() -> None:
+        wire = filled("carlo_gavazzi_em340")
+        code, serial = load_meter("carlo_gavazzi_em340").device.identify
+        wire.set(code.row, [341])
+        wire.set(serial.row, encode_text(serial.row, "KY123"))
+        identity = await meter_on(wire, "carlo_gavazzi_em340").identity()
+        assert identity.endswith("identification code 341, serial number KY123")
+        assert ("input", 0x0B, 1) in wire.reads
+
+    run(scene())
+
+
+def test_another_model_is_told_apart() -> None:
+    async def scene() -> None:
+        wire = filled("eastron_sdm630")
+        wire.tables["holding"][0xFC02] = 0x0020
+        with pytest.raises(DriverError, match="meter code is 32, map eastron_sdm630 expects 112, 121: another device"):
+            await meter_on(wire, "eastron_sdm630").identity()
+
+    run(scene())
+
+
+def test_a_mapped_meter_keeps_the_contract() -> None:
+    meter = meter_on(RegisterWire(), "eastron_sdm120")
+    assert isinstance(meter, EnergyMeter)
+    assert isinstance(meter, Identifies)
+
+
+async def test_a_meter_is_read_over_a_real_line(tmp_path: Path) -> None:
+    registers = {a: w for table in filled("eastron_sdm120").tables.values() for a, w in table.items()}
+    image = {address: registers.get(address, 0) for address in range(0x60)}
+    async with line(tmp_path / "tty", {1: image}) as (_, _, settings):
+        bus = make_bus(settings, QUICK)
+        samples = await MappedMeter(bus, 1, "eastron_sdm120").read()
+        assert next(s.value for s in samples if s.measurand == ENERGY) == pytest.approx(7000.0)
+        await bus.close()
+
+
+async def test_two_meters_on_one_line_are_read_side_by_side(tmp_path: Path) -> None:
+    image = dict.fromkeys(range(96), 0)
+    async with line(tmp_path / "tty", {1: dict(image), 2: dict(image)}) as (_, slave, settings):
+        bus = make_bus(settings)
+        meters = [MappedMeter(bus, unit, "eastron_sdm120") for unit in (1, 2)]
+        await asyncio.gather(*(meter.read() for meter in meters))
+        assert sorted({request.unit for request in slave.requests}) == [1, 2]
+        await bus.close()
