@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import termios
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings, WireError
+from drivers.reason import reason
 
 if TYPE_CHECKING:
     from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -131,7 +130,7 @@ class PymodbusWire:
         try:
             return await opening
         except (OSError, termios.error, ValueError) as error:
-            self._why = _plain(error)
+            self._why = reason(error)
             raise OSError(self._why) from None
 
     def _options(self) -> dict[str, Any]:
@@ -220,12 +219,3 @@ def _modbus_exception() -> type[Exception]:
     from pymodbus.exceptions import ModbusException
 
     return ModbusException
-
-
-def _plain(error: BaseException) -> str:
-    """The reason alone, in the system's words where it has some."""
-    number = getattr(error, "errno", None)
-    if number == errno.EAGAIN:  # pyserial's lock
-        return "another program uses it"
-    text = os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
-    return " ".join(text.split()) or type(error).__name__

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.api import DriverError, IdToken
+from drivers.reason import reason
 from drivers.token.normalise import Spelling, normalise
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class SerialTokenReader:
             opening.add_done_callback(_close_late)
             raise
         except (OSError, ValueError) as error:
-            raise DriverError(f"card reader on {self._name}: cannot be opened: {_plain(error)}") from None
+            raise DriverError(f"card reader on {self._name}: cannot be opened: {reason(error)}") from None
         self._port = port
         loop.add_reader(port.fileno(), self._on_readable)
 
@@ -91,7 +92,7 @@ class SerialTokenReader:
         try:
             data = self._port.read(CHUNK_BYTES)
         except (SerialException, OSError) as error:
-            self._drop(f"went away: {_plain(error)}")
+            self._drop(f"went away: {reason(error)}")
             return
         now = asyncio.get_running_loop().time()
         for text in self._framer.feed(data):
@@ -138,7 +139,3 @@ def _open_port(name: str, baud: int) -> Serial:
 def _close_late(opening: asyncio.Future[Serial]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _plain(error: BaseException) -> str:
-    return " ".join(str(error).split())
