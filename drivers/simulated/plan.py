@@ -70,5 +70,5 @@ class SimStation:
     readers: tuple[SimReader, ...] = ()
     seed: int = 1
     latency_s: tuple[float, float] = (0.005, 0.020)  # how long a device thinks before it answers
-    slow_s: float = 0.8  # how late answers are in the bus mode "slow": after a master has given up, as a rule
+    slow_s: float = 0.65  # how late answers are in the bus mode "slow": masters mostly give up after half a second
     map_dirs: tuple[str, ...] = ()  # looked through before the maps that come with the drivers
