@@ -85,6 +85,10 @@ class Station:
             if not queue:
                 return effects
 
+    def hears(self, kind: type[Event]) -> bool:
+        """Whether any block does something with events of this type."""
+        return kind in self._hearers
+
     def next_deadline(self) -> float | None:
         return min((at for block in self.blocks if (at := block.next_deadline()) is not None), default=None)
 

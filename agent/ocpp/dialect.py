@@ -23,7 +23,7 @@ from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall
 from agent.core.events import Event, Ref, Request
-from agent.core.types import TransactionEvent
+from agent.core.types import Registration, TransactionEvent
 from agent.errors import RpcError
 from agent.ocpp.codes import Codes
 
@@ -59,6 +59,7 @@ class Dialect:
     """One version. Every neutral call has a row in `calls`; a row may say None: this version has no such message.
 
     `presets` are defaults of variables, `pins` are values that nobody can change while this version is spoken.
+    `before_accepted`: how a CALL is met by registration, "silence" or "security" (a SecurityError); absent: answered.
     `errors` turns the neutral spelling of CALLERROR codes, which is the newest one, into this version's.
     """
 
@@ -74,6 +75,7 @@ class Dialect:
     presets: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    before_accepted: Mapping[Registration, str] = field(default_factory=dict)
 
     def encode(self, call: Call, station: Station) -> Message | None:
         """The message for a call of ours; None: there is nothing to tell in this version, drop it silently."""

@@ -70,7 +70,7 @@ class Outbox:
     """`head` gives the journal's oldest row or None, without waiting; `prefix` makes message ids unique."""
 
     def __init__(self, head: Callable[[], Waiting | None], station: Station, prefix: str) -> None:
-        self._head = head
+        self.head = head
         self._station = station
         self._prefix = prefix
         self._count = 0
@@ -177,7 +177,7 @@ class Outbox:
         return self._others.popleft() if self._others else None
 
     def _due(self, now: float) -> Waiting | None:
-        row = self._head()
+        row = self.head()
         if row is None or (row.id == self._try.row_id and now < self._try.not_before):
             return None
         return row
@@ -192,9 +192,14 @@ class Outbox:
 
     def next_deadline(self) -> float | None:
         """When the head of the journal may be tried again."""
-        row = self._head()
+        row = self.head()
         waits = row is not None and row.id == self._try.row_id and self._try.not_before > 0
         return self._try.not_before if waits else None
+
+    def is_head(self, row: Waiting) -> bool:
+        """Whether this row is still the one to be told."""
+        head = self.head()
+        return head is not None and head.id == row.id
 
     # --- what became of it --------------------------------------------------------------------------------------
 

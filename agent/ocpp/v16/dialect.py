@@ -6,6 +6,7 @@ and stops are not the CSMS's to choose.
 
 from __future__ import annotations
 
+from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.v16 import calls, requests, transactions
@@ -24,7 +25,12 @@ DIALECT = Dialect(
         "SampledDataCtrlr.TxEndedMeasurands": "",  # StopTxnSampledData: empty
         "SampledDataCtrlr.TxEndedInterval": "60",  # MeterValueSampleInterval is one interval for both
     },
-    pins={"TxCtrlr.TxStartPoint": "PowerPathClosed", "TxCtrlr.TxStopPoint": "EVConnected,Authorized"},
+    pins={
+        "TxCtrlr.TxStartPoint": "PowerPathClosed",
+        "TxCtrlr.TxStopPoint": "EVConnected,Authorized",
+        "TxCtrlr.StopTxOnUnlock": "true",
+    },
+    before_accepted={Registration.REJECTED: "silence"},
     errors={
         "FormatViolation": "FormationViolation",
         "OccurrenceConstraintViolation": "OccurenceConstraintViolation",

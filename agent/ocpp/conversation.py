@@ -1,0 +1,268 @@
+"""The conversation with the CSMS, pure: frames and neutral words in, frames and neutral words out.
+
+It joins endpoint (`rpc`), payload check (`schema`), dialect and outbox for whoever owns the socket and the store. The
+dialect may change from one connection to the next; what waits in the outbox is neutral and is told in the new words.
+
+Inbound payloads are read with goodwill (`Validator.inbound` mends what can be mended), ours are checked strictly: one
+of ours that breaks its schema is our bug, is never sent, and is told as `Fault` so that the log shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.effects import Answer, Call, RefuseCall
+from agent.core.events import CallFailed, Event, Ref, TransactionAnswered
+from agent.core.types import Registration
+from agent.errors import RpcError
+from agent.ocpp import dialect as dialects
+from agent.ocpp.dialect import Dialect, Station
+from agent.ocpp.outbox import Outbox, Outgoing, Silent, Waiting
+from agent.ocpp.rpc import CallIn, Discarded, Endpoint, ErrorIn, ResultIn
+from agent.ocpp.schema import Validator
+
+LONGEST_ACTION_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send this text. `about` is set for a call of ours."""
+
+    text: str
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Tell the station."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The CSMS has taken a journal row; `event` is None when there was nothing to tell."""
+
+    row: Waiting
+    event: TransactionAnswered | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A journal row has had its attempts."""
+
+    row: Waiting
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The CSMS no longer answers: drop the link."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """For the log. `bug`: of ours."""
+
+    why: str
+    bug: bool = False
+
+
+Outcome = Say | Hear | Delivered | Undeliverable | Hang | Fault
+
+
+class Conversation:
+    """`head` gives the journal's oldest row; `prefix` makes message ids unique over restarts."""
+
+    def __init__(self, station: Station, head: Callable[[], Waiting | None], prefix: str, version: str) -> None:
+        self._station = station
+        self.dialect = dialects.load(version)
+        self.outbox = Outbox(head, station, prefix)
+        self._endpoint = Endpoint(self.dialect.codes)
+        self._validators: dict[str, Validator] = {}
+        self._asked: dict[str, CallIn] = {}
+        self.linked = False
+        self.sent_mono = 0.0  # when the call that was answered last had left
+        self.answered_mono = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """A call of ours is open."""
+        return self._endpoint.outstanding is not None
+
+    # --- the link -----------------------------------------------------------------------------------------------
+
+    def connected(self, subprotocol: str) -> Dialect:
+        """A connection stands in this subprotocol; from now on its words are spoken."""
+        self.dialect = dialects.load(dialects.SUBPROTOCOLS[subprotocol])
+        self._endpoint.codes = self.dialect.codes
+        self.linked = True
+        self.outbox.up()
+        return self.dialect
+
+    def disconnected(self) -> list[Event]:
+        """The connection is gone; which calls have failed by that."""
+        self.linked = False
+        self._asked.clear()
+        lost: list[Call] = self.outbox.down()
+        open_call = self._endpoint.lost()
+        if open_call is not None and isinstance(open_call.tag, Call):
+            lost.append(open_call.tag)
+        return [CallFailed(call, "offline") for call in lost]
+
+    # --- out ----------------------------------------------------------------------------------------------------
+
+    def next(self, registration: Registration, now: float, timeout_s: float) -> Outcome | None:
+        """What is to be sent now, if anything; a row that has nothing to say in this version is `Delivered` at once."""
+        if not self.linked or self._endpoint.outstanding is not None:
+            return None
+        found = self.outbox.next(self.dialect, registration, now)
+        if found is None:
+            return None
+        if isinstance(found, Silent):
+            return Delivered(found.row, None)
+        broken = self._validator().outbound(found.action, "request", found.payload)
+        if broken is not None:
+            return self._own_fault(found, str(broken))
+        self.sent_mono = now
+        text = self._endpoint.call(
+            found.action, found.payload, message_id=found.message_id, now=now, timeout_s=timeout_s, tag=found.about
+        )
+        return Say(text, found.action)
+
+    def _own_fault(self, found: Outgoing, why: str) -> Outcome:
+        if isinstance(found.about, Call):
+            return Hear(CallFailed(found.about, f"not sent: {why}"))
+        return Undeliverable(found.about, f"{found.action} breaks its schema: {why}")
+
+    def reply(self, ref: Ref, answer: Answer) -> list[Outcome]:
+        """Answer a request; nothing when its connection is gone."""
+        asked = self._asked.pop(ref.id, None)
+        if asked is None:
+            return []
+        try:
+            payload = self.dialect.reply(asked.action, asked.payload, answer, self._station)
+        except RpcError as refused:
+            return _say(self._endpoint.error(asked.ref, refused.code, refused.why))
+        broken = self._validator().outbound(asked.action, "response", payload)
+        if broken is not None:
+            text = self._endpoint.refuse(asked.ref, "internal")
+            return [*_say(text), Fault(f"our answer to {asked.action} breaks its schema: {broken}", bug=True)]
+        return _say(self._endpoint.result(asked.ref, payload))
+
+    def refuse(self, ref: Ref) -> list[Outcome]:
+        """Nobody here does what was asked."""
+        return self.reply(ref, RefuseCall("NotSupported", "not supported by this station"))
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def received(self, text: str, registration: Registration, now: float) -> list[Outcome]:
+        """What one frame means; never raises for anything that a peer can send."""
+        found = self._endpoint.receive(text, now)
+        if isinstance(found, CallIn):
+            return self._called(found, registration)
+        if isinstance(found, ResultIn):
+            return self._answered(found, now)
+        if isinstance(found, ErrorIn):
+            return self._refused(found, now)
+        assert isinstance(found, Discarded)
+        return [*_say(found.answer), Fault(f"a frame was not understood: {found.why}")]
+
+    def _called(self, call: CallIn, registration: Registration) -> list[Outcome]:
+        shown = call.action[:LONGEST_ACTION_SHOWN]
+        rule = self.dialect.before_accepted.get(registration)
+        if rule == "silence":
+            self._endpoint.ignore(call.ref)
+            return [Fault(f"{shown} is not answered while the CSMS has us Rejected")]
+        if rule == "security":
+            return _say(self._endpoint.refuse(call.ref, "security", "not accepted yet"))
+        validator = self._validator()
+        if not validator.knows(call.action):
+            return [*_say(self._endpoint.refuse(call.ref, "unknown-action", f"no such action: {shown}"))]
+        broken = validator.inbound(call.action, "request", call.payload)
+        if broken is not None:
+            return [*_say(self._endpoint.refuse(call.ref, broken.rule, str(broken))), Fault(f"{shown}: {broken}")]
+        try:
+            event = self.dialect.asked(Ref(str(call.ref), call.action), call.payload)
+        except RpcError as refused:
+            return _say(self._endpoint.error(call.ref, refused.code, refused.why))
+        self._asked[str(call.ref)] = call
+        return [Hear(event)]
+
+    def _answered(self, found: ResultIn, now: float) -> list[Outcome]:
+        about = found.tag
+        broken = self._validator().inbound(found.action, "response", found.payload)
+        notes: list[Outcome] = [Fault(f"the answer to {found.action} breaks its schema: {broken}")] if broken else []
+        self.answered_mono = now
+        if isinstance(about, Call):
+            if found.late:
+                return notes
+            event = self.dialect.answered(about, found.action, found.payload)
+            self.outbox.answered(about)
+            return [*notes, *self._proven(now), Hear(event)]
+        return [*notes, *self._row_answered(about, found)]
+
+    def _row_answered(self, about: Any, found: ResultIn) -> list[Outcome]:
+        row: Waiting = about
+        if not self.outbox.is_head(row):
+            return []  # late, and an earlier answer has already settled it
+        event = self.dialect.answered(row.event, found.action, found.payload)
+        assert isinstance(event, TransactionAnswered)
+        self.outbox.answered(row)
+        return [Delivered(row, event)]
+
+    def _refused(self, found: ErrorIn, now: float) -> list[Outcome]:
+        about: Any = found.tag
+        why = f"{found.code}: {found.description}".rstrip(": ")
+        if isinstance(about, Call):
+            if found.late:
+                return []
+            self.outbox.answered(about)
+            return [*self._proven(now), Hear(CallFailed(about, why))]
+        if found.late or not self.outbox.is_head(about):
+            return []
+        given_up = self.outbox.refused(about, now)
+        note = Fault(f"the CSMS refuses {found.action} of {about.event.message_id}: {why}")
+        return [note, Undeliverable(about, why)] if given_up else [note]
+
+    def _proven(self, now: float) -> list[Outcome]:
+        """The CSMS has answered something: if it left the journal's head unanswered, that was an attempt."""
+        row = self.outbox.head()
+        if row is not None and self.outbox.proven_alive(now):
+            return [Undeliverable(row, "never answered, while other messages were")]
+        return []
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When `expire` or `next` wants to be asked again."""
+        times = [at for at in (self._endpoint.deadline(), self.outbox.next_deadline()) if at is not None]
+        return min(times, default=None)
+
+    def expire(self, now: float) -> list[Outcome]:
+        """What follows from an answer that did not come in time."""
+        expired = self._endpoint.expire(now)
+        if expired is None:
+            return []
+        about: Any = expired.tag
+        hang = self.outbox.timed_out(about, now)
+        outs: list[Outcome] = [Fault(f"no answer to {expired.action} in time")]
+        if isinstance(about, Call):
+            outs.append(Hear(CallFailed(about, "timeout")))
+        if hang:
+            outs.append(Hang("the CSMS answers nothing any more"))
+        return outs
+
+    def _validator(self) -> Validator:
+        folder = self.dialect.schemas
+        if folder not in self._validators:
+            self._validators[folder] = Validator(folder)
+        return self._validators[folder]
+
+
+def _say(text: str | None) -> list[Outcome]:
+    return [] if text is None else [Say(text)]
