@@ -236,9 +236,12 @@ class Bus:
             self._waiting -= 1
 
     async def _in_turn(self, request: _Request) -> list[int]:
-        device, end = request.device, self._now() + self._policy.deadline_s
+        device, now = request.device, self._now()
+        end, rest_s = now + self._policy.deadline_s, device.last_at + device.pause_s - now
         try:
             async with asyncio.timeout_at(end):
+                if rest_s > 0 and device.stats.requests:  # meanwhile the line is free for other devices
+                    await asyncio.sleep(rest_s)
                 await self._lock.acquire()
         except TimeoutError:
             raise self._error(device, f"no turn on the line in {self._policy.deadline_s:g} s") from None

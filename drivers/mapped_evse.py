@@ -110,11 +110,8 @@ class MappedEvse:
     async def _show(self, state: str) -> None:
         led = self.map.led
         assert led is not None
-        try:
-            value = led.value_of(state.lower())
-        except KeyError:
-            raise DriverError(f"{self._label}: map {self.map.device.name} has no [led] word {state!r}") from None
-        await self._write(led.row, words_from_bits(led.row, value))
+        if state.lower() in led.words.values():  # an indicator need not know every word
+            await self._write(led.row, words_from_bits(led.row, led.value_of(state.lower())))
 
     async def _poll(self) -> Image:
         image: Image = {}

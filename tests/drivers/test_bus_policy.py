@@ -287,6 +287,19 @@ def test_a_devices_pause_does_not_hold_up_another_device() -> None:
     on_bus(scene)
 
 
+def test_another_device_may_use_the_line_while_one_rests() -> None:
+    async def scene(bus: Bus, wire: FakeWire) -> None:
+        bus.device(1, "meter", pause_s=1.0)
+        await bus.read(1, "input", 0, 1)
+        resting = asyncio.create_task(bus.read(1, "input", 0, 1))
+        await asyncio.sleep(0)
+        await bus.read(2, "input", 0, 1)
+        assert wire.log == ["ask 1", "ask 2"]
+        await resting
+
+    on_bus(scene)
+
+
 @pytest.mark.parametrize(("baud", "silence_s"), [(9600, 0.00365), (19200, 0.00182), (115200, 0.00175)])
 def test_the_silence_is_three_and_a_half_characters(baud: int, silence_s: float) -> None:
     assert replace(SETTINGS, baud=baud).silence_s == pytest.approx(silence_s, abs=1e-5)

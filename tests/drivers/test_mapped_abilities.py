@@ -184,10 +184,10 @@ def test_a_state_is_shown_by_its_word() -> None:
     play(scene)
 
 
-def test_a_word_that_the_led_does_not_know_is_an_error() -> None:
+def test_a_word_that_the_led_does_not_know_changes_nothing() -> None:
     async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
-        with pytest.raises(DriverError, match=r"map reference has no \[led\] word 'dancing'"):
-            await evse.show("dancing")
+        await evse.show("dancing")
+        assert wire.writes == []
 
     play(scene)
 
