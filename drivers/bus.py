@@ -227,17 +227,44 @@ class Bus:
         self._wire.close()
 
     async def _ask(self, request: _Request) -> list[int]:
+        device = request.device
         if self._waiting >= MAX_WAITING:
-            raise self._error(request.device, f"{self._waiting} requests are waiting for this line already")
+            raise self._error(device, f"{self._waiting} requests are waiting for this line already")
+        if isinstance(request.payload, int) and self._now() < device.not_before:
+            raise self._error(device, f"{device.stats.last_error}; waits for its turn")
         self._waiting += 1
         try:
-            return await self._in_turn(request)
+            return await self._attempts(request)
         finally:
             self._waiting -= 1
 
-    async def _in_turn(self, request: _Request) -> list[int]:
-        device, now = request.device, self._now()
-        end, rest_s = now + self._policy.deadline_s, device.last_at + device.pause_s - now
+    async def _attempts(self, request: _Request) -> list[int]:
+        """Ask, and ask again within reason. Each attempt queues anew, so that others get their turn in between."""
+        stats, timeout_s = request.device.stats, self._timeout_s(request)
+        end = self._now() + self._policy.deadline_s
+        tries = 1 if stats.failing else 1 + self._policy.retries
+        while True:
+            tries -= 1
+            try:
+                answer = await self._in_turn(request, timeout_s, end)
+            except WireError as error:
+                self._count(stats, error)
+                again = error.kind in ("timeout", "garbage") or error.code in BUSY
+                late = self._now() + timeout_s + self._policy.quarantine_s > end
+                if not again or tries == 0 or late:
+                    raise self._failed(request.device, error, timeout_s) from None
+                stats.repeats += 1
+                if error.code in BUSY:
+                    await asyncio.sleep(BUSY_PAUSE_S)
+                continue
+            stats.answers += 1
+            stats.failing = self._failures = 0
+            request.device.not_before = 0.0
+            return answer
+
+    async def _in_turn(self, request: _Request, timeout_s: float, end: float) -> list[int]:
+        device = request.device
+        rest_s = device.last_at + device.pause_s - self._now()
         try:
             async with asyncio.timeout_at(end):
                 if rest_s > 0 and device.stats.requests:  # meanwhile the line is free for other devices
@@ -247,34 +274,10 @@ class Bus:
             raise self._error(device, f"no turn on the line in {self._policy.deadline_s:g} s") from None
         began = self._now()
         try:
-            if isinstance(request.payload, int) and began < device.not_before:
-                raise self._error(device, f"{device.stats.last_error}; waits for its turn")
-            return await self._attempts(request, end)
+            return await self._once(request, timeout_s)
         finally:
             self.stats.busy_s += self._now() - began
             self._lock.release()
-
-    async def _attempts(self, request: _Request, end: float) -> list[int]:
-        stats, began, timeout_s = request.device.stats, self._now(), self._timeout_s(request)
-        tries = 1 if stats.failing else 1 + self._policy.retries
-        while True:
-            tries -= 1
-            try:
-                answer = await self._once(request, timeout_s)
-            except WireError as error:
-                self._count(stats, error)
-                again = error.kind in ("timeout", "garbage") or error.code in BUSY
-                late = self._now() + timeout_s + self._policy.quarantine_s > end
-                if not again or tries == 0 or late:
-                    raise self._failed(request.device, error, timeout_s, self._now() - began) from None
-                stats.repeats += 1
-                if error.code in BUSY:
-                    await asyncio.sleep(BUSY_PAUSE_S)
-                continue
-            stats.answers += 1
-            stats.failing = self._failures = 0
-            request.device.not_before = 0.0
-            return answer
 
     async def _once(self, request: _Request, timeout_s: float) -> list[int]:
         """One request and its checked answer. Whatever interrupts it leaves the line dirty, unless it was answered."""
@@ -345,7 +348,7 @@ class Bus:
             self._failures = 0
             self._wire.close()
 
-    def _failed(self, device: _Device, error: WireError, timeout_s: float, cost_s: float) -> DriverError:
+    def _failed(self, device: _Device, error: WireError, timeout_s: float) -> DriverError:
         device.stats.failures += 1
         if error.kind == "exception":
             device.stats.failing = 0
@@ -353,7 +356,7 @@ class Bus:
         else:
             device.stats.failing += 1
             if device.stats.failing > 1 and error.kind != "closed":
-                cost_s += self._policy.quarantine_s  # what it takes of the line; as much goes to the others
+                cost_s = timeout_s + self._policy.quarantine_s  # what it took of the line; as much goes to the others
                 device.not_before = self._now() + self._policy.quarantine_s + cost_s
             why = _SAY[error.kind](error, timeout_s)
         device.stats.last_error = why

@@ -98,6 +98,7 @@ class PymodbusWire:
             self._client.ctx.recv_buffer = b""
 
     def close(self) -> None:
+        self._on_connect(False)
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -183,7 +184,10 @@ def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: Se
     if settings.rs485:
         from serial.rs485 import RS485Settings
 
-        port.rs485_mode = RS485Settings()
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # refused by adapters that switch by themselves
+            port.rs485_mode = RS485Settings()
     return transport
 
 

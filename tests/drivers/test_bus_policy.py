@@ -144,6 +144,18 @@ def test_a_busy_device_is_asked_a_bounded_number_of_times() -> None:
     on_bus(scene)
 
 
+def test_another_device_gets_its_turn_between_two_attempts() -> None:
+    async def scene(bus: Bus, wire: FakeWire) -> None:
+        wire.fate[9] = silence
+        dying = asyncio.create_task(failing(bus, 9))
+        await asyncio.sleep(0)
+        await bus.read(1, "input", 0, 1)
+        assert wire.log == ["ask 9", "drain", "ask 1"]
+        await dying
+
+    on_bus(scene)
+
+
 def test_a_device_that_failed_is_asked_only_once_at_a_time() -> None:
     async def scene(bus: Bus, wire: FakeWire) -> None:
         wire.fate[9] = silence

@@ -211,6 +211,22 @@ async def test_the_port_belongs_to_one_owner(rs485: Line) -> None:
         await rs485.bus().read(1, "input", 0, 1)
 
 
+async def test_closing_ends_the_request_under_way(rs485: Line) -> None:
+    bus = rs485.bus(replace(QUICK, timeout_s=4.0, deadline_s=9.0))
+    rs485.slave.misdeeds = [silent]
+    reading = asyncio.create_task(bus.read(1, "input", 0, 1))
+    await until(lambda: len(rs485.slave.requests) == 1)
+    await bus.close()
+    async with asyncio.timeout(2.0):
+        with pytest.raises(DriverError, match="the port went away"):
+            await reading
+
+
+async def test_a_port_that_cannot_switch_direction_is_used_as_it_is(rs485: Line) -> None:
+    rs485.settings = replace(rs485.settings, rs485=True)
+    assert await rs485.bus().read(1, "input", 0, 1) == [1000]
+
+
 async def test_a_closed_bus_says_so(rs485: Line) -> None:
     bus = rs485.bus()
     await bus.close()
