@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import tomli
-
-from agent.errors import AgentError, ConfigError, Exit
+from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig, load
+from agent.errors import AgentError, Exit
 from drivers.api import DriverError
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUnit
+
+READERS = {"rdm6300": "rdm6300", "ascii-line": "ascii_line"}  # driver -> what simulates it
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,8 +39,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--verbose", action="store_true", help="one line on stdout for each hardware event")
     options = parser.parse_args(list(argv))
     try:
-        station = station_of(options.config, options.seed)
-        return asyncio.run(_serve(station, options.socket, options.verbose))
+        config = load(options.config)
+        for line in left_out(config):
+            print(f"chargepoint simulate: {line}; it is not simulated", file=sys.stderr)
+        return asyncio.run(_serve(station_of(config, options.seed), options.socket, options.verbose))
     except (AgentError, DriverError, ValueError, OSError) as error:
         print(f"chargepoint simulate: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, AgentError) else Exit.FAILURE
@@ -59,7 +62,8 @@ async def _serve(station: SimStation, socket_path: str, verbose: bool) -> int:
 def _say(_now_s: float, evse: int, text: str) -> None:
     now = time.time()
     clock = time.strftime("%H:%M:%S", time.localtime(now))
-    print(f"{clock}.{int(now % 1 * 1000):03d} {f'evse {evse}' if evse else 'station'}: {text}", flush=True)
+    with contextlib.suppress(OSError):  # nobody reads any more: the hardware does not care
+        print(f"{clock}.{int(now % 1 * 1000):03d} {f'evse {evse}' if evse else 'station'}: {text}", flush=True)
 
 
 def _hush(_now_s: float, _evse: int, _text: str) -> None:
@@ -71,47 +75,54 @@ def _summary(station: SimStation) -> str:
     return ", ".join([f"{len(station.evses)} evse", *places, *(reader.port for reader in station.readers)])
 
 
-def station_of(path: str, seed: int) -> SimStation:
-    """What the configuration file describes, as a simulated station."""
-    try:
-        data = tomli.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(path, "", "", f"cannot be read: {error}") from None
-    try:
-        return SimStation(
-            buses=tuple(_bus(table) for table in data.get("bus", [])),
-            evses=tuple(_evse(table) for table in data.get("evse", [])),
-            readers=tuple(_reader(table) for table in data.get("reader", [])),
-            seed=seed,
-        )
-    except KeyError as error:
-        raise ConfigError(path, "", str(error), "is missing") from None
-
-
-def _bus(table: dict[str, Any]) -> SimBus:
-    keys = {"name", "port", "baud", "parity", "stop_bits", "host"}
-    if "host" in table:
-        return SimBus(table["name"], host=table["host"], tcp_port=table.get("port", 502))
-    return SimBus(**{key: table[key] for key in table if key in keys})
-
-
-def _evse(table: dict[str, Any]) -> SimEvse:
-    current_a = float(table.get("max_current_a", 32.0))
-    return SimEvse(
-        number=table["id"],
-        controller=_unit(table.get("controller")),
-        meter=_unit(table.get("meter")),
-        attached_cable=table.get("cable") == "attached",
-        cable_a=32.0 if current_a <= 32.0 else 63.0,
-        max_current_a=current_a,
-        phases=table.get("phases", 3),
+def station_of(config: Config, seed: int = 1) -> SimStation:
+    """What the configuration describes, as a simulated station."""
+    return SimStation(
+        buses=tuple(_bus(bus) for bus in config.buses),
+        evses=tuple(_evse(evse) for evse in config.evses),
+        readers=tuple(_reader(reader) for reader in config.readers if reader.driver in READERS and reader.port),
+        seed=seed,
+        map_dirs=(config.service.maps_dir,),
     )
 
 
-def _unit(table: dict[str, Any] | None) -> SimUnit | None:
-    return SimUnit(table["map"], table["bus"], table["unit"]) if table and "map" in table else None
+def left_out(config: Config) -> list[str]:
+    """What of it cannot be simulated, since it is neither a register map nor a known reader; a line each."""
+    devices = [(e.id, role, device) for e in config.evses for role, device in _roles(e)]
+    lines = [f"evse {n}: {role} driver {d.driver!r} has no register map" for n, role, d in devices if not _unit(d)]
+    return lines + [f"reader driver {r.driver!r} is not known" for r in config.readers if r.driver not in READERS]
 
 
-def _reader(table: dict[str, Any]) -> SimReader:
-    kind = str(table["driver"]).replace("-", "_")
-    return SimReader(kind, table["port"], tuple(table.get("evses", ())), table.get("form", "hex10"))
+def _roles(evse: EvseConfig) -> tuple[tuple[str, DeviceConfig], tuple[str, DeviceConfig]]:
+    return ("controller", evse.controller), ("meter", evse.meter)
+
+
+def _bus(bus: BusConfig) -> SimBus:
+    if bus.port is None:
+        return SimBus(bus.name, host=bus.host or "127.0.0.1", tcp_port=bus.tcp_port)
+    return SimBus(bus.name, bus.port, bus.baud, bus.parity, bus.stop_bits)
+
+
+def _evse(evse: EvseConfig) -> SimEvse:
+    """A visitor's cable carries what the socket can give: 32 A, or 63 A at a larger one."""
+    brought_a = 32.0 if evse.max_current_a <= 32.0 else 63.0
+    return SimEvse(
+        evse.id,
+        _unit(evse.controller),
+        _unit(evse.meter),
+        evse.attached_cable,
+        brought_a if evse.cable_a is None else evse.cable_a,
+        evse.max_current_a,
+        evse.phases,
+    )
+
+
+def _unit(device: DeviceConfig) -> SimUnit | None:
+    if device.map is None or device.bus is None or device.unit is None:
+        return None
+    return SimUnit(device.map, device.bus, device.unit)
+
+
+def _reader(reader: ReaderConfig) -> SimReader:
+    assert reader.port is not None
+    return SimReader(READERS[reader.driver], reader.port, reader.evses, reader.form, reader.uid_order == "reversed")

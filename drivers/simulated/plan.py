@@ -53,14 +53,15 @@ class SimEvse:
 class SimReader:
     """A card reader: `kind` is rdm6300 or ascii_line; `evses` are those it stands for, none means all.
 
-    `form` is how the agent's driver tells an rdm6300 card (hex10, hex8 or decimal10), so that a tag is tapped by the
-    text that the central system will see.
+    `form` (hex10, hex8 or decimal10) is how the agent's driver tells an rdm6300 card, and `reverse` whether it turns
+    the bytes round: a tag is tapped by the text that the central system will see.
     """
 
     kind: str
     port: str
     evses: tuple[int, ...] = ()
     form: str = "hex10"
+    reverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ bears is sent as it is: a tag that the reader's format cannot carry is refused, 
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Callable
 
 from drivers.simulated.plan import SimReader
@@ -53,6 +54,13 @@ FORMATS: dict[str, tuple[Callable[[str, str], bytes], int]] = {  # kind -> frame
 }
 
 
+def _reversed(tag: str) -> str:
+    """The bytes of a hexadecimal tag turned round; other text as it is."""
+    if len(tag) % 2 or any(c not in string.hexdigits for c in tag):
+        return tag
+    return "".join(tag[k : k + 2] for k in range(len(tag) - 2, -1, -2))
+
+
 class CardReader:
     """One reader: `tap` puts a card into its field and returns with the first frame sent."""
 
@@ -83,7 +91,7 @@ class CardReader:
 
     def tap(self, tag: str) -> None:
         frame_of, times = FORMATS[self.plan.kind]
-        frame = frame_of(tag, self.plan.form)
+        frame = frame_of(_reversed(tag) if self.plan.reverse else tag, self.plan.form)
         if not self.port.is_open:
             raise ValueError(f"the reader at {self.plan.port} is gone")
         self.take_away()

@@ -178,6 +178,7 @@ class Hands:
         meter.silent = bool(args.get("silent", meter.silent))
         meter.signed_start = args.get("signed_start", meter.signed_start)
         meter.signed_stop = args.get("signed_stop", meter.signed_stop)
+        point.tell("meter: " + ", ".join(f"{key} {value}" for key, value in args.items() if key != "evse"))
 
     def stop_button(self, args: dict[str, Any]) -> None:
         point, registers = self.point(args), self.controllers.get(args["evse"])
@@ -196,6 +197,7 @@ class Hands:
             hit = [d for d in hit if any(p.point.config.number == args["evse"] for p in d.parts)]
         if not hit:
             raise SimError(f"there is no {kind} on a bus")
+        self.world.on_event(self.world.now_s, args.get("evse", 0), f"{kind} on the bus: {mode}")
         for device in hit:
             device.mode = mode
             if kind == "meter" and mode == "ok":

@@ -16,6 +16,7 @@ from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUn
 from drivers.simulated.server import RtuLine, TcpLine
 from drivers.simulated.verbs import SimError
 from drivers.token.ascii_line import AsciiLine
+from drivers.token.normalise import Spelling
 from drivers.token.rdm6300 import Rdm6300
 
 EVSE, METER = 1, 2
@@ -174,6 +175,17 @@ async def test_bytes_in_pieces_make_one_request(hw: SimulatedHardware, tmp_path:
     assert line.requests == 1
 
 
+async def test_noise_on_the_line_does_no_lasting_harm(hw: SimulatedHardware, client: AsyncModbusSerialClient) -> None:
+    line = hw.lines["rs485"]
+    assert isinstance(line, RtuLine)
+    for noise in (b"\x01", b"\xff" * 300, b"\x01\x10\x03\xe8\x00\x7b\xf6", bytes(range(256))):
+        line._heard(noise)
+        async with asyncio.timeout(3.0):
+            while line._buffer:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert (await client.read_holding_registers(1000, count=1, device_id=EVSE)).registers == [0]
+
+
 async def test_links_appear_and_go_away(tmp_path: Path) -> None:
     names = ("ttyRS485", "ttyRFID", "ttyLine")
     async with SimulatedHardware(station(tmp_path)):
@@ -259,6 +271,22 @@ async def _opened(reader: Rdm6300 | AsciiLine) -> None:
     while reader._port is None and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     assert reader._port is not None
+
+
+@pytest.mark.parametrize("form", ["hex10", "hex8", "decimal10"])
+@pytest.mark.parametrize("order", ["as_read", "reversed"])
+async def test_a_card_is_tapped_by_the_text_that_the_driver_tells(tmp_path: Path, form: str, order: str) -> None:
+    tag = {"hex10": "010063E9AE", "hex8": "0063E9AE", "decimal10": "0006547886"}[form]
+    tag = tag if order == "as_read" or form != "decimal10" else "8678540600"
+    plan = SimReader("rdm6300", str(tmp_path / "ttyRFID"), (), form, order == "reversed")
+    async with SimulatedHardware(SimStation((), (SimEvse(1),), (plan,))) as hw:
+        reader = Rdm6300(str(tmp_path / "ttyRFID"), form, spelling=Spelling(order=order))
+        waiting = asyncio.create_task(reader.token())
+        await _opened(reader)
+        await hw.do("tap", tag=tag)
+        token = await asyncio.wait_for(waiting, 3.0)
+        await reader.close()
+    assert token.value == tag
 
 
 async def test_a_card_that_nobody_heard_is_not_kept_for_later(hw: SimulatedHardware, tmp_path: Path) -> None:

@@ -13,11 +13,18 @@ import pytest
 from pymodbus.client import ModbusSerialClient
 
 from agent.cli.sim import main as sim
+from agent.config import load
+from agent.demo.simulate import station_of
 from drivers.simulated.client import SimClient
+from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUnit
 from drivers.simulated.verbs import VERBS
 
 START = "import sys; from agent.demo.simulate import main; sys.exit(main(sys.argv[1:]))"
 CONFIG = """
+[station]
+vendor = "Example"
+model = "Wallbox 22"
+
 [csms]
 url = "ws://127.0.0.1:9000/ocpp"
 identity = "CP-1"
@@ -30,7 +37,7 @@ parity = "N"
 
 [[evse]]
 id = 1
-connector = "cType2"
+connector = "sType2"
 cable = "socket"
 max_current_a = 32
 phases = 3
@@ -310,6 +317,55 @@ def test_a_configuration_that_is_wrong_is_one_line_and_code_78(tmp_path: Path) -
     words = [sys.executable, "-c", START, "--config", str(config), "--socket", str(tmp_path / "sim.sock")]
     ended = subprocess.run(words, check=False, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stderr.count("\n")) == (78, 1)
+
+
+SITE = """
+[station]
+vendor = "Example"
+model = "Twin"
+[csms]
+url = "ws://127.0.0.1:9000/ocpp"
+identity = "CP-2"
+[service]
+maps_dir = "my-maps"
+[[bus]]
+name = "lan"
+host = "127.0.0.1"
+tcp_port = 5020
+[[evse]]
+id = 1
+cable = "attached"
+cable_a = 20
+max_current_a = 16
+phases = 1
+controller = {{ map = "heidelberg_ec", bus = "lan", unit = 1 }}
+meter = {{ map = "eastron_sdm120", bus = "lan", unit = 2 }}
+[[evse]]
+id = 2
+max_current_a = 63
+controller = {{ map = "heidelberg_ec", bus = "lan", unit = 3 }}
+meter = {{ map = "eastron_sdm630", bus = "lan", unit = 4 }}
+[[reader]]
+driver = "ascii-line"
+port = "{folder}/ttyCards"
+uid_order = "reversed"
+"""
+
+
+def test_a_configuration_becomes_the_same_hardware(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(SITE.format(folder=tmp_path))
+    station = station_of(load(file), seed=3)
+    assert station == SimStation(
+        buses=(SimBus("lan", host="127.0.0.1", tcp_port=5020),),
+        evses=(
+            SimEvse(1, SimUnit("heidelberg_ec", "lan", 1), SimUnit("eastron_sdm120", "lan", 2), True, 20.0, 16.0, 1),
+            SimEvse(2, SimUnit("heidelberg_ec", "lan", 3), SimUnit("eastron_sdm630", "lan", 4), False, 63.0, 63.0, 3),
+        ),
+        readers=(SimReader("ascii_line", f"{tmp_path}/ttyCards", (1, 2), reverse=True),),
+        seed=3,
+        map_dirs=(str(tmp_path / "my-maps"),),
+    )
 
 
 async def test_programs_have_a_client_of_their_own(box: Running) -> None:
