@@ -1,6 +1,6 @@
 """What the agent tells its operators: fields, not sentences, and nothing secret.
 
-    log.info("PilotChanged", "a car was plugged in", evse=1, tx="b3-1-7", state="C")
+    log.info("PilotChanged", text="a car was plugged in", evse=1, tx="b3-1-7", state="C")
 
 gives MESSAGE="PilotChanged: a car was plugged in EVSE=1 TX=b3-1-7 STATE=C" and journal fields EVENT, EVSE, TX, STATE.
 
@@ -122,27 +122,50 @@ def _writable(fd: int) -> bool:
     return any(mask & select.POLLOUT for _, mask in poll.poll(0))
 
 
-def journal_sink(path: str = JOURNAL_SOCKET, *, binding: bool = True) -> Sink:
-    """Raises OSError when no journal listens there."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        sock.connect(path)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    sendv = _binding() if binding and path == JOURNAL_SOCKET else None
+class JournalSink:
+    """Raises OSError when no journal listens at `path`."""
 
-    def send(priority: int, message: str, fields: dict[str, str]) -> bool:
+    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.connect(path)
+            self._socket.setblocking(False)
+        except OSError:
+            self._socket.close()
+            raise
+        self._sendv = _binding() if path == JOURNAL_SOCKET else None
+
+    def __call__(self, priority: int, message: str, fields: dict[str, str]) -> bool:
         entry = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER, **fields}
-        if sendv is not None:
-            if not _writable(sock.fileno()):
-                return False
-            sendv(*(f"{name}={value}" for name, value in entry.items()))
-            return True
-        return _send_native(sock, path, entry)
+        if self._sendv is None:
+            return self._send_native(entry)
+        try:
+            self._socket.connect(self._path)  # again each time, since a restarted journald listens on a new socket
+        except OSError:
+            return False
+        if not _writable(self._socket.fileno()):
+            return False
+        self._sendv(*(f"{name}={value}" for name, value in entry.items()))
+        return True
 
-    return send
+    def close(self) -> None:
+        self._socket.close()
+
+    def _send_native(self, entry: dict[str, str]) -> bool:
+        """systemd's "Native Journal Protocol": one datagram, a line a field; fields are short and hold no line ends."""
+        data = "".join(f"{name}={value}\n" for name, value in entry.items()).encode("utf-8", "replace")
+        for _ in range(2):
+            try:
+                self._socket.send(data)
+            except BlockingIOError:
+                return False
+            except OSError:  # journald was restarted: its new socket is another one
+                with suppress(OSError):
+                    self._socket.connect(self._path)
+                continue
+            return True
+        return False
 
 
 def _binding() -> Callable[..., None] | None:
@@ -152,22 +175,6 @@ def _binding() -> Callable[..., None] | None:
     except ImportError:
         return None
     return sendv  # type: ignore[no-any-return]
-
-
-def _send_native(sock: socket.socket, path: str, entry: dict[str, str]) -> bool:
-    """systemd's "Native Journal Protocol": one datagram, a line a field; fields are short and hold no line ends."""
-    data = "".join(f"{name}={value}\n" for name, value in entry.items()).encode("utf-8", "replace")
-    for _ in range(2):
-        try:
-            sock.send(data)
-        except BlockingIOError:
-            return False
-        except OSError:  # journald was restarted: its new socket is another one
-            with suppress(OSError):
-                sock.connect(path)
-            continue
-        return True
-    return False
 
 
 def stderr_sink(fd: int = 2, *, prefixed: bool = False) -> Sink:
@@ -188,11 +195,11 @@ def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def best_sink() -> Sink:
+def best_sink(journal: str = JOURNAL_SOCKET) -> Sink:
     """The journal if this process writes to it, prefixed lines under another service manager, else plain lines."""
     if "JOURNAL_STREAM" in os.environ:  # set by systemd when stderr goes to the journal
         try:
-            return journal_sink()
+            return JournalSink(journal)
         except OSError:
             return stderr_sink(prefixed=True)
     return stderr_sink(prefixed="INVOCATION_ID" in os.environ)
@@ -211,34 +218,34 @@ class Log:
         self._troubles: dict[str, int] = {}
         self.lost = 0  # lines since the last one that got through
 
-    def debug(self, event: str, message: str = "", /, **fields: object) -> None:
+    def debug(self, event: str, /, text: str = "", **fields: object) -> None:
         if self.level >= DEBUG:
-            self.write(DEBUG, event, message, fields)
+            self.write(DEBUG, event, text, fields)
 
-    def info(self, event: str, message: str = "", /, **fields: object) -> None:
+    def info(self, event: str, /, text: str = "", **fields: object) -> None:
         if self.level >= INFO:
-            self.write(INFO, event, message, fields)
+            self.write(INFO, event, text, fields)
 
-    def warning(self, event: str, message: str = "", /, **fields: object) -> None:
+    def warning(self, event: str, /, text: str = "", **fields: object) -> None:
         if self.level >= WARNING:
-            self.write(WARNING, event, message, fields)
+            self.write(WARNING, event, text, fields)
 
-    def error(self, event: str, message: str = "", /, **fields: object) -> None:
-        self.write(ERROR, event, message, fields)
+    def error(self, event: str, /, text: str = "", **fields: object) -> None:
+        self.write(ERROR, event, text, fields)
 
-    def trouble(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
+    def trouble(self, key: str, event: str, /, text: str = "", **fields: object) -> None:
         """WARNING the first time under this key, DEBUG until `recovered`."""
         times = self._troubles.pop(key, 0) + 1
         if len(self._troubles) >= TROUBLES:
             del self._troubles[next(iter(self._troubles))]
         self._troubles[key] = times
-        (self.warning if times == 1 else self.debug)(event, message, **fields)
+        (self.warning if times == 1 else self.debug)(event, text, **fields)
 
-    def recovered(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
+    def recovered(self, key: str, event: str, /, text: str = "", **fields: object) -> None:
         """INFO if there was trouble under this key, else nothing."""
         times = self._troubles.pop(key, 0)
         if times:
-            self.info(event, message, **fields, count=times)
+            self.info(event, text, **fields, count=times)
 
     def hide(self, secret: str) -> None:
         """This value never leaves, wherever it occurs. Short ones would hide half of every line: they are left out."""

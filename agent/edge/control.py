@@ -27,6 +27,7 @@ from agent.log import Log
 CLIENTS = 8
 LINE_LIMIT = 64 * 1024  # bytes of a request
 DEADLINE_S = 5.0  # for the request to come, and for each answer to be taken
+TURN_AWAY_S = 0.2  # for the request of a client for whom there is no room
 WATCH_MIN_S, WATCH_MAX_S = 0.2, 3600.0
 WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
 QUIET = frozenset(("status",))  # asked all the time and changes nothing: DEBUG
@@ -79,7 +80,7 @@ class Control:
         assert task is not None
         try:
             if len(self._clients) >= CLIENTS:
-                await self._send(writer, {"error": f"more than {CLIENTS} clients at once"})
+                await self._turn_away(reader, writer)
                 return
             self._clients.add(task)
             await self._serve(reader, writer)
@@ -90,6 +91,13 @@ class Control:
         finally:
             self._clients.discard(task)
             writer.transport.abort() if writer.is_closing() else writer.close()
+
+    async def _turn_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hear the request first: closing on unheard words would look like a failure to the client."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURN_AWAY_S):
+                await reader.read(LINE_LIMIT)
+        await self._send(writer, {"error": f"more than {CLIENTS} clients at once"})
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(self._deadline_s):

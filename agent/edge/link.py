@@ -229,7 +229,7 @@ class Link:
             async with asyncio.timeout(settings.open_timeout_s) as self._span:
                 return await connect(where.url, create_connection=connection, **self._arguments(where, settings))  # type: ignore[arg-type]
         except Exception as e:  # noqa: BLE001  whatever a dial may raise, it must not end the loop, and is reported
-            host = where.shown if where else ""
+            host = where.host if where else ""
             return self._order or reasons.explain(
                 e, host=host, reached=bool(reached), open_timeout_s=settings.open_timeout_s
             )

@@ -94,6 +94,9 @@ CLOSE_WORDS = {
 }
 
 NOT_WEBSOCKET = LinkWhy(WhyKind.NOT_WEBSOCKET, "what answers there is not a WebSocket server")
+CUT_IN_TLS = LinkWhy(  # asyncio's only ConnectionError without a number
+    WhyKind.TLS, "the server cut the connection while TLS was set up: often no TLS version or cipher is in common"
+)
 NO_ANSWER = LinkWhy(WhyKind.LOST, "the server closed the connection before it answered the handshake")
 
 
@@ -136,6 +139,8 @@ def _os(error: Any, host: str) -> LinkWhy | None:
     if isinstance(error, TimeoutError) and error.errno is None:
         return None
     number = error.errno
+    if number is None and isinstance(error, ConnectionError):
+        return CUT_IN_TLS
     if number is None and (match := re.search(r"\[Errno (\d+)\]", str(error))):
         number = int(match[1])
     kind, words = ERRNO_WORDS.get(number or 0, (WhyKind.OTHER, error.strerror or type(error).__name__))

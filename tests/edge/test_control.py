@@ -1,0 +1,169 @@
+"""The control socket, asked by real clients, polite and otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.edge.control import CLIENTS, LINE_LIMIT, Control
+from agent.errors import AgentError, ControlError
+from agent.log import DEBUG, Log
+
+DEADLINE_S = 10.0
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    match request.get("verb"):
+        case "refuse":
+            raise AgentError("not now")
+        case "break":
+            raise ValueError("hush")
+        case _:
+            return {"heard": request}
+
+
+class Door:
+    """A control socket under test and what it logged."""
+
+    def __init__(self, path: Path, deadline_s: float) -> None:
+        self.path = path
+        self.lines: list[str] = []
+        self.control = Control(path, answer, Log(self._write, DEBUG), deadline_s=deadline_s)
+
+    def _write(self, _priority: int, message: str, _fields: dict[str, str]) -> bool:
+        self.lines.append(message)
+        return True
+
+    async def ask(self, line: bytes) -> Any:
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                writer.write(line)
+                return json.loads(await reader.readline())
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def opened(path: Path, deadline_s: float = 5.0) -> AsyncIterator[Door]:
+    door = Door(path, deadline_s)
+    await door.control.start()
+    try:
+        yield door
+    finally:
+        async with asyncio.timeout(DEADLINE_S):
+            await door.control.close()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with opened(tmp_path / "control.sock") as door:
+        yield door
+
+
+async def test_one_line_gets_one_answer(door: Door) -> None:
+    assert await door.ask(b'{"verb":"status"}\n') == {"heard": {"verb": "status"}}
+
+
+async def test_who_asked_is_logged(door: Door) -> None:
+    await door.ask(b'{"verb":"unlock"}\n')
+    assert door.lines == [f"ControlRequest ACTION=unlock UID={os.getuid()} PID={os.getpid()}"]
+
+
+async def test_only_owner_and_group_may_ask(door: Door) -> None:
+    assert stat.S_IMODE(door.path.stat().st_mode) == 0o660
+
+
+async def test_a_refusal_is_an_answer(door: Door) -> None:
+    assert await door.ask(b'{"verb":"refuse"}\n') == {"error": "not now"}
+
+
+async def test_a_bug_in_an_answer_ends_nothing_and_is_logged(door: Door) -> None:
+    assert "failed to answer" in (await door.ask(b'{"verb":"break"}\n'))["error"]
+    assert "ControlFailed: ValueError while answering ACTION=break" in door.lines
+    assert await door.ask(b'{"verb":"status"}\n') == {"heard": {"verb": "status"}}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"nonsense\n", "not JSON"),
+        (b"[1]\n", "not a JSON object"),
+        (b"[" * 60_000 + b"\n", "not JSON"),
+        (b"x" * (LINE_LIMIT + 10) + b"\n", "longer than"),
+    ],
+    ids=["not-json", "not-object", "deep", "long"],
+)
+async def test_a_malformed_request_is_told_what_is_wrong(door: Door, line: bytes, words: str) -> None:
+    assert words in (await door.ask(line))["error"]
+
+
+async def test_a_silent_client_is_sent_away(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s", deadline_s=0.05) as door:
+        reader, writer = await asyncio.open_unix_connection(str(door.path))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_one_client_too_many_is_told_so(door: Door) -> None:
+    idle = [await asyncio.open_unix_connection(str(door.path)) for _ in range(CLIENTS)]
+    assert await door.ask(b'{"verb":"status"}\n') == {"error": f"more than {CLIENTS} clients at once"}
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_a_watcher_gets_answers_until_he_leaves(door: Door) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(door.path))
+    writer.write(b'{"verb":"status","watch":0.01}\n')
+    async with asyncio.timeout(DEADLINE_S):
+        for _ in range(2):
+            assert json.loads(await reader.readline())["heard"]["verb"] == "status"
+        writer.close()
+        await writer.wait_closed()
+        if door.control._clients:
+            await asyncio.wait(door.control._clients)
+
+
+async def test_closing_takes_the_socket_away_and_lets_clients_go(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s") as door:
+        reader, writer = await asyncio.open_unix_connection(str(door.path))
+        writer.write(b'{"verb":"status","watch":100}\n')
+        await reader.readline()
+        await door.control.close()
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b""
+        writer.close()
+        assert not door.path.exists()
+
+
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "s"))
+    async with opened(tmp_path / "s") as door:
+        assert await door.ask(b'{"verb":"status"}\n') == {"heard": {"verb": "status"}}
+
+
+async def test_a_living_agent_is_not_pushed_aside(door: Door) -> None:
+    second = Door(door.path, 5.0)
+    with pytest.raises(ControlError, match="another agent is running"):
+        await second.control.start()
+
+
+async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="cannot be made: No such file"):
+        await Door(tmp_path / "none" / "s", 5.0).control.start()
+
+
+async def test_a_path_that_is_too_long_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="longer than the 100 characters"):
+        await Door(tmp_path / ("x" * 100), 5.0).control.start()

@@ -1,0 +1,280 @@
+"""What leaves the process as log: fields, levels, and no secrets; and that nothing can make it wait."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import log as log_module
+from agent.log import (
+    DEBUG,
+    ERROR,
+    INFO,
+    WARNING,
+    JournalSink,
+    Log,
+    best_sink,
+    hook_libraries,
+    last4,
+    redact,
+    stderr_sink,
+)
+
+Line = tuple[int, str, dict[str, str]]
+
+
+class Paper:
+    """A sink that keeps what it gets, and may refuse."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.full = False
+
+    def __call__(self, priority: int, message: str, fields: dict[str, str]) -> bool:
+        if not self.full:
+            self.lines.append((priority, message, fields))
+        return not self.full
+
+
+@pytest.fixture
+def paper() -> Paper:
+    return Paper()
+
+
+def test_fields_stand_in_the_message_and_beside_it(paper: Paper) -> None:
+    Log(paper).info("PilotChanged", text="a car was plugged in", evse=1, tx="b3-1-7", state="C")
+    assert paper.lines == [
+        (
+            INFO,
+            "PilotChanged: a car was plugged in EVSE=1 TX=b3-1-7 STATE=C",
+            {"EVENT": "PilotChanged", "EVSE": "1", "TX": "b3-1-7", "STATE": "C"},
+        )
+    ]
+
+
+def test_an_unlisted_field_stays_in_the_message(paper: Paper) -> None:
+    Log(paper).info("X", colour="green", size=None)
+    assert paper.lines == [(INFO, "X COLOUR=green", {"EVENT": "X"})]
+
+
+def test_what_is_below_the_level_is_not_written(paper: Paper) -> None:
+    Log(paper, WARNING).info("X")
+    assert paper.lines == []
+
+
+def test_a_value_cannot_begin_a_line_of_its_own(paper: Paper) -> None:
+    Log(paper).info("X", why="a\nMESSAGE=forged")
+    assert paper.lines[0][2]["WHY"] == "a MESSAGE=forged"
+
+
+def test_trouble_warns_once_then_whispers_then_is_over(paper: Paper) -> None:
+    log = Log(paper, DEBUG)
+    for _ in range(3):
+        log.trouble("meter 1", "DeviceLost", device="meter")
+    log.recovered("meter 1", "DeviceFound", device="meter")
+    log.recovered("meter 1", "DeviceFound", device="meter")
+    assert [priority for priority, _, _ in paper.lines] == [WARNING, DEBUG, DEBUG, INFO]
+    assert paper.lines[-1][1] == "DeviceFound DEVICE=meter COUNT=3"
+
+
+def test_troubles_are_bounded(paper: Paper) -> None:
+    log = Log(paper, ERROR)
+    for key in range(1000):
+        log.trouble(str(key), "X")
+    assert len(log._troubles) == log_module.TROUBLES
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("wss://cp1:hush@host/x", "wss://***@host/x"),
+        ("Authorization: Basic aHVzaDpodXNo", "Authorization: *** ***"),
+        ("{'password': 'hush', 'a': 1}", "{'password': ***, 'a': 1}"),
+        ('{"key":"AuthorizationKey","value":"hu\\"sh"}', '{"key":"AuthorizationKey","value":"***"}'),
+        (
+            '{"attributeValue":"hush","variable":{"name":"BasicAuthPassword"}}',
+            '{"attributeValue":"***","variable":{"name":"BasicAuthPassword"}}',
+        ),
+        ('{"idTag":"04A1B2C3D4"}', '{"idTag":"*C3D4"}'),
+        ('{"idToken":{"idToken":"04A1B2C3","type":"ISO14443"}}', '{"idToken":{"idToken":"*B2C3","type":"ISO14443"}}'),
+        ("nothing to hide: http://host/x", "nothing to hide: http://host/x"),
+    ],
+)
+def test_secrets_are_cut_out_of_text(text: str, clean: str) -> None:
+    assert redact(text) == clean
+
+
+@pytest.mark.parametrize(("token", "shown"), [("04A1B2C3D4", "*C3D4"), ("ABCD", "*CD"), ("A", "*"), ("", "*")])
+def test_tokens_show_four_characters_and_never_most_of_them(token: str, shown: str) -> None:
+    assert last4(token) == shown
+
+
+def test_fields_are_redacted_by_their_name(paper: Paper) -> None:
+    Log(paper).info("X", token="04A1B2C3D4", password="hush")
+    assert paper.lines[0] == (INFO, "X TOKEN=*C3D4 PASSWORD=***", {"EVENT": "X", "TOKEN": "*C3D4"})
+
+
+def test_a_hidden_value_never_leaves(paper: Paper) -> None:
+    log = Log(paper)
+    log.hide("correct-horse")
+    log.info("X", text="it is correct-horse", why="correct-horse!")
+    assert "horse" not in str(paper.lines)
+
+
+def test_lost_lines_are_counted_and_told(paper: Paper) -> None:
+    log = Log(paper)
+    paper.full = True
+    log.info("A")
+    log.info("B")
+    paper.full = False
+    log.info("C")
+    assert [message for _, message, _ in paper.lines] == ["LogLost COUNT=2", "C"]
+
+
+# --- the journal and stderr ---
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "journal"))
+        server.settimeout(5)
+        yield str(tmp_path / "journal"), server
+
+
+@pytest.fixture
+def sink(journal: tuple[str, socket.socket]) -> Iterator[JournalSink]:
+    sink = JournalSink(journal[0])
+    yield sink
+    sink.close()
+
+
+def test_the_journal_gets_its_own_fields(journal: tuple[str, socket.socket], sink: JournalSink) -> None:
+    Log(sink).warning("DeviceLost", evse=2)
+    assert journal[1].recv(4096).decode().splitlines() == [
+        "MESSAGE=DeviceLost EVSE=2",
+        "PRIORITY=4",
+        "SYSLOG_IDENTIFIER=chargepoint",
+        "EVENT=DeviceLost",
+        "EVSE=2",
+    ]
+
+
+def test_a_hung_journal_does_not_hang_the_agent(sink: JournalSink) -> None:
+    log = Log(sink)
+    for number in range(5000):
+        log.info("X", count=number)
+    assert log.lost > 0
+
+
+def test_systemds_binding_is_asked_only_while_the_journal_takes_data(sink: JournalSink) -> None:
+    calls: list[tuple[str, ...]] = []
+    sink._sendv = lambda *fields: calls.append(fields)
+    log = Log(sink)
+    log.info("X")
+    assert calls == [("MESSAGE=X", "PRIORITY=6", "SYSLOG_IDENTIFIER=chargepoint", "EVENT=X")]
+    while sink._send_native({"MESSAGE": "filling"}):
+        pass
+    log.info("Y")
+    assert (len(calls), log.lost) == (1, 1)
+
+
+def test_a_journal_that_was_restarted_is_found_again(journal: tuple[str, socket.socket], sink: JournalSink) -> None:
+    path, server = journal
+    server.close()
+    Path(path).unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as again:
+        again.bind(path)
+        again.settimeout(5)
+        Log(sink).info("X")
+        assert b"MESSAGE=X" in again.recv(4096)
+
+
+def test_a_hung_reader_of_stderr_does_not_hang_the_agent() -> None:
+    reading, writing = os.pipe()
+    try:
+        log = Log(stderr_sink(writing))
+        for number in range(5000):
+            log.info("X", text="y" * 500, count=number)
+        assert log.lost > 0
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_service_manager_gets_priorities(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    monkeypatch.setenv("INVOCATION_ID", "x")
+    Log(best_sink()).warning("X", evse=1)
+    assert capfd.readouterr().err == "<4>X EVSE=1\n"
+
+
+def test_a_person_gets_time_and_level(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    Log(best_sink()).error("X", evse=1)
+    time, level, rest = capfd.readouterr().err.split(maxsplit=2)
+    assert (len(time), level, rest) == (20, "ERROR", "X EVSE=1\n")
+
+
+def test_a_missing_journal_leaves_stderr(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    Log(best_sink(str(tmp_path / "none"))).warning("X")
+    assert capfd.readouterr().err == "<4>X\n"
+
+
+# --- the libraries ---
+
+
+@pytest.fixture
+def libraries() -> Iterator[None]:
+    """Leave the libraries' loggers as they were."""
+    loggers = [logging.getLogger(name) for name in log_module.LIBRARIES]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate, logger.level = handlers, propagate, level
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_librarys_warning_comes_without_its_arguments(paper: Paper) -> None:
+    hook_libraries(Log(paper))
+    logging.getLogger("websockets.client").warning("got %r", '[2,"1","Authorize",{"idTag":"04A1"}]')
+    assert paper.lines == [(WARNING, "Library: got %r DEVICE=websockets", {"EVENT": "Library", "DEVICE": "websockets"})]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_librarys_bytes_are_left_out(paper: Paper) -> None:
+    hook_libraries(Log(paper))
+    logging.getLogger("pymodbus.logging").error("frame 0x1 0x3 0x0 0x2a 0x5 lost")
+    assert paper.lines[0][1] == "Library: frame ... lost DEVICE=pymodbus"
+
+
+@pytest.mark.usefixtures("libraries")
+def test_an_exception_is_told_by_kind_and_place(paper: Paper) -> None:
+    hook_libraries(Log(paper))
+    try:
+        raise ValueError("hush")
+    except ValueError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+    assert "(ValueError at test_log.py:" in paper.lines[0][1]
+    assert "hush" not in paper.lines[0][1]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_a_talkative_library_is_cut_short_until_the_period_is_over(paper: Paper) -> None:
+    now = 0.0
+    hook_libraries(Log(paper), lambda: now)
+    for _ in range(100):
+        logging.getLogger("pymodbus").warning("again")
+    assert len(paper.lines) == log_module.LIBRARY_LINES
+    now = log_module.LIBRARY_PERIOD_S
+    logging.getLogger("pymodbus").warning("again")
+    assert len(paper.lines) == log_module.LIBRARY_LINES + 1
