@@ -184,9 +184,7 @@ def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: Se
     if settings.rs485:
         from serial.rs485 import RS485Settings
 
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # refused by adapters that switch by themselves
+        with contextlib.suppress(OSError, ValueError):  # refused by adapters that switch by themselves
             port.rs485_mode = RS485Settings()
     return transport
 
