@@ -30,7 +30,7 @@ from agent.config_keys import (
     STORAGE,
     TRANSACTIONS,
 )
-from agent.config_toml import Table, read, show
+from agent.config_toml import HUGE, Table, read, show
 from agent.errors import ConfigError
 
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
@@ -213,6 +213,12 @@ def load(path: str | Path) -> Config:
     return _with_warnings(config, more)
 
 
+def control_socket(path: str | Path) -> str:
+    """Only where the control socket is: for people who may not read the passwords of the same configuration."""
+    top, _files = read(Path(path))
+    return str(Path(path).absolute().parent / top.table("service").values(SERVICE)["socket"])
+
+
 def _with_warnings(config: Config, more: list[str]) -> Config:
     from dataclasses import replace
 
@@ -268,12 +274,12 @@ def _csms(table: Table, where: Path) -> tuple[CsmsConfig, list[str]]:
 
 
 def _password(table: Table, values: Mapping[str, Any], where: Path) -> str | bytes | None:
-    text, file = values["password"], values["password_file"]
+    text, file, form = values["password"], values["password_file"], values["password_form"]
     if text is not None and file is not None:
         table.fail("password_file", "there is a password as well; use one of the two")
     if file is not None:
         text = _read_password(table, file, where)
-    if text is None or values["password_form"] != "hex":
+    if text is None or form == "text":
         return text  # type: ignore[no-any-return]
     try:
         return bytes.fromhex(text)
@@ -369,7 +375,7 @@ def _as_text(value: object) -> str | None:
     elif isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, int | float | str):
-        text = value if isinstance(value, str) else show(value)
+        text = value if isinstance(value, str) else str(value) if abs(value) < HUGE else None
     else:
         text = None
     return text if text is not None and len(text) <= MAX_TEXT and text.isprintable() else None

@@ -192,9 +192,10 @@ def show(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
-def hint(word: str, known: tuple[str, ...]) -> str:
-    """What may have been meant."""
+def hint(word: str, known: tuple[str, ...], otherwise: str = "") -> str:
+    """What may have been meant; else `otherwise`, or all that is known."""
     from difflib import get_close_matches  # only in case of a mistake
 
-    close = get_close_matches(word.lower(), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word[:100].lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]}?" if close else otherwise or f"known are {', '.join(known)}"

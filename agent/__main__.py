@@ -1,0 +1,118 @@
+"""The command `chargepoint`: finds the verb, loads only what that verb needs, and says how it ended.
+
+    chargepoint run --config FILE          the agent, in the foreground
+    chargepoint check-config [FILE]        is this configuration right?
+    chargepoint status [--json] [--watch]  what the running agent is doing
+    chargepoint simulate ...               be the hardware that a configuration describes
+    chargepoint sim ...                    hands for that simulated hardware
+    chargepoint demo                       a whole story on this machine
+    chargepoint version
+
+Exit codes: see `agent.errors`; besides, 130 after Ctrl-C and 141 when the reader of a pipe went away. A mistake of the
+user is one line on stderr. `run` does without argparse: the time to its first message counts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from agent.errors import AgentError, Exit
+
+VERBS = {  # verb -> module with main(argv) -> exit code, what it does
+    "run": ("", "run the agent in the foreground: chargepoint run --config FILE"),
+    "check-config": ("agent.cli.check", "say whether a configuration is right, and what is not"),
+    "status": ("agent.cli.status", "show what the running agent is doing"),
+    "simulate": ("agent.demo.simulate", "be the hardware that a configuration describes"),
+    "sim": ("agent.cli.sim", "plug in, tap a card, make faults on that simulated hardware"),
+    "demo": ("agent.demo.story", "play a whole charging story on this machine"),
+    "version": ("", "print the version"),
+}
+DEFAULT_FILE = "/etc/chargepoint/agent.toml"
+EXIT_CODES = """exit codes:
+  0 done     1 failed (one line on stderr says why)     2 the command line was wrong
+  69 the agent is not running     78 the configuration is wrong
+  82, 83 the central system ordered a soft or a hard reset (run only)
+  130 interrupted by Ctrl-C       141 the reader of a pipe went away"""
+RUN_HELP = f"""usage: chargepoint run [--config FILE]
+
+Run the agent in the foreground until SIGTERM; SIGHUP reloads the configuration. FILE is {DEFAULT_FILE} if
+none is given.
+
+{EXIT_CODES}"""
+INTERRUPTED, BROKEN_PIPE = 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the words say; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except AgentError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would complain when it flushes
+        return BROKEN_PIPE
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = words[0] if words else ""
+    if verb in ("", "-h", "--help", "help"):
+        print(_help(), file=sys.stdout if verb else sys.stderr)
+        return Exit.OK if verb else Exit.USAGE
+    if verb == "run":
+        return _run(words[1:])
+    if verb in ("version", "--version"):
+        return _version()
+    if verb not in VERBS:
+        return _say(f"chargepoint: no verb {verb!r}; there are {', '.join(VERBS)}", Exit.USAGE)
+    code: int = import_module(VERBS[verb][0]).main(words[1:])
+    return code
+
+
+def _run(words: list[str]) -> int:
+    file = DEFAULT_FILE
+    match words:
+        case ["-h" | "--help", *_]:
+            print(RUN_HELP)
+            return Exit.OK
+        case []:
+            pass
+        case ["--config", name]:
+            file = name
+        case [word] if word.startswith("--config="):
+            file = word.removeprefix("--config=")
+        case _:
+            return _say("chargepoint run: takes --config FILE and nothing else", Exit.USAGE)
+    from agent.config import load
+
+    config = load(file)
+    code: int = import_module("agent.daemon").run(config)
+    return code
+
+
+def _version() -> int:
+    from agent.version import VERSION
+
+    print(f"chargepoint {VERSION}")
+    return Exit.OK
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:<14}{about}" for verb, (_module, about) in VERBS.items())
+    return f"usage: chargepoint VERB ...\n\n{verbs}\n\nchargepoint VERB --help tells more.\n\n{EXIT_CODES}"
+
+
+def _say(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""`chargepoint check-config [FILE]`: all checks that the agent makes at its start, and the register maps as well.
+
+Prints one line when all is well, `FILE: ok, ...`, and a line for each warning; else one line on stderr that names
+file, table and key. Exit codes: 0 right (warnings or not), 2 the command line was wrong, 78 the configuration is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli import Parser
+from agent.config import DEFAULT_FILE, Config, EvseConfig, load
+from agent.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from drivers.mapwords import EvseMap
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check one file; the exit code."""
+    parser = Parser(
+        prog="chargepoint check-config",
+        description="Say whether a configuration is right.",
+        epilog="exit codes: 0 right, 2 the command line was wrong, 78 the configuration is wrong",
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help=f"default {DEFAULT_FILE}")
+    parser.add_argument("--config", metavar="FILE", help="the same")
+    options = parser.parse_args(list(argv))
+    if options.file and options.config:
+        parser.error("one FILE, please")
+    try:
+        config = load(options.file or options.config or DEFAULT_FILE)
+        warnings = [*config.warnings, *_check_maps(config)]
+        _check_variables(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for warning in warnings:
+        print(warning)
+    print(summary(config))
+    return Exit.OK
+
+
+def _check_maps(config: Config) -> list[str]:
+    """Read every map that is named to the end; warnings."""
+    from drivers.api import DriverError
+    from drivers.regmap import load_evse, load_meter
+
+    folders = (Path(config.service.maps_dir),)
+    warnings: list[str] = []
+    for evse in config.evses:
+        role = "controller"
+        try:
+            if evse.controller.driver == "mapped-evse" and evse.controller.map:
+                found = load_evse(evse.controller.map, folders)
+                warnings += _controller(config, evse, found)
+            role = "meter"
+            if evse.meter.driver == "mapped-meter" and evse.meter.map:
+                load_meter(evse.meter.map, folders)
+        except DriverError as error:
+            raise ConfigError(config.path, f"evse.{evse.id}.{role}", "map", str(error)) from None
+    return warnings
+
+
+def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[str]:
+    """What a controller with this map cannot do."""
+    table, device = f"evse.{evse.id}.controller", evse.controller
+    for key, value, setting in (
+        ("watchdog_s", device.watchdog_s, found.watchdog),
+        ("failsafe_a", device.failsafe_a, found.failsafe),
+    ):
+        if value is not None and setting is None:
+            raise ConfigError(config.path, table, key, f"the map {device.map} has no register for it; remove it")
+    if found.watchdog is None and found.feed is None:
+        text = f"warning: {device.map} has no watchdog: if the agent dies while charging, the last offer stands"
+        yield str(ConfigError(config.path, table, "map", text))
+    if evse.limit_a > found.offer.max_a:
+        text = f"warning: {device.map} offers {found.offer.max_a:g} A at most"
+        yield str(ConfigError(config.path, f"evse.{evse.id}", "max_current_a", text))
+
+
+def _check_variables(config: Config) -> None:
+    from agent.config_variables import resolve
+
+    resolve(config)
+
+
+def summary(config: Config) -> str:
+    """What the configuration describes, in one line."""
+    parts = [
+        f"{_count(len(config.evses), 'EVSE')} on {_count(len(config.buses), 'bus', 'buses')}",
+        _count(len(config.readers), "reader"),
+        f"CSMS {config.csms.url}",
+    ]
+    return f"{config.path}: ok, {', '.join(parts)}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,292 @@
+"""`chargepoint status`: one screen on what the running agent is doing, in words for the person before the charger.
+
+It sends `{"verb": "status"}` to the control socket and gets one JSON object, in which any part may be missing or null:
+
+    version       of the program                         uptime_s    of the process
+    vendor, model, serial, identity                      config      the file
+    link          {state: "connected" | "connecting" | "waiting" | "stopped", host, why, for_s, redial_in_s, rtt_s}
+                  why: the last failure in words; for_s: how long it has been so
+    registration  "Accepted" | "Pending" | "Rejected" | "None"
+    protocol      "2.0.1" | "1.6" | null
+    clock         {quality: "synced" | "system" | "unknown", utc: "2026-11-21T10:00:00Z"}
+    evses         [{id, status, pilot, cable_a, contactor, locked, operative, offer_a, explanation, power_w, energy_wh,
+                    meter_age_s, transaction, faults}]
+                  transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
+                  faults: [{id, text, remedy, info}]
+    queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
+    dead_letters  [{id, kind, evse, attempts, why, utc}] given up on, and kept
+    storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}
+    warnings      ["..."]                                of the configuration
+
+Numbers are in the unit of their name. Exit codes: 0 told, 1 the socket may not be opened or the agent refused, 2 the
+command line was wrong, 69 the agent is not running, 78 the configuration file cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.cli import Parser
+from agent.errors import AgentError, Exit, NotRunning
+
+REQUEST = b'{"verb":"status"}\n'
+TIMEOUT_S = 5.0
+WATCH_S = 1.0
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+MAX_LETTERS = 20  # shown; --json has them all
+CLEAR = "\x1b[H\x1b[J"
+BOLD, RED, PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
+
+Answer = dict[str, Any]
+Line = tuple[str, str, str]  # label, text, colour
+
+
+class Refused(AgentError):
+    """The agent is there, but does not tell."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Show it once, or until Ctrl-C; the exit code."""
+    parser = Parser(
+        prog="chargepoint status",
+        description="Show what the running agent is doing.",
+        epilog="exit codes: 0 told, 1 refused, 2 the command line was wrong, 69 the agent is not running, "
+        "78 the configuration file cannot be used",
+    )
+    parser.add_argument("--json", action="store_true", help="as the agent tells it, one line of JSON")
+    parser.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--socket", metavar="PATH", help="the agent's control socket")
+    where.add_argument("--config", metavar="FILE", help="the agent's configuration, which names the socket")
+    options = parser.parse_args(list(argv))
+    path = options.socket or _socket_of(options.config)
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    while True:
+        _once(path, as_json=options.json, watch=options.watch, colour=colour)
+        if not options.watch:
+            return Exit.OK
+        time.sleep(WATCH_S)
+
+
+def _once(path: str, *, as_json: bool, watch: bool, colour: bool) -> None:
+    try:
+        answer = ask(path)
+    except NotRunning as error:
+        if not watch:
+            raise
+        text = json.dumps({"error": str(error)}) if as_json else str(error)
+    else:
+        text = json.dumps(answer, ensure_ascii=False) if as_json else screen(answer, colour=colour)
+    head = CLEAR if watch and not as_json and sys.stdout.isatty() else ""
+    tail = "\n" if watch and not as_json and not head else ""  # screens that follow one another in a pipe
+    print(f"{head}{text}{tail}", flush=True)
+
+
+def _socket_of(config: str | None) -> str:
+    from agent.config import DEFAULT_FILE, DEFAULT_SOCKET, control_socket
+
+    if config is None and not os.access(DEFAULT_FILE, os.R_OK):
+        return DEFAULT_SOCKET
+    return control_socket(config or DEFAULT_FILE)
+
+
+def ask(path: str) -> Answer:
+    """The agent's answer; NotRunning or Refused in plain words."""
+    try:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(TIMEOUT_S)
+            link.connect(path)
+            link.sendall(REQUEST)
+            with link.makefile("rb") as file:
+                line = file.readline(MAX_ANSWER_BYTES)
+    except PermissionError:
+        raise Refused(f"chargepoint status: {path}: you may not open it; use sudo, or join the agent's group") from None
+    except TimeoutError:
+        raise NotRunning(f"chargepoint status: the agent does not answer at {path}; see its journal") from None
+    except OSError:
+        start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
+        raise NotRunning(f"chargepoint status: no agent is running at {path}; {start}") from None
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise Refused(f"chargepoint status: what answers at {path} is not the agent")
+    if "error" in answer:
+        raise Refused(f"chargepoint status: {answer['error']}")
+    return answer
+
+
+# --- the screen ---------------------------------------------------------------------------------------------
+
+
+def screen(answer: Answer, *, colour: bool = False) -> str:
+    """All of it, as lines of a label and a text."""
+    lines = [*_station(answer), *_link(answer), *_memory(answer)]
+    for evse in answer.get("evses") or ():
+        lines += [("", "", ""), *_evse(evse)]
+    lines += _letters(answer.get("dead_letters") or [])
+    lines += [("warning", str(text), "") for text in answer.get("warnings") or ()]
+    return "\n".join(_drawn(line, colour) for line in lines)
+
+
+def _drawn(line: Line, colour: bool) -> str:
+    label, text, shade = line
+    clean = "".join(c if c.isprintable() else " " for c in text)  # a CSMS's words must not command the terminal
+    whole = f"{label:<10}{clean}".rstrip()
+    return f"{shade}{whole}{PLAIN}" if colour and shade and whole else whole
+
+
+def _station(a: Answer) -> Iterator[Line]:
+    serial = f", serial {a['serial']}" if a.get("serial") else ""
+    name = " ".join(str(a[key]) for key in ("vendor", "model") if a.get(key))
+    yield "Station", f"{a.get('identity', '?')} ({name or 'no name'}{serial})", BOLD
+    yield "Agent", f"version {a.get('version', '?')}, running for {span(a.get('uptime_s'))}", ""
+
+
+_LINK = {
+    "connected": "connected to",
+    "connecting": "dialling",
+    "waiting": "no connection to",
+    "stopped": "not dialling",
+}
+_REGISTRATION = {
+    "Accepted": "registered",
+    "Pending": "registration pending: the CSMS wants us to wait",
+    "Rejected": "registration rejected: does the CSMS know this identity?",
+    "None": "not registered yet",
+}
+
+
+def _link(a: Answer) -> Iterator[Line]:
+    link = a.get("link") or {}
+    state = str(link.get("state", "?"))
+    up = state == "connected"
+    words = [f"{_LINK.get(state, state)} {link.get('host') or 'the CSMS'} for {span(link.get('for_s'))}"]
+    if up and a.get("protocol"):
+        words.append(f"OCPP {a['protocol']}")
+    if up and link.get("rtt_s") is not None:
+        words.append(f"round trip {link['rtt_s'] * 1000:.0f} ms")
+    if not up and link.get("redial_in_s") is not None:
+        words.append(f"next try in {span(link['redial_in_s'])}")
+    yield "CSMS", ", ".join(words), "" if up else RED
+    if link.get("why") and not up:
+        yield "", f"because: {link['why']}", ""
+    registration = str(a.get("registration") or "None")
+    yield "", _REGISTRATION.get(registration, registration), ""
+    clock = a.get("clock") or {}
+    yield "Clock", f"{clock.get('utc', '?')} ({_CLOCK.get(str(clock.get('quality')), 'nobody has told the time')})", ""
+
+
+_CLOCK = {"synced": "confirmed by CSMS or NTP", "system": "of the system, not confirmed"}
+
+
+def _memory(a: Answer) -> Iterator[Line]:
+    queue = a.get("queue") or {}
+    rows = queue.get("rows") or 0
+    if rows:
+        noun = "message waits" if rows == 1 else "messages wait"
+        oldest, size = span(queue.get("oldest_s")), _size(queue.get("bytes"))
+        yield "Queue", f"{rows} {noun} for the CSMS, the oldest for {oldest}, {size}", ""
+    else:
+        yield "Queue", "empty: the CSMS has answered everything", ""
+    storage = a.get("storage") or {}
+    state = storage.get("state", "?")
+    limit = f" of {_size(storage['limit_bytes'])}" if storage.get("limit_bytes") else ""
+    why = f": {storage['why']}" if storage.get("why") else ""
+    yield "Storage", f"{state}{why}, {_size(storage.get('bytes'))}{limit} used", "" if state == "ok" else RED
+
+
+_PILOT = {
+    "A": "no car",
+    "B": "car connected",
+    "C": "car wants energy",
+    "D": "car wants energy and ventilation",
+    "E": "no pilot signal",
+    "F": "controller out of order",
+    "?": "a state that nobody knows",
+}
+
+
+def _evse(e: Answer) -> Iterator[Line]:
+    out = "" if e.get("operative", True) else ", out of service"
+    yield f"EVSE {e.get('id', '?')}", f"{e.get('status') or 'not read yet'}{out}", BOLD
+    yield "  car", ", ".join(_car(e)), ""
+    power = f"{e['power_w'] / 1000:.2f} kW" if e.get("power_w") is not None else "power unknown"
+    yield "  power", f"{power}; offers {e.get('explanation') or amps(e.get('offer_a'))}", ""
+    if e.get("energy_wh") is not None:
+        age_s = e.get("meter_age_s") or 0
+        old = f", read {span(age_s)} ago" if age_s >= 5 else ""
+        yield "  meter", f"{e['energy_wh'] / 1000:.3f} kWh{old}", ""
+    if tx := e.get("transaction"):
+        yield "  charge", ", ".join(_transaction(tx)), ""
+    for fault in e.get("faults") or ():
+        info = f" ({fault['info']})" if fault.get("info") else ""
+        yield "  FAULT", f"{fault.get('id', '?')}: {fault.get('text', '?')}{info}", RED
+        if fault.get("remedy"):
+            yield "", f"what to do: {fault['remedy']}", ""
+
+
+def _car(e: Answer) -> Iterator[str]:
+    pilot = e.get("pilot")
+    yield f"pilot {pilot}: {_PILOT.get(str(pilot), 'unknown')}" if pilot else "pilot not read yet"
+    if e.get("cable_a") is not None:
+        yield f"cable {amps(e['cable_a'])}" if e["cable_a"] else "no cable"
+    if e.get("contactor") is not None:
+        yield "contactor closed" if e["contactor"] else "contactor open"
+    if e.get("locked") is not None:
+        yield "locked" if e["locked"] else "not locked"
+
+
+def _transaction(tx: Answer) -> Iterator[str]:
+    name = f" (CSMS: {tx['csms_id']})" if tx.get("csms_id") else ""
+    yield f"{tx.get('id', '?')}{name}"
+    yield str(tx.get("state") or "?")
+    yield f"{(tx.get('energy_wh') or 0) / 1000:.3f} kWh in {span(tx.get('for_s'))}"
+    if tx.get("token"):
+        yield f"card {tx['token']}"
+
+
+def _letters(letters: Sequence[Answer]) -> Iterator[Line]:
+    if not letters:
+        return
+    yield "", "", ""
+    yield "Given up", f"{len(letters)} kept; the CSMS has refused them or never answered", RED
+    for letter in letters[:MAX_LETTERS]:
+        where = f"EVSE {letter['evse']}, " if letter.get("evse") else ""
+        tries = f"{letter.get('attempts', '?')} tries"
+        yield "", f"{letter.get('id', '?')} {letter.get('kind', '')}: {where}{tries}: {letter.get('why') or '?'}", ""
+    if len(letters) > MAX_LETTERS:
+        yield "", f"and {len(letters) - MAX_LETTERS} more; see --json", ""
+
+
+# --- numbers for people -------------------------------------------------------------------------------------
+
+
+def amps(value: float | None) -> str:
+    return "? A" if value is None else f"{value:g} A"
+
+
+def span(seconds: float | None) -> str:
+    """A duration in its two largest units."""
+    if seconds is None:
+        return "?"
+    left = max(0, int(seconds))
+    words: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not words):
+            words.append(f"{count} {unit}")
+    return " ".join(words[:2])
+
+
+def _size(count: float | None) -> str:
+    if count is None:
+        return "? kB"
+    return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
