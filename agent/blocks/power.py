@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Note, Offer, Show
-from agent.core.events import Stopping
+from agent.core.events import OfferChanged, Stopping
 from agent.core.evse import CONNECTED, MINIMUM_A, Evse, connector_status
 from agent.core.faults import CATALOGUE
 from agent.core.types import ConnectorStatus, Instant, TxPoint
@@ -38,6 +38,7 @@ class Power(Block):
             if self._ordered.get(evse.id) != evse.offer_a:
                 self._ordered[evse.id] = evse.offer_a
                 yield Offer(evse.id, evse.offer_a)
+                yield OfferChanged(evse.id)
                 fields = (("EVSE", evse.id), ("OFFER_A", evse.offer_a))
                 yield Note("info", "Offer", f"EVSE {evse.id}: offers {evse.explanation}", fields)
             status = connector_status(evse)

@@ -59,6 +59,7 @@ from drivers.api import Fault, IdToken, StopButton
 
 FINAL_S = 12.0  # an EV has 3 s to stop, the controller forces it off after 6 s (IEC 61851-1 sequence 10.2)
 FINAL_SILENT_S = 60.0
+SETTLE_S = 1.0  # meters refresh their registers about once a second
 OPEN = "open"  # the table of snapshots
 _BUTTON = {
     StopButton.LOCAL: StopReason.LOCAL,
@@ -256,9 +257,10 @@ class Transactions(Block):
                 yield StopWanted(evse.id, e.reason, Trigger.RESET_COMMAND)
 
     def _maybe_finish(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
-        opened = evse.open_since
-        fresh = evse.meter is not None and opened is not None and evse.meter.at.mono > max(opened, tx.stop_mono)
-        if fresh and evse.offer_a == 0:
+        opened, meter = evse.open_since, evse.meter
+        if opened is None or meter is None or evse.offer_a > 0:
+            return
+        if meter.at.mono >= max(opened + SETTLE_S, tx.stop_mono):
             yield from self._finish(evse, tx, now)
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
@@ -276,8 +278,7 @@ class Transactions(Block):
                 yield from self._finish(evse, tx, now)
 
     def _finish(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
-        stop = tx.stop
-        assert stop is not None
+        assert (stop := tx.stop) is not None
         if evse.meter is not None:
             tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
@@ -326,7 +327,7 @@ class Transactions(Block):
         tx.restored = False
         tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
         if tx.stop is not None:
-            tx.stop_mono = now.mono - 1e-3
+            tx.stop_mono = now.mono
             self._deadlines.set(evse.id, now.mono + FINAL_S)
             yield from self._maybe_finish(evse, tx, now)
         elif evse.plugged and self._resume == "if-still-plugged" and not self._facts.closing:

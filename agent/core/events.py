@@ -184,6 +184,13 @@ class FaultCleared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OfferChanged(Event):
+    """Another current is on offer; what follows from that (charging state, status) is to be looked at again."""
+
+    evse: int
+
+
+@dataclass(frozen=True, slots=True)
 class MeterReplaced(Event):
     """The meter's register has leapt for good; `evse.meter` is still the last reading of the old one."""
 

@@ -1,0 +1,85 @@
+"""The station put together: its facts, its device model, and its blocks in the order in which they hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from agent.blocks.authorization import Authorization
+from agent.blocks.availability import Availability
+from agent.blocks.connection import Connection
+from agent.blocks.data_transfer import DataTransfer, Handler
+from agent.blocks.metering import Metering
+from agent.blocks.power import Power
+from agent.blocks.profiles import Profiles
+from agent.blocks.provisioning import Provisioning
+from agent.blocks.remote_control import RemoteControl
+from agent.blocks.reports import Reports
+from agent.blocks.sampling import Sampling
+from agent.blocks.station import Facts, Station
+from agent.blocks.transactions import Transactions
+from agent.core.catalogue import rows
+from agent.core.evse import Evse, EvseLimits, connector_status
+from agent.core.types import ConnectorStatus, Instant
+from agent.core.variables import Variables
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FOLDED = {
+    ConnectorStatus.AVAILABLE: "Available",
+    ConnectorStatus.RESERVED: "Reserved",
+    ConnectorStatus.UNAVAILABLE: "Unavailable",
+    ConnectorStatus.FAULTED: "Faulted",
+}
+
+
+def assemble(
+    evses: Sequence[EvseLimits],
+    *,
+    prefix: str,
+    resume: str = "if-still-plugged",
+    station_max_a: float | None = None,
+    about: Mapping[str, str] | None = None,
+    handlers: Mapping[str, Handler] | None = None,
+) -> Station:
+    """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types)."""
+    variables = Variables(rows([limits.id for limits in evses]))
+    facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
+    _describe(facts, dict(about or {}))
+    blocks = [
+        Connection(facts),
+        Metering(facts),
+        Provisioning(facts),
+        Authorization(facts),
+        Transactions(facts, prefix, resume),
+        Sampling(facts),
+        Availability(facts),
+        Profiles(facts),
+        RemoteControl(facts),
+        Reports(facts),
+        DataTransfer(handlers),
+        Power(facts),
+    ]
+    return Station(facts, blocks)
+
+
+def _describe(facts: Facts, about: Mapping[str, str]) -> None:
+    variables = facts.variables
+    for key, value in about.items():
+        variables.compute(key, lambda _now, value=value: value)  # type: ignore[misc]
+    variables.compute("ClockCtrlr.DateTime", _timestamp)
+    for evse in facts.evses.values():
+        variables.compute(f"EVSE@{evse.id}.AvailabilityState", lambda _now, evse=evse: _state(evse))  # type: ignore[misc]
+        variables.compute(f"Connector@{evse.id}/1.AvailabilityState", lambda _now, evse=evse: _state(evse))  # type: ignore[misc]
+        for key in (f"EVSE@{evse.id}.SupplyPhases", f"Connector@{evse.id}/1.SupplyPhases"):
+            variables.compute(key, lambda _now, evse=evse: str(evse.limits.phases))  # type: ignore[misc]
+        power_w = evse.limits.max_a * evse.limits.phases * 230
+        variables.compute(f"EVSE@{evse.id}.Power", lambda _now, power_w=power_w: f"{power_w:.0f}")  # type: ignore[misc]
+
+
+def _state(evse: Evse) -> str:
+    return _FOLDED.get(connector_status(evse), "Occupied")
+
+
+def _timestamp(now: Instant) -> str:
+    """RFC 3339 in UTC with milliseconds. By timedelta: a 32-bit time_t would end in 2038."""
+    return (_EPOCH + timedelta(seconds=now.utc)).isoformat(timespec="milliseconds")[:-6] + "Z"

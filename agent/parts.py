@@ -1,0 +1,97 @@
+"""From the configuration to the charger's parts: buses, controllers, meters, readers, as the drivers know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig
+from agent.core.evse import EvseLimits
+from agent.edge.hardware import EvseParts, ReaderParts
+from drivers import registry
+from drivers.api import Unlocks
+from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
+
+MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
+
+
+class Parts:
+    """All parts of one charger; `make_bus` is `drivers.wire.make_bus` on a real one."""
+
+    def __init__(self, config: Config, make_bus: MakeBus) -> None:
+        self.buses = {bus.name: _bus(bus, make_bus) for bus in config.buses}
+        self._maps = [Path(config.service.maps_dir)]
+        safety = config.safety
+        self.evses = [
+            EvseParts(
+                id=evse.id,
+                controller=self._device(evse, "controller", evse.controller, config),
+                meter=self._device(evse, "meter", evse.meter, config),
+                poll_s=evse.controller.poll_ms / 1000,
+                meter_poll_s=evse.meter.poll_ms / 1000,
+                silent_s=safety.controller_silent_s,
+                meter_silent_s=safety.meter_silent_s,
+            )
+            for evse in config.evses
+        ]
+        self.readers = [ReaderParts(_reader(reader), reader.evses) for reader in config.readers]
+        self.limits = [
+            EvseLimits(
+                evse.id,
+                evse.limit_a,
+                evse.phases,
+                evse.attached_cable,
+                evse.ventilation,
+                isinstance(parts.controller, Unlocks),
+            )
+            for evse, parts in zip(config.evses, self.evses, strict=True)
+        ]
+
+    def _device(self, evse: EvseConfig, role: str, device: DeviceConfig, config: Config) -> Any:
+        make = registry.find(device.driver)
+        if device.driver not in ("mapped-evse", "mapped-meter"):
+            given = {"bus": self.buses[device.bus]} if device.bus is not None else {}
+            return make(**given, **({"unit": device.unit} if device.unit is not None else {}), **device.options)
+        assert device.bus is not None
+        assert device.unit is not None
+        assert device.map is not None
+        where = next(bus for bus in config.buses if bus.name == device.bus)
+        label = f"{role} of EVSE {evse.id} (unit {device.unit} on {where.port or where.host})"
+        more = {"watchdog_s": device.watchdog_s, "failsafe_a": device.failsafe_a} if role == "controller" else {}
+        return make(self.buses[device.bus], device.unit, device.map, label, folders=self._maps, **more)
+
+    async def close(self) -> None:
+        for bus in self.buses.values():
+            await bus.close()
+
+
+def _bus(bus: BusConfig, make_bus: MakeBus) -> Bus:
+    gap_s = None if bus.gap_ms is None else bus.gap_ms / 1000
+    settings: SerialSettings | TcpSettings
+    if bus.port is not None:
+        settings = SerialSettings(bus.port, bus.baud, bus.parity, bus.stop_bits, gap_s, bus.rs485)
+        policy = Policy(timeout_s=bus.timeout_ms / 1000)
+    else:
+        assert bus.host is not None
+        settings = TcpSettings(bus.host, bus.tcp_port, gap_s)
+        policy = Policy(timeout_s=bus.timeout_ms / 1000, quarantine_s=0.0, reopen_after=3)
+    return make_bus(settings, policy)
+
+
+def _reader(reader: ReaderConfig) -> Any:
+    from drivers.token.normalise import Spelling
+
+    make = registry.find(reader.driver)
+    if reader.driver not in ("rdm6300", "ascii-line"):
+        return make(**({"port": reader.port} if reader.port else {}), **reader.options)
+    spelling = Spelling(reader.uid_order, reader.uid_case, reader.strip_separators)
+    own = {"form": reader.form} if reader.driver == "rdm6300" else {"pattern": reader.pattern}
+    return make(
+        reader.port,
+        baud=reader.baud,
+        kind=reader.kind,
+        spelling=spelling,
+        again_after_s=reader.again_after_s,
+        **own,
+    )
