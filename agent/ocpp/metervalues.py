@@ -7,7 +7,6 @@ is left out, and so is a reading of which nothing is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import isfinite
 from typing import Any
 
 from agent.core.types import Reading
@@ -15,6 +14,7 @@ from agent.ocpp.fields import stamp
 from drivers.api import Measurand, Sample
 
 Write = Callable[[Sample], dict[str, Any]]
+_ABSURD = 1e15  # no meter counts so far, and not every JSON reader does
 _LOCATIONS: Mapping[Measurand, str] = {Measurand.SOC: "EV"}
 
 
@@ -29,7 +29,7 @@ def _sampled(reading: Reading, unknown: frozenset[Measurand], write: Write) -> l
     return [
         _one(sample, context, write)
         for sample in reading.samples
-        if sample.measurand not in unknown and isfinite(sample.value)
+        if sample.measurand not in unknown and -_ABSURD < sample.value < _ABSURD  # NaN is in no range
     ]
 
 

@@ -78,7 +78,7 @@ def take_rotation(value: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key. `fact`: its value when there is no variable behind it; `hidden`: never shown."""
+    """One key. `fact`: its value when there is no variable behind it."""
 
     name: str
     variables: tuple[VariableId, ...] = ()
@@ -86,7 +86,6 @@ class Key:
     take: Take = as_is
     fact: Callable[[Station], str] | None = None
     read_only: bool = False  # also where the variable itself could be written
-    hidden: bool = False
 
 
 def _id(name: str) -> VariableId:
@@ -148,7 +147,6 @@ _ROWS: tuple[Key, ...] = (
     _key("MaxChargingProfilesInstalled", "SmartChargingCtrlr.Entries[ChargingProfiles]", show=maximum, read_only=True),
     # security whitepaper, edition 3
     _fact("AdditionalRootCertificateCheck", lambda _station: "false"),
-    Key("AuthorizationKey", (_id("SecurityCtrlr.BasicAuthPassword"),), hidden=True),
     _key("CpoName", "SecurityCtrlr.OrganizationName"),
     _key("SecurityProfile", "SecurityCtrlr.SecurityProfile"),
 )
@@ -174,7 +172,7 @@ def read_out(key: Key, view: VariableView | None, station: Station) -> dict[str,
         "key": key.name,
         "readonly": key.read_only or view.mutability is Mutability.READ_ONLY,
     }
-    value = None if key.hidden else key.show(view, station)
+    value = key.show(view, station)
     return told if value is None else told | {"value": shorten(value)}
 
 

@@ -143,9 +143,9 @@ def _name(value: object) -> str:
 
 
 def _names(asked: Payload) -> tuple[str, ...]:
-    """The keys of a GetConfiguration; no list and an empty list both mean all that can be shown."""
+    """The keys of a GetConfiguration; no list and an empty list both mean all."""
     wanted = want(asked, "key", listed(text, keys.MAX_KEYS, fewest=0))
-    return wanted or tuple(key.name for key in keys.KEYS.values() if not key.hidden)
+    return wanted or tuple(key.name for key in keys.KEYS.values())
 
 
 REQUESTS: Mapping[str, DecodeRequest] = {

@@ -259,9 +259,8 @@ def _echo(item: Payload) -> Payload:
 
 def _named(node: Payload) -> Payload:
     place = want(node, "evse", place_in)
-    return without_empty(
-        name=node["name"], instance=node.get("instance"), evse=None if place is None else place_out(*place)
-    )
+    told: Payload = {"name": node["name"]} | without_empty(instance=node.get("instance"))
+    return told if place is None else told | {"evse": place_out(*place)}
 
 
 def transaction_status(_asked: Payload, answer: TransactionStatusAnswer, _station: Station) -> Payload:
