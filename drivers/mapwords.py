@@ -1,27 +1,27 @@
 """What a register map says, as frozen values: the words of `regmap`, shared by drivers and simulated hardware.
 
 A map is a list of `Row`s with a meaning. Each class below is one kind of meaning; README.md shows the table of the TOML
-file that it comes from. Nothing here reads a file or a bus.
+file that it comes from. Nothing here reads a file or a bus. They are named tuples, because a dataclass costs five times
+as much to define and the agent's start is measured (one has a field `count`, which a tuple cannot).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from drivers.api import Fault, Measurand, Phase
 from drivers.registers import Read, Row
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """An identification register; `values` empty: any value will do, it is only shown. Read alone, never in a block."""
 
     row: Row
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """What every map says of its device."""
 
     name: str
@@ -36,15 +36,13 @@ class Device:
     identify: tuple[Expected, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MeterRow:
+class MeterRow(NamedTuple):
     row: Row
     measurand: Measurand
     phase: Phase | None
 
 
-@dataclass(frozen=True, slots=True)
-class MeterMap:
+class MeterMap(NamedTuple):
     device: Device
     registers: tuple[MeterRow, ...]
     fast: tuple[Read, ...]  # asked in every poll
@@ -52,8 +50,7 @@ class MeterMap:
     slow_every: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """An enumeration: register value -> word. A value that is not here is not known."""
 
     row: Row
@@ -67,32 +64,28 @@ class Choice:
         raise KeyError(word)
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """True when the register (or its one bit) has one of `values`."""
 
     row: Row
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A fixed order: this value into this register."""
 
     row: Row
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A register written at every (re)connect, and its value in SI units unless the configuration says otherwise."""
 
     row: Row
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     row: Row
     min_a: float
     max_a: float
@@ -107,8 +100,7 @@ class StopRegisters:
     seen: Row | None = None  # presses that the agent has taken note of
 
 
-@dataclass(frozen=True, slots=True)
-class EvseMap:
+class EvseMap(NamedTuple):
     device: Device
     pilot: Choice
     contactor: Flag | None

@@ -14,6 +14,7 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 TABLES = ("input", "holding", "coil", "discrete")
 BIT_TABLES = ("coil", "discrete")
@@ -33,8 +34,7 @@ TYPES: dict[str, tuple[int, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One value: where it lies and how it is written. value = register * multiply / divide."""
 
     key: str
