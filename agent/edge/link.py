@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.edge import reasons
 from agent.edge.dial import BackOff, LinkSettings, Target, target
+from agent.edge.overdue import Overdue
 from agent.edge.reasons import LinkWhy, WhyKind
 from agent.edge.tls import TrustStore
 
@@ -98,6 +99,8 @@ class Link:
         self._back_off = BackOff()
         self._trust = TrustStore()
         self._ws: ClientConnection | None = None
+        self._send_overdue: Overdue | None = None  # while the link is up
+        self._closed: type[Exception] = ConnectionError  # the library's ConnectionClosed, once it is loaded
         self._span: asyncio.Timeout | None = None  # spans what run() does now
         self._order: LinkWhy | None = None  # why that span was made to expire
         self._stopping = self._hurry = self._pausing = False
@@ -154,19 +157,16 @@ class Link:
 
     async def send(self, text: str) -> bool:
         """True: the text was handed to the operating system (no more can be known). False: there is no link."""
-        ws = self._ws
-        if ws is None or not self.is_up:
+        ws, overdue = self._ws, self._send_overdue
+        if ws is None or overdue is None:
             return False
-        from websockets.exceptions import ConnectionClosed
-
+        ticket = overdue.begin()
         try:
-            async with asyncio.timeout(self._settings.send_timeout_s):
-                await ws.send(text)
-        except ConnectionClosed:
+            await ws.send(text)
+        except self._closed:
             return False
-        except TimeoutError:
-            self._interrupt(LinkWhy(WhyKind.SEND, "the server takes no more data"), of=ws)
-            return False
+        finally:
+            overdue.end(ticket)
         return True
 
     # --- the loop ---
@@ -215,7 +215,9 @@ class Link:
 
     async def _dial(self, settings: LinkSettings) -> ClientConnection | LinkWhy:
         from websockets.asyncio.client import ClientConnection, connect
+        from websockets.exceptions import ConnectionClosed
 
+        self._closed = ConnectionClosed
         reached: list[ClientConnection] = []
 
         def connection(*args: Any, **kwargs: Any) -> ClientConnection:
@@ -263,6 +265,8 @@ class Link:
     async def _live(self, ws: ClientConnection, subprotocol: str) -> LinkWhy:
         began = self._alive_at = self._mono()
         _watch_tcp(ws, self._settings)
+        stuck = LinkWhy(WhyKind.SEND, "the server takes no more data")
+        self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck))
         self.subprotocol = subprotocol
         pings = asyncio.create_task(self._ping(ws), name="link-ping")
         try:
@@ -274,23 +278,30 @@ class Link:
                 raise
             return self._order
         finally:
-            self._span = None
+            self._send_overdue.stop()
+            self._send_overdue = self._span = None
             pings.cancel()
             if self._mono() - began >= self._settings.settled_s:
                 self._back_off.reset()
 
     async def _read(self, ws: ClientConnection) -> LinkWhy:
-        from websockets.exceptions import ConnectionClosed
-
-        while True:
-            try:
+        busy = LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent")
+        overdue = Overdue(CONSUMER_TIMEOUT_S, lambda: self._interrupt(busy))
+        try:
+            while True:
                 frame = await ws.recv(decode=False)
-            except ConnectionClosed as e:
-                return self._order or reasons.closed(e)
-            self._alive_at = self._mono()
-            await self._tell(_event(frame, self._settings.frame_limit))
+                self._alive_at = self._mono()
+                done = self._on_event(_event(frame, self._settings.frame_limit))
+                if done is not None:
+                    ticket = overdue.begin()
+                    await done
+                    overdue.end(ticket)
+        except self._closed as e:
+            return self._order or reasons.closed(e)
+        finally:
+            overdue.stop()
 
-    async def _tell(self, event: LinkEvent) -> None:
+    async def _tell(self, event: Connected | Disconnected) -> None:
         """The consumer must not hold up the loop for ever."""
         done = self._on_event(event)
         if done is None:
@@ -301,7 +312,6 @@ class Link:
         except TimeoutError:
             if not limit.expired():
                 raise
-            self._interrupt(LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent"))
 
     # --- pings ---
 
@@ -323,14 +333,12 @@ class Link:
         return interval_s == self.ping_interval_s
 
     async def _pong(self, ws: ClientConnection) -> bool:
-        from websockets.exceptions import ConnectionClosed
-
         timeout_s = self._settings.ping_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 # shielded: the library expects to settle this future itself, also when the pong comes late
                 self.rtt_s = await asyncio.shield(asyncio.ensure_future(await ws.ping()))
-        except ConnectionClosed:
+        except self._closed:
             return False
         except TimeoutError:
             why = LinkWhy(WhyKind.PING, f"the server has not answered a ping for {timeout_s:g} s: the link is dead")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from agent.edge.link import Connected, Ignored, Oversized, Received
+from agent.edge.link import Connected, Received
 from agent.edge.reasons import WhyKind
 from tests.edge.link_helpers import DEADLINE_S, csms, echo, idle, linked, raw, saying
 
@@ -317,99 +317,3 @@ async def test_a_server_that_takes_no_data_is_left() -> None:
             while await bench.link.send(megabyte):
                 pass
         assert (await bench.loss()).why.kind is WhyKind.SEND
-
-
-# --- frames ---
-
-
-async def test_a_binary_frame_that_is_text_is_taken_as_text() -> None:
-    async def binary(ws: ServerConnection) -> None:
-        await ws.send(b"[3]")
-        await ws.wait_closed()
-
-    async with csms(binary) as url, linked(url) as bench:
-        await bench.until(lambda: Received("[3]") in bench.events)
-
-
-async def test_a_frame_that_is_no_text_is_ignored_and_the_link_stands() -> None:
-    async def noise(ws: ServerConnection) -> None:
-        await ws.send(b"\xff\xfe")
-        await ws.send(b"\xff\xfe", text=True)
-        await ws.send("after")
-        await ws.wait_closed()
-
-    async with csms(noise) as url, linked(url) as bench:
-        await bench.until(lambda: Received("after") in bench.events)
-        assert [event for event in bench.events if isinstance(event, Ignored)] == [Ignored(2), Ignored(2)]
-        assert bench.link.is_up
-
-
-async def test_a_frame_over_the_limit_is_told_by_its_head_and_the_link_stands() -> None:
-    async def large(ws: ServerConnection) -> None:
-        await ws.send('[2,"7","X",' + " " * 2000 + "]")
-        await ws.send("after")
-        await ws.wait_closed()
-
-    async with csms(large) as url, linked(url, frame_limit=1000) as bench:
-        await bench.until(lambda: Received("after") in bench.events)
-        over = next(event for event in bench.events if isinstance(event, Oversized))
-        assert over.size == 2012
-        assert over.head.startswith('[2,"7","X",')
-
-
-async def test_a_frame_far_beyond_the_limit_closes_the_link() -> None:
-    async def huge(ws: ServerConnection) -> None:
-        await ws.send("x" * 5000)
-        await ws.wait_closed()
-
-    async with csms(huge) as url, linked(url, frame_limit=1000) as bench:
-        assert (await bench.loss()).why.kind is WhyKind.TOO_BIG
-
-
-async def test_a_slow_consumer_slows_the_server_down() -> None:
-    sent = 0
-
-    async def flood(ws: ServerConnection) -> None:
-        nonlocal sent
-        while True:
-            await ws.send("x" * 100_000)
-            sent += 1
-
-    async with csms(flood) as url, linked(url) as bench:
-        gate, taken = asyncio.Event(), asyncio.Event()
-
-        async def wait_for_gate() -> None:
-            taken.set()
-            await gate.wait()
-
-        bench.link._on_event = lambda event: wait_for_gate() if isinstance(event, Received) else None
-        async with asyncio.timeout(DEADLINE_S):
-            await taken.wait()
-            before = -1
-            while sent != before:  # until the kernel's buffers are full
-                before = sent
-                await asyncio.sleep(0.1)
-        assert sent < 200
-
-
-async def test_a_consumer_may_drop_the_link_from_within() -> None:
-    async with csms(echo) as url, linked(url) as bench:
-        await bench.up()
-        await bench.link.send("x")
-        bench.link._on_event = lambda event: (
-            bench.link.drop("enough") if isinstance(event, Received) else bench._hear(event)
-        )
-        assert (await bench.loss()).why.text == "enough"
-
-
-async def test_an_assertion_of_the_consumer_ends_the_loop() -> None:
-    from agent.edge.link import Link, LinkEvent
-    from tests.edge.link_helpers import BASE
-
-    def broken(_event: LinkEvent) -> None:
-        raise AssertionError("a bug")
-
-    link = Link(lambda: BASE, broken, rng=lambda: 0.0)
-    with pytest.raises(AssertionError, match="a bug"):
-        async with asyncio.timeout(DEADLINE_S):
-            await link.run()

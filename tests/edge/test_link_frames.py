@@ -1,0 +1,135 @@
+"""What the link does with frames of every kind, and with consumers of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from agent.edge import link as link_module
+from agent.edge.link import Ignored, Link, LinkEvent, Oversized, Received
+from agent.edge.reasons import WhyKind
+from tests.edge.link_helpers import BASE, DEADLINE_S, Bench, csms, echo, linked
+
+
+async def test_a_binary_frame_that_is_text_is_taken_as_text() -> None:
+    async def binary(ws: ServerConnection) -> None:
+        await ws.send(b"[3]")
+        await ws.wait_closed()
+
+    async with csms(binary) as url, linked(url) as bench:
+        await bench.until(lambda: Received("[3]") in bench.events)
+
+
+async def test_a_frame_that_is_no_text_is_ignored_and_the_link_stands() -> None:
+    async def noise(ws: ServerConnection) -> None:
+        await ws.send(b"\xff\xfe")
+        await ws.send(b"\xff\xfe", text=True)
+        await ws.send("after")
+        await ws.wait_closed()
+
+    async with csms(noise) as url, linked(url) as bench:
+        await bench.until(lambda: Received("after") in bench.events)
+        assert [event for event in bench.events if isinstance(event, Ignored)] == [Ignored(2), Ignored(2)]
+        assert bench.link.is_up
+
+
+async def test_a_frame_over_the_limit_is_told_by_its_head_and_the_link_stands() -> None:
+    async def large(ws: ServerConnection) -> None:
+        await ws.send('[2,"7","X",' + " " * 2000 + "]")
+        await ws.send("after")
+        await ws.wait_closed()
+
+    async with csms(large) as url, linked(url, frame_limit=1000) as bench:
+        await bench.until(lambda: Received("after") in bench.events)
+        over = next(event for event in bench.events if isinstance(event, Oversized))
+        assert over.size == 2012
+        assert over.head.startswith('[2,"7","X",')
+
+
+async def test_a_frame_far_beyond_the_limit_closes_the_link() -> None:
+    async def huge(ws: ServerConnection) -> None:
+        await ws.send("x" * 5000)
+        await ws.wait_closed()
+
+    async with csms(huge) as url, linked(url, frame_limit=1000) as bench:
+        assert (await bench.loss()).why.kind is WhyKind.TOO_BIG
+
+
+async def test_a_slow_consumer_slows_the_server_down() -> None:
+    sent = 0
+
+    async def flood(ws: ServerConnection) -> None:
+        nonlocal sent
+        while True:
+            await ws.send("x" * 100_000)
+            sent += 1
+
+    async with csms(flood) as url, linked(url) as bench:
+        gate, taken = asyncio.Event(), asyncio.Event()
+
+        async def wait_for_gate() -> None:
+            taken.set()
+            await gate.wait()
+
+        bench.link._on_event = lambda event: wait_for_gate() if isinstance(event, Received) else None
+        async with asyncio.timeout(DEADLINE_S):
+            await taken.wait()
+            before = -1
+            while sent != before:  # until the kernel's buffers are full
+                before = sent
+                await asyncio.sleep(0.1)
+        assert sent < 200
+
+
+async def test_a_consumer_that_hangs_costs_the_connection_and_not_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "CONSUMER_TIMEOUT_S", 0.05)
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        bench.link._on_event = lambda event: _hang() if isinstance(event, Received) else bench._hear(event)
+        await bench.link.send("x")
+        assert (await bench.loss()).why.kind is WhyKind.CONSUMER
+        await bench.up()
+
+
+async def _hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_cancelled_loop_says_goodbye() -> None:
+    codes: list[int | None] = []
+
+    async def note(ws: ServerConnection) -> None:
+        await ws.wait_closed()
+        codes.append(ws.close_code)
+
+    async with csms(note) as url:
+        bench = Bench(replace(BASE, url=url))
+        task = asyncio.create_task(bench.link.run())
+        await bench.up()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await bench.until(lambda: codes == [1001])
+
+
+async def test_a_consumer_may_drop_the_link_from_within() -> None:
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        await bench.link.send("x")
+        bench.link._on_event = lambda event: (
+            bench.link.drop("enough") if isinstance(event, Received) else bench._hear(event)
+        )
+        assert (await bench.loss()).why.text == "enough"
+
+
+async def test_an_assertion_of_the_consumer_ends_the_loop() -> None:
+    def broken(_event: LinkEvent) -> None:
+        raise AssertionError("a bug")
+
+    link = Link(lambda: BASE, broken, rng=lambda: 0.0)
+    with pytest.raises(AssertionError, match="a bug"):
+        async with asyncio.timeout(DEADLINE_S):
+            await link.run()
