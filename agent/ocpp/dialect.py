@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall
-from agent.core.events import Event, Ref, Request
+from agent.core.events import CallDone, Event, Ref, Request, TransactionAnswered
 from agent.core.types import Registration, TransactionEvent
 from agent.errors import RpcError
 from agent.ocpp.codes import Codes
@@ -88,8 +88,12 @@ class Dialect:
         return self.transaction(event, csms_id)
 
     def answered(self, sent: Call | TransactionEvent, action: str, payload: Payload) -> Event:
-        """What the answer of the CSMS to `sent` means. Never raises."""
-        return self.answers[action](sent, payload)
+        """What the answer of the CSMS to `sent` means. Never raises. An action of another version, whose answer comes
+        late on a link that speaks this one, says no more than that it was taken."""
+        decode = self.answers.get(action)
+        if decode is None:
+            return TransactionAnswered(sent) if isinstance(sent, TransactionEvent) else CallDone(sent)
+        return decode(sent, payload)
 
     def asked(self, ref: Ref, payload: Payload) -> Request:
         """What the CSMS asks with `ref.action`. RpcError, with the code of this version, when it cannot be read or is

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.core import catalogue
 from agent.core.effects import Authorize, Boot, Call, Heartbeat, MeterReport, Status, VariablesAnswer
-from agent.core.events import Event, Request, VariablesRequested
+from agent.core.events import CallDone, Event, Request, TransactionAnswered, VariablesRequested
 from agent.core.types import ConnectorStatus, Reading, TransactionEvent, TxKind
 from agent.core.variables import Variables
 from agent.errors import RpcError
@@ -327,6 +327,18 @@ ANSWERS: dict[str, Any] = {
         "evseId": [1, 2],
     },
 }
+
+
+@pytest.mark.parametrize(("spoken", "action"), [(V16, "TransactionEvent"), (V201, "StartTransaction")])
+def test_a_late_answer_in_the_words_of_another_version_says_only_that_it_was_taken(
+    spoken: Dialect, action: str
+) -> None:
+    started = event(TxKind.STARTED)
+    assert spoken.answered(started, action, {"transactionId": 7}) == TransactionAnswered(started)
+
+
+def test_a_late_answer_to_a_call_of_another_version_says_only_that_it_is_done() -> None:
+    assert V16.answered(Heartbeat(), "NotifyReport", {}) == CallDone(Heartbeat())
 
 
 ROWS = ("StartTransaction", "StopTransaction", "TransactionEvent")

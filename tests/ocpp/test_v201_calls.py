@@ -94,6 +94,14 @@ def test_every_status_folds_to_one_of_five(word: ConnectorStatus) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("word", "told_as"), [("Preparing", "Available"), ("Finishing", "Available"), ("Faulted", "Faulted")]
+)
+def test_a_connector_without_a_plug_is_not_occupied(word: str, told_as: str) -> None:
+    call = Status(2, 1, ConnectorStatus(word), NOON, connected=False)
+    assert sent(call)["connectorStatus"] == told_as
+
+
 def test_the_station_as_a_whole_has_no_status_message() -> None:
     assert V201.encode(Status(0, 0, ConnectorStatus.AVAILABLE, NOON), STATION) is None
 

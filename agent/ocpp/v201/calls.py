@@ -106,12 +106,14 @@ def heartbeat(_call: Heartbeat, _station: Station) -> Message:
 
 
 def status(call: Status, _station: Station) -> Message | None:
-    """There is no status of the station as a whole; it is a variable."""
+    """There is no status of the station as a whole; it is a variable. A connector that only waits for a plug, after a
+    card or after the EV has gone, is not occupied."""
     if not call.evse:
         return None
+    word = FOLDED[call.status]
     return "StatusNotification", {
         "timestamp": stamp(call.at),
-        "connectorStatus": FOLDED[call.status],
+        "connectorStatus": "Available" if word == "Occupied" and not call.connected else word,
         "evseId": call.evse,
         "connectorId": call.connector or 1,
     }
