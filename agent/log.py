@@ -317,7 +317,7 @@ def _wording(record: logging.LogRecord) -> str:
     return f"{text} ({type(error).__name__}{where})"
 
 
-def hook_libraries(log: Log, mono: Callable[[], float] = time.monotonic) -> None:
+def adopt_library_logs(log: Log, mono: Callable[[], float] = time.monotonic) -> None:
     """Send the libraries' warnings through `log`, and nowhere else."""
     for name in LIBRARIES:
         logger = logging.getLogger(name)

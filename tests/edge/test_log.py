@@ -18,8 +18,8 @@ from agent.log import (
     WARNING,
     JournalSink,
     Log,
+    adopt_library_logs,
     best_sink,
-    hook_libraries,
     last4,
     redact,
     stderr_sink,
@@ -245,21 +245,21 @@ def libraries() -> Iterator[None]:
 
 @pytest.mark.usefixtures("libraries")
 def test_a_librarys_warning_comes_without_its_arguments(paper: Paper) -> None:
-    hook_libraries(Log(paper))
+    adopt_library_logs(Log(paper))
     logging.getLogger("websockets.client").warning("got %r", '[2,"1","Authorize",{"idTag":"04A1"}]')
     assert paper.lines == [(WARNING, "Library: got %r DEVICE=websockets", {"EVENT": "Library", "DEVICE": "websockets"})]
 
 
 @pytest.mark.usefixtures("libraries")
 def test_a_librarys_bytes_are_left_out(paper: Paper) -> None:
-    hook_libraries(Log(paper))
+    adopt_library_logs(Log(paper))
     logging.getLogger("pymodbus.logging").error("frame 0x1 0x3 0x0 0x2a 0x5 lost")
     assert paper.lines[0][1] == "Library: frame ... lost DEVICE=pymodbus"
 
 
 @pytest.mark.usefixtures("libraries")
 def test_an_exception_is_told_by_kind_and_place(paper: Paper) -> None:
-    hook_libraries(Log(paper))
+    adopt_library_logs(Log(paper))
     try:
         raise ValueError("hush")
     except ValueError:
@@ -271,7 +271,7 @@ def test_an_exception_is_told_by_kind_and_place(paper: Paper) -> None:
 @pytest.mark.usefixtures("libraries")
 def test_a_talkative_library_is_cut_short_until_the_period_is_over(paper: Paper) -> None:
     now = 0.0
-    hook_libraries(Log(paper), lambda: now)
+    adopt_library_logs(Log(paper), lambda: now)
     for _ in range(100):
         logging.getLogger("pymodbus").warning("again")
     assert len(paper.lines) == log_module.LIBRARY_LINES
