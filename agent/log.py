@@ -1,6 +1,6 @@
 """What the agent tells its operators: fields, not sentences, and nothing secret.
 
-    log.info("PilotChanged", text="a car was plugged in", evse=1, tx="b3-1-7", state="C")
+    log.info("PilotChanged", "a car was plugged in", evse=1, tx="b3-1-7", state="C")
 
 gives MESSAGE="PilotChanged: a car was plugged in EVSE=1 TX=b3-1-7 STATE=C" and journal fields EVENT, EVSE, TX, STATE.
 
@@ -218,34 +218,34 @@ class Log:
         self._troubles: dict[str, int] = {}
         self.lost = 0  # lines since the last one that got through
 
-    def debug(self, event: str, /, text: str = "", **fields: object) -> None:
+    def debug(self, event: str, message: str = "", /, **fields: object) -> None:
         if self.level >= DEBUG:
-            self.write(DEBUG, event, text, fields)
+            self.write(DEBUG, event, message, fields)
 
-    def info(self, event: str, /, text: str = "", **fields: object) -> None:
+    def info(self, event: str, message: str = "", /, **fields: object) -> None:
         if self.level >= INFO:
-            self.write(INFO, event, text, fields)
+            self.write(INFO, event, message, fields)
 
-    def warning(self, event: str, /, text: str = "", **fields: object) -> None:
+    def warning(self, event: str, message: str = "", /, **fields: object) -> None:
         if self.level >= WARNING:
-            self.write(WARNING, event, text, fields)
+            self.write(WARNING, event, message, fields)
 
-    def error(self, event: str, /, text: str = "", **fields: object) -> None:
-        self.write(ERROR, event, text, fields)
+    def error(self, event: str, message: str = "", /, **fields: object) -> None:
+        self.write(ERROR, event, message, fields)
 
-    def trouble(self, key: str, event: str, /, text: str = "", **fields: object) -> None:
+    def trouble(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
         """WARNING the first time under this key, DEBUG until `recovered`."""
         times = self._troubles.pop(key, 0) + 1
         if len(self._troubles) >= TROUBLES:
             del self._troubles[next(iter(self._troubles))]
         self._troubles[key] = times
-        (self.warning if times == 1 else self.debug)(event, text, **fields)
+        (self.warning if times == 1 else self.debug)(event, message, **fields)
 
-    def recovered(self, key: str, event: str, /, text: str = "", **fields: object) -> None:
+    def recovered(self, key: str, event: str, message: str = "", /, **fields: object) -> None:
         """INFO if there was trouble under this key, else nothing."""
         times = self._troubles.pop(key, 0)
         if times:
-            self.info(event, text, **fields, count=times)
+            self.info(event, message, **fields, count=times)
 
     def hide(self, secret: str) -> None:
         """This value never leaves, wherever it occurs. Short ones would hide half of every line: they are left out."""
@@ -317,7 +317,7 @@ def _wording(record: logging.LogRecord) -> str:
     return f"{text} ({type(error).__name__}{where})"
 
 
-def adopt_library_logs(log: Log, mono: Callable[[], float] = time.monotonic) -> None:
+def hook_libraries(log: Log, mono: Callable[[], float] = time.monotonic) -> None:
     """Send the libraries' warnings through `log`, and nowhere else."""
     for name in LIBRARIES:
         logger = logging.getLogger(name)

@@ -18,8 +18,8 @@ from agent.log import (
     WARNING,
     JournalSink,
     Log,
-    adopt_library_logs,
     best_sink,
+    hook_libraries,
     last4,
     redact,
     stderr_sink,
@@ -47,7 +47,7 @@ def paper() -> Paper:
 
 
 def test_fields_stand_in_the_message_and_beside_it(paper: Paper) -> None:
-    Log(paper).info("PilotChanged", text="a car was plugged in", evse=1, tx="b3-1-7", state="C")
+    Log(paper).info("PilotChanged", "a car was plugged in", evse=1, tx="b3-1-7", state="C")
     assert paper.lines == [
         (
             INFO,
@@ -73,20 +73,20 @@ def test_a_value_cannot_begin_a_line_of_its_own(paper: Paper) -> None:
 
 
 def test_trouble_warns_once_then_whispers_then_is_over(paper: Paper) -> None:
-    log = Log(paper, DEBUG)
+    book = Log(paper, DEBUG)
     for _ in range(3):
-        log.trouble("meter 1", "DeviceLost", device="meter")
-    log.recovered("meter 1", "DeviceFound", device="meter")
-    log.recovered("meter 1", "DeviceFound", device="meter")
+        book.trouble("meter 1", "DeviceLost", device="meter")
+    book.recovered("meter 1", "DeviceFound", device="meter")
+    book.recovered("meter 1", "DeviceFound", device="meter")
     assert [priority for priority, _, _ in paper.lines] == [WARNING, DEBUG, DEBUG, INFO]
     assert paper.lines[-1][1] == "DeviceFound DEVICE=meter COUNT=3"
 
 
 def test_troubles_are_bounded(paper: Paper) -> None:
-    log = Log(paper, ERROR)
+    book = Log(paper, ERROR)
     for key in range(1000):
-        log.trouble(str(key), "X")
-    assert len(log._troubles) == log_module.TROUBLES
+        book.trouble(str(key), "X")
+    assert len(book._troubles) == log_module.TROUBLES
 
 
 @pytest.mark.parametrize(
@@ -120,19 +120,19 @@ def test_fields_are_redacted_by_their_name(paper: Paper) -> None:
 
 
 def test_a_hidden_value_never_leaves(paper: Paper) -> None:
-    log = Log(paper)
-    log.hide("correct-horse")
-    log.info("X", text="it is correct-horse", why="correct-horse!")
+    book = Log(paper)
+    book.hide("correct-horse")
+    book.info("X", "it is correct-horse", why="correct-horse!")
     assert "horse" not in str(paper.lines)
 
 
 def test_lost_lines_are_counted_and_told(paper: Paper) -> None:
-    log = Log(paper)
+    book = Log(paper)
     paper.full = True
-    log.info("A")
-    log.info("B")
+    book.info("A")
+    book.info("B")
     paper.full = False
-    log.info("C")
+    book.info("C")
     assert [message for _, message, _ in paper.lines] == ["LogLost COUNT=2", "C"]
 
 
@@ -166,22 +166,22 @@ def test_the_journal_gets_its_own_fields(journal: tuple[str, socket.socket], sin
 
 
 def test_a_hung_journal_does_not_hang_the_agent(sink: JournalSink) -> None:
-    log = Log(sink)
+    book = Log(sink)
     for number in range(5000):
-        log.info("X", count=number)
-    assert log.lost > 0
+        book.info("X", count=number)
+    assert book.lost > 0
 
 
 def test_systemds_binding_is_asked_only_while_the_journal_takes_data(sink: JournalSink) -> None:
     calls: list[tuple[str, ...]] = []
     sink._sendv = lambda *fields: calls.append(fields)
-    log = Log(sink)
-    log.info("X")
+    book = Log(sink)
+    book.info("X")
     assert calls == [("MESSAGE=X", "PRIORITY=6", "SYSLOG_IDENTIFIER=chargepoint", "EVENT=X")]
     while sink._send_native({"MESSAGE": "filling"}):
         pass
-    log.info("Y")
-    assert (len(calls), log.lost) == (1, 1)
+    book.info("Y")
+    assert (len(calls), book.lost) == (1, 1)
 
 
 def test_a_journal_that_was_restarted_is_found_again(journal: tuple[str, socket.socket], sink: JournalSink) -> None:
@@ -198,10 +198,10 @@ def test_a_journal_that_was_restarted_is_found_again(journal: tuple[str, socket.
 def test_a_hung_reader_of_stderr_does_not_hang_the_agent() -> None:
     reading, writing = os.pipe()
     try:
-        log = Log(stderr_sink(writing))
+        book = Log(stderr_sink(writing))
         for number in range(5000):
-            log.info("X", text="y" * 500, count=number)
-        assert log.lost > 0
+            book.info("X", "y" * 500, count=number)
+        assert book.lost > 0
     finally:
         os.close(reading)
         os.close(writing)
@@ -245,21 +245,21 @@ def libraries() -> Iterator[None]:
 
 @pytest.mark.usefixtures("libraries")
 def test_a_librarys_warning_comes_without_its_arguments(paper: Paper) -> None:
-    adopt_library_logs(Log(paper))
+    hook_libraries(Log(paper))
     logging.getLogger("websockets.client").warning("got %r", '[2,"1","Authorize",{"idTag":"04A1"}]')
     assert paper.lines == [(WARNING, "Library: got %r DEVICE=websockets", {"EVENT": "Library", "DEVICE": "websockets"})]
 
 
 @pytest.mark.usefixtures("libraries")
 def test_a_librarys_bytes_are_left_out(paper: Paper) -> None:
-    adopt_library_logs(Log(paper))
+    hook_libraries(Log(paper))
     logging.getLogger("pymodbus.logging").error("frame 0x1 0x3 0x0 0x2a 0x5 lost")
     assert paper.lines[0][1] == "Library: frame ... lost DEVICE=pymodbus"
 
 
 @pytest.mark.usefixtures("libraries")
 def test_an_exception_is_told_by_kind_and_place(paper: Paper) -> None:
-    adopt_library_logs(Log(paper))
+    hook_libraries(Log(paper))
     try:
         raise ValueError("hush")
     except ValueError:
@@ -271,7 +271,7 @@ def test_an_exception_is_told_by_kind_and_place(paper: Paper) -> None:
 @pytest.mark.usefixtures("libraries")
 def test_a_talkative_library_is_cut_short_until_the_period_is_over(paper: Paper) -> None:
     now = 0.0
-    adopt_library_logs(Log(paper), lambda: now)
+    hook_libraries(Log(paper), lambda: now)
     for _ in range(100):
         logging.getLogger("pymodbus").warning("again")
     assert len(paper.lines) == log_module.LIBRARY_LINES
