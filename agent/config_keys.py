@@ -184,7 +184,7 @@ READER: Mapping[str, Key] = {
     "driver": text(80, like='"rdm6300"'),
     "port": Key("the path of a serial port such as /dev/ttyUSB1", _port, None),
     "baud": choice(BAUDS, 9600),
-    "evses": several("a list of EVSE ids such as [1, 2]", lambda item: type(item) is int, ()),
+    "evses": several("a list of EVSE ids such as [1, 2], each once", lambda item: type(item) is int, ()),
     "kind": choice(TOKEN_KINDS, "ISO14443"),
     "form": choice(("hex10", "hex8", "decimal10"), "hex10"),
     "pattern": text(200, "", empty=True),

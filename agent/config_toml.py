@@ -187,8 +187,11 @@ def show(value: object) -> str:
         return "a table"
     elif isinstance(value, int) and abs(value) >= HUGE:
         text = "a number without end"  # Python itself would refuse to write it
+    elif isinstance(value, list):
+        flat = all(not isinstance(item, list) for item in value)
+        text = "[" + ", ".join(show(item) for item in value[:8]) + "]" if flat else "a list of lists"
     else:
-        text = "a list" if isinstance(value, list) else str(value)
+        text = str(value)
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
