@@ -80,8 +80,8 @@ LinkEvent = Connected | Received | Oversized | Ignored | Disconnected
 
 class Link:
     """`settings` is asked at each dial. `on_event` is told everything in order, from within `run()`; it may return an
-    awaitable, which may be cancelled when the connection goes. `rng` draws from [0, 1), `mono` is the clock of
-    `healthy(now)`."""
+    awaitable, which is let finish whatever happens to the connection, unless it takes longer than `CONSUMER_TIMEOUT_S`.
+    `rng` draws from [0, 1), `mono` is the clock of `healthy(now)`."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Link:
         self._span: asyncio.Timeout | None = None  # spans what run() does now
         self._order: LinkWhy | None = None  # why that span was made to expire
         self._stopping = self._hurry = self._pausing = False
+        self._consuming = False  # the consumer is at work and must not be cut off
         self._ping_interval_s: float | None = None  # set at run time; None: as the settings say
         self._ping_now = asyncio.Event()
         self._alive_at = 0.0  # mono when the server last proved that it lives
@@ -266,13 +267,15 @@ class Link:
         began = self._alive_at = self._mono()
         _watch_tcp(ws, self._settings)
         stuck = LinkWhy(WhyKind.SEND, "the server takes no more data")
-        self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck))
+        self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck, dead=ws))
         self.subprotocol = subprotocol
         pings = asyncio.create_task(self._ping(ws), name="link-ping")
         try:
             async with asyncio.timeout(None) as self._span:
+                self._consuming = True
                 await self._tell(Connected(subprotocol))
-                return await self._read(ws)
+                self._consuming = False
+                return self._ordered() or await self._read(ws)
         except TimeoutError:
             if self._order is None:  # not ours: somebody else's bug
                 raise
@@ -280,25 +283,31 @@ class Link:
         finally:
             self._send_overdue.stop()
             self._send_overdue = self._span = None
+            self._consuming = False
             pings.cancel()
             if self._mono() - began >= self._settings.settled_s:
                 self._back_off.reset()
 
     async def _read(self, ws: ClientConnection) -> LinkWhy:
         busy = LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent")
-        overdue = Overdue(CONSUMER_TIMEOUT_S, lambda: self._interrupt(busy))
+        overdue = Overdue(CONSUMER_TIMEOUT_S, lambda: self._interrupt(busy, force=True))
         try:
             while True:
                 frame = await ws.recv(decode=False)
                 self._alive_at = self._mono()
                 done = self._on_event(_event(frame, self._settings.frame_limit))
-                if done is not None:
-                    ticket = overdue.begin()
-                    await done
-                    overdue.end(ticket)
+                if done is None:
+                    continue
+                ticket, self._consuming = overdue.begin(), True
+                await done
+                self._consuming = False
+                overdue.end(ticket)
+                if self._order is not None:
+                    return self._order
         except self._closed as e:
             return self._order or reasons.closed(e)
         finally:
+            self._consuming = False
             overdue.stop()
 
     async def _tell(self, event: Connected | Disconnected) -> None:
@@ -342,18 +351,21 @@ class Link:
             return False
         except TimeoutError:
             why = LinkWhy(WhyKind.PING, f"the server has not answered a ping for {timeout_s:g} s: the link is dead")
-            self._interrupt(why, of=ws)
+            self._interrupt(why, dead=ws)
             return False
         self._alive_at = self._mono()
         return True
 
-    def _interrupt(self, why: LinkWhy, of: ClientConnection | None = None) -> None:
-        """Make what run() does now expire; `of`: only if it still is this connection."""
-        if of is not None and of is not self._ws:
+    def _interrupt(self, why: LinkWhy, *, dead: ClientConnection | None = None, force: bool = False) -> None:
+        """Make what run() does now expire. A consumer at work finishes first; if it waits for a `dead` connection,
+        cutting that makes it finish."""
+        if self._span is None or self._span.expired() or (dead is not None and dead is not self._ws):
             return
-        if self._span is not None and not self._span.expired():
-            self._order = why
+        self._order = self._order or why
+        if force or not self._consuming:
             self._span.reschedule(asyncio.get_running_loop().time())
+        elif dead is not None:
+            dead.transport.abort()
 
 
 def _event(frame: bytes, limit: int) -> LinkEvent:

@@ -82,6 +82,7 @@ async def test_a_slow_consumer_slows_the_server_down() -> None:
                 before = sent
                 await asyncio.sleep(0.1)
         assert sent < 200
+        gate.set()
 
 
 async def test_a_consumer_that_hangs_costs_the_connection_and_not_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +93,47 @@ async def test_a_consumer_that_hangs_costs_the_connection_and_not_the_loop(monke
         await bench.link.send("x")
         assert (await bench.loss()).why.kind is WhyKind.CONSUMER
         await bench.up()
+
+
+async def test_a_consumer_at_work_is_let_finish_when_the_link_is_dropped() -> None:
+    finished: list[str] = []
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        gate, taken = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            taken.set()
+            await gate.wait()
+            finished.append("work")
+
+        bench.link._on_event = lambda event: work() if isinstance(event, Received) else bench._hear(event)
+        await bench.link.send("x")
+        async with asyncio.timeout(DEADLINE_S):
+            await taken.wait()
+        bench.link.drop("enough")
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        assert (await bench.loss()).why.text == "enough"
+        assert finished == ["work"]
+
+
+async def test_a_consumer_that_answers_a_deaf_server_is_freed() -> None:
+    answers: list[bool] = []
+
+    async def deaf(ws: ServerConnection) -> None:
+        await ws.send("x")
+        ws.transport.pause_reading()
+        await ws.wait_closed()
+
+    async with csms(deaf) as url, linked(url, send_timeout_s=0.1) as bench:
+
+        async def work() -> None:
+            while await bench.link.send("x" * 1_000_000):
+                pass
+            answers.append(False)
+
+        bench.link._on_event = lambda event: work() if isinstance(event, Received) else bench._hear(event)
+        assert (await bench.loss()).why.kind is WhyKind.SEND
+        assert answers == [False]
 
 
 async def _hang() -> None:
