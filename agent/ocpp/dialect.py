@@ -54,7 +54,7 @@ EncodeAnswer = Callable[[Payload, Any, Station], Payload]
 Tell = Callable[[TransactionEvent, str | None], Message | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dialect:
     """One version. Every neutral call has a row in `calls`; a row may say None: this version has no such message.
 

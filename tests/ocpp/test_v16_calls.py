@@ -74,8 +74,9 @@ def test_a_heartbeat_is_empty() -> None:
 
 @pytest.mark.parametrize("word", ConnectorStatus)
 def test_every_status_of_a_connector_has_its_own_word(word: ConnectorStatus) -> None:
+    error = "OtherError" if word == "Faulted" else "NoError"
     told = sent(Status(2, 1, word, NOON))
-    assert told == {"connectorId": 2, "errorCode": "NoError", "status": str(word), "timestamp": NOON_TEXT}
+    assert told == {"connectorId": 2, "errorCode": error, "status": str(word), "timestamp": NOON_TEXT}
 
 
 @pytest.mark.parametrize("word", ConnectorStatus)

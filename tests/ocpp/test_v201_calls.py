@@ -393,5 +393,10 @@ def test_an_end_names_who_stopped() -> None:
     assert told(TxKind.ENDED, token=CARD)["idToken"]["idToken"] == CARD.value
 
 
+def test_an_end_repeats_neither_reservation_nor_remote_start() -> None:
+    payload = told(TxKind.ENDED, trigger=Trigger.REMOTE_START, reservation_id=9, remote_start_id=8)
+    assert "reservationId" not in payload and "remoteStartId" not in payload["transactionInfo"]
+
+
 def test_an_end_without_a_token_names_nobody() -> None:
     assert "idToken" not in told(TxKind.ENDED)

@@ -104,9 +104,10 @@ def heartbeat(_call: Heartbeat, _station: Station) -> Message:
 
 def status(call: Status, station: Station) -> Message:
     word = call.status if call.evse or call.status in _WHOLE else ConnectorStatus.AVAILABLE
+    wrong = call.error or word is ConnectorStatus.FAULTED
     told = {
         "connectorId": call.evse,
-        "errorCode": ERRORS.get(call.error, "OtherError") if call.error else "NoError",
+        "errorCode": ERRORS.get(call.error, "OtherError") if wrong else "NoError",
         "status": str(word),
         "timestamp": stamp(call.at),
     }

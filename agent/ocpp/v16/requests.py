@@ -211,8 +211,11 @@ def configuration(asked: Payload, answer: VariablesAnswer, station: Station) -> 
     return {"configurationKey": known} | ({"unknownKey": unknown} if unknown else {})
 
 
+_DATA_WORDS = same(("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId"))
+
+
 def data_answered(_asked: Payload, answer: DataAnswer, _station: Station) -> Payload:
-    return {"status": answer.status} | without_empty(data=data_text(answer.data))
+    return {"status": _DATA_WORDS.get(answer.status, "Rejected")} | without_empty(data=data_text(answer.data))
 
 
 def composite_schedule(asked: Payload, answer: ScheduleAnswer, _station: Station) -> Payload:

@@ -267,8 +267,11 @@ def transaction_status(_asked: Payload, answer: TransactionStatusAnswer, _statio
     return {"messagesInQueue": answer.messages_in_queue} | without_empty(ongoingIndicator=answer.ongoing)
 
 
+_DATA_WORDS = same(("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId"))
+
+
 def data_answered(_asked: Payload, answer: DataAnswer, _station: Station) -> Payload:
-    return {"status": answer.status} | without_empty(data=answer.data)
+    return {"status": _DATA_WORDS.get(answer.status, "Rejected")} | without_empty(data=answer.data)
 
 
 def composite_schedule(_asked: Payload, answer: ScheduleAnswer, _station: Station) -> Payload:
