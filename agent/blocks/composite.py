@@ -168,12 +168,10 @@ def _start(profile: Profile, began: float | None, at: float) -> float | None:
         return began
     assert profile.start is not None
     cycle_s = _cycle_s(profile)
-    if cycle_s is None or at < profile.start:
+    if cycle_s is None:
         return profile.start
-    turns = floor((at - profile.start) / cycle_s)
-    turns += profile.start + (turns + 1) * cycle_s <= at  # what a rounding took away
-    turns -= profile.start + turns * cycle_s > at
-    return profile.start + turns * cycle_s
+    first = round(profile.start)  # whole seconds: then thousands of turns add up without any rounding
+    return float(max(first, first + (at - first) // cycle_s * cycle_s))
 
 
 def _period(profile: Profile, place: Place, at: float) -> Period | None:
@@ -189,7 +187,7 @@ def _period(profile: Profile, place: Place, at: float) -> Period | None:
         return profile.periods[0]
     if at < start or (profile.duration_s is not None and at >= start + profile.duration_s):
         return None
-    # Moments are compared, never differences: next_change makes the same sums, so that both see the same edge.
+    # Sums are compared, and not differences: _edges makes the same sums, so that both see the same edge.
     return next((period for period in reversed(profile.periods) if start + period.start_s <= at), None)
 
 
