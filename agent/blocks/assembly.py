@@ -52,12 +52,12 @@ def assemble(
         Authorization(facts),
         Transactions(facts, prefix, resume),
         Sampling(facts),
-        Availability(facts),
         Profiles(facts),
+        Power(facts),
+        Availability(facts),
         RemoteControl(facts),
         Reports(facts),
         DataTransfer(handlers),
-        Power(facts),
     ]
     return Station(facts, blocks)
 

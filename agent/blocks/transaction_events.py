@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.core.effects import Note
 from agent.core.evse import Evse, Grant, Transaction
-from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind
+from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind, TxPoint
 from drivers.api import IdToken, shorten
+
+
+def points_of(evse: Evse) -> frozenset[TxPoint]:
+    """Which of the points where transactions start and stop are true now."""
+    truth = {
+        TxPoint.EV_CONNECTED: evse.plugged,
+        TxPoint.AUTHORIZED: evse.grant is not None,
+        TxPoint.POWER_PATH_CLOSED: evse.plugged and evse.grant is not None,
+        TxPoint.ENERGY_TRANSFER: evse.grant is not None and evse.energy_flows and evse.drawing,
+    }
+    return frozenset(point for point, true in truth.items() if true)
+
+
+def start_trigger(evse: Evse, grant: Grant | None, start_points: Sequence[str]) -> Trigger:
+    """What came last and made the transaction start."""
+    if grant is None:
+        return Trigger.CABLE_PLUGGED_IN
+    if TxPoint.ENERGY_TRANSFER in start_points and evse.energy_flows:
+        return Trigger.CHARGING_STATE_CHANGED
+    plugged_last = evse.plugged and evse.plugged_at > grant.at.mono
+    return Trigger.CABLE_PLUGGED_IN if plugged_last else grant.trigger
 
 
 def build(

@@ -19,7 +19,7 @@ from typing import ClassVar
 from agent.blocks import snapshot
 from agent.blocks.sampling import KEPT, begin_reading, end_readings, selected
 from agent.blocks.station import Block, Facts, Out
-from agent.blocks.transaction_events import authorize, build, note
+from agent.blocks.transaction_events import authorize, build, note, points_of, start_trigger
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Effect, Forget, Record, Remember
 from agent.core.events import (
@@ -98,18 +98,8 @@ class Transactions(Block):
             else:
                 yield from self._follow(evse, tx, now)
 
-    def _points(self, evse: Evse) -> frozenset[TxPoint]:
-        """Which start and stop points are true now."""
-        truth = {
-            TxPoint.EV_CONNECTED: evse.plugged,
-            TxPoint.AUTHORIZED: evse.grant is not None,
-            TxPoint.POWER_PATH_CLOSED: evse.plugged and evse.grant is not None,
-            TxPoint.ENERGY_TRANSFER: evse.grant is not None and evse.energy_flows and evse.drawing,
-        }
-        return frozenset(point for point, true in truth.items() if true)
-
     def _maybe_start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
-        points = self._points(evse)
+        points = points_of(evse)
         self._worn[evse.id] &= points  # what outlived the last transaction starts no new one
         wanted = self._vars.members("TxCtrlr.TxStartPoint")
         fresh = [point for point in points - self._worn[evse.id] if point in wanted]
@@ -129,21 +119,13 @@ class Transactions(Block):
         if grant is not None:
             authorize(tx, grant)
         evse.tx, evse.finished = tx, False
-        trigger = self._start_trigger(evse, grant)
+        trigger = start_trigger(evse, grant, self._vars.members("TxCtrlr.TxStartPoint"))
         started = selected(self._vars, "SampledDataCtrlr.TxStartedMeasurands", tx.begin)
         yield Remember("counters", "transactions", self._count)
         yield self._event(evse, tx, now, TxKind.STARTED, trigger, readings=(started,) if started else ())
         yield self._remember(tx)
         yield TransactionBegan(evse.id, tx.id)
         yield note("TransactionBegan", evse, tx, f"began at {tx.started_wh} Wh")
-
-    def _start_trigger(self, evse: Evse, grant: Grant | None) -> Trigger:
-        if grant is None:
-            return Trigger.CABLE_PLUGGED_IN
-        if "EnergyTransfer" in self._vars.members("TxCtrlr.TxStartPoint") and evse.energy_flows:
-            return Trigger.CHARGING_STATE_CHANGED
-        plugged_last = evse.plugged and evse.plugged_at > grant.at.mono
-        return Trigger.CABLE_PLUGGED_IN if plugged_last else grant.trigger
 
     # --- on its way ---------------------------------------------------------------------------------------------
 
@@ -154,7 +136,7 @@ class Transactions(Block):
             if tx.told_state is ChargingState.IDLE and evse.plugged:
                 trigger = Trigger.CABLE_PLUGGED_IN
             yield self._event(evse, tx, now, TxKind.UPDATED, trigger)
-        points = self._points(evse)
+        points = points_of(evse)
         tx.reached_transfer |= TxPoint.ENERGY_TRANSFER in points
         stops = self._vars.members("TxCtrlr.TxStopPoint")
         if tx.reached_transfer and TxPoint.ENERGY_TRANSFER in stops and TxPoint.ENERGY_TRANSFER not in points:
@@ -278,14 +260,15 @@ class Transactions(Block):
                 yield from self._finish(evse, tx, now)
 
     def _finish(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
-        assert (stop := tx.stop) is not None
+        stop = tx.stop
+        assert stop is not None
         if evse.meter is not None:
             tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
         readings = end_readings(self._vars, evse, tx, at)
         evse.tx = None
         evse.finished = evse.plugged or evse.cable_present
-        self._worn[evse.id] = self._points(evse)
+        self._worn[evse.id] = points_of(evse)
         self._deadlines.clear(evse.id)
         yield self._event(
             evse, tx, at, TxKind.ENDED, stop.trigger, token=stop.token, readings=readings, reason=stop.reason
@@ -371,9 +354,10 @@ class Transactions(Block):
         readings: tuple[Reading, ...] = (),
         reason: StopReason | None = None,
     ) -> Record:
+        state = charging_state(evse)
         if kind is TxKind.STARTED:
             token = tx.token
-        state = charging_state(evse)
+            state = ChargingState.EV_CONNECTED if evse.plugged else ChargingState.IDLE  # no power is on offer yet
         tx.told_state = state
         offline = not self._facts.online
         return Record(build(evse.id, tx, at, kind, trigger, state, token, readings, reason, offline, evse))

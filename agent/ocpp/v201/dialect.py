@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.v201 import calls, requests, transactions
@@ -16,5 +17,6 @@ DIALECT = Dialect(
     requests=requests.REQUESTS,
     replies=requests.REPLIES,
     transaction=transactions.tell,
+    before_accepted={Registration.NONE: "security", Registration.REJECTED: "security"},
     errors={"FormationViolation": "FormatViolation", "OccurenceConstraintViolation": "OccurrenceConstraintViolation"},
 )

@@ -1,0 +1,232 @@
+"""Who may charge, by whose word, and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.effects import Ask, Authorize, Forget, StatusAnswer
+from agent.core.events import (
+    CallFailed,
+    ClearCacheRequested,
+    LinkDown,
+    Ref,
+    StartRequested,
+    TokenAnswered,
+    TransactionAnswered,
+)
+from agent.core.types import StopReason, TokenInfo, TokenStatus, Trigger
+from drivers.api import IdToken, Pilot
+from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers
+
+BLOCKED = TokenInfo(TokenStatus.BLOCKED)
+GROUP = IdToken("GROUP-1", "Central")
+IN_GROUP = TokenInfo(TokenStatus.ACCEPTED, GROUP)
+
+
+def asked(bench: Bench) -> list[str]:
+    calls = [ask.call for ask in of(bench.effects, Ask)]
+    return [call.token.value for call in calls if isinstance(call, Authorize)]
+
+
+def test_online_the_csms_is_asked() -> None:
+    bench = Bench().ready()
+    bench.tap(info=None)
+    assert asked(bench) == [CARD.value]
+    assert bench.evse.grant is None
+
+
+def test_a_card_that_is_held_there_is_asked_about_once() -> None:
+    bench = Bench().ready()
+    bench.tap(info=None)
+    bench.tap(info=None)
+    assert asked(bench) == [CARD.value]
+
+
+@pytest.mark.parametrize("status", [s for s in TokenStatus if s is not TokenStatus.ACCEPTED])
+def test_whatever_is_not_accepted_is_refused(status: TokenStatus) -> None:
+    bench = Bench().ready()
+    bench.tap(info=TokenInfo(status))
+    assert bench.evse.grant is None
+
+
+def test_an_accepted_card_past_its_date_is_refused() -> None:
+    bench = Bench().ready()
+    bench.tap(info=TokenInfo(TokenStatus.ACCEPTED, expires=bench.utc - 1))
+    assert bench.evse.grant is None
+
+
+def test_pre_authorize_lets_the_cache_answer() -> None:
+    bench = Bench(AuthCtrlr__LocalPreAuthorize="true").ready()
+    bench.tap()
+    bench.wait(200)
+    bench.effects.clear()
+    bench.tap(info=None)
+    assert asked(bench) == []
+    assert bench.evse.grant is not None
+
+
+def test_a_card_blocked_in_the_cache_is_asked_about_again() -> None:
+    bench = Bench(AuthCtrlr__LocalPreAuthorize="true").ready()
+    bench.tap(info=BLOCKED)
+    bench.tap(info=ACCEPTED)
+    assert asked(bench) == [CARD.value, CARD.value]
+    assert bench.evse.grant is not None
+
+
+def test_offline_a_known_card_charges_and_a_stranger_does_not() -> None:
+    bench = Bench().ready()
+    bench.tap()
+    bench.wait(200)
+    bench.feed(LinkDown("cut"))
+    bench.tap(OTHER_CARD)
+    assert bench.evse.grant is None
+    bench.tap(CARD)
+    assert bench.evse.grant is not None
+
+
+def test_offline_a_stranger_may_charge_when_told_so_but_a_blocked_card_never() -> None:
+    bench = Bench(AuthCtrlr__OfflineTxForUnknownIdEnabled="true").ready()
+    bench.tap(CARD, BLOCKED)
+    bench.feed(LinkDown("cut"))
+    bench.tap(CARD)
+    assert bench.evse.grant is None
+    bench.tap(OTHER_CARD)
+    assert bench.evse.grant is not None
+
+
+def test_offline_charging_can_be_forbidden() -> None:
+    bench = Bench(AuthCtrlr__LocalAuthorizeOffline="false").ready()
+    bench.tap()
+    bench.wait(200)
+    bench.feed(LinkDown("cut"))
+    bench.tap()
+    assert bench.evse.grant is None
+
+
+def test_a_question_without_answer_is_decided_as_offline() -> None:
+    bench = Bench().ready()
+    bench.tap()
+    bench.wait(200)
+    (call,) = [ask.call for ask in of(bench.tap(info=None), Ask)]
+    bench.feed(CallFailed(call, "timeout"))
+    assert bench.evse.grant is not None
+
+
+def test_a_grant_lapses_when_nobody_plugs_in() -> None:
+    bench = Bench(TxCtrlr__EVConnectionTimeOut="90").ready()
+    bench.tap()
+    bench.wait(89)
+    assert bench.evse.grant is not None
+    bench.wait(2)
+    assert bench.evse.grant is None
+
+
+def test_the_same_card_again_before_plugging_in_takes_it_back() -> None:
+    bench = Bench().ready()
+    bench.tap()
+    bench.tap()
+    assert bench.evse.grant is None
+
+
+def test_a_card_of_the_same_group_stops_it() -> None:
+    bench = Bench().ready()
+    bench.tap(CARD, IN_GROUP)
+    bench.read(Pilot.B)
+    bench.tap(OTHER_CARD, IN_GROUP)
+    assert bench.evse.tx is not None
+    assert bench.evse.tx.stop is not None
+    assert (bench.evse.tx.stop.reason, bench.evse.tx.stop.token) == (StopReason.LOCAL, OTHER_CARD)
+
+
+def test_a_stranger_cannot_stop_it() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    assert offers(bench.tap(OTHER_CARD)) == []
+
+
+def test_the_group_may_come_with_the_answer_to_the_start() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.feed(TransactionAnswered(bench.journal[0], IN_GROUP, "1"))
+    assert offers(bench.tap(OTHER_CARD, IN_GROUP)) == [0.0]
+
+
+def test_a_master_pass_stops_but_does_not_start() -> None:
+    bench = Bench(AuthCtrlr__MasterPassGroupId="GROUP-1").ready()
+    bench.tap(OTHER_CARD, IN_GROUP)
+    assert bench.evse.grant is None
+    bench.charge()
+    bench.tap(OTHER_CARD, IN_GROUP)
+    assert bench.evse.tx is not None
+    assert bench.evse.tx.stop is not None
+    assert bench.evse.tx.stop.reason is StopReason.MASTER_PASS
+
+
+def test_of_two_evses_the_one_plugged_in_last_is_meant() -> None:
+    bench = Bench(evses=2).ready()
+    bench.read(Pilot.B, 2)
+    bench.wait(1)
+    bench.read(Pilot.B, 1)
+    bench.tap(evses=(1, 2))
+    assert bench.station.facts.evses[1].grant is not None
+    assert bench.station.facts.evses[2].grant is None
+
+
+def test_with_nothing_plugged_in_the_first_plug_takes_the_grant() -> None:
+    bench = Bench(evses=2).ready()
+    bench.tap(evses=(1, 2))
+    bench.wait(10)
+    bench.read(Pilot.B, 2)
+    assert bench.station.facts.evses[2].grant is not None
+    assert bench.station.facts.evses[1].grant is None
+
+
+def test_card_values_compare_without_regard_to_case() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    assert offers(bench.tap(IdToken(CARD.value.lower()))) == [0.0]
+
+
+def test_a_remote_start_needs_no_question_unless_told_so() -> None:
+    bench = Bench().ready()
+    bench.feed(StartRequested(Ref("1", "x"), CARD, 1))
+    assert asked(bench) == []
+    bench.read(Pilot.B)
+    assert bench.journal[0].trigger is Trigger.CABLE_PLUGGED_IN or bench.journal[0].trigger is Trigger.REMOTE_START
+
+
+def test_authorize_remote_start_asks_first() -> None:
+    bench = Bench(AuthCtrlr__AuthorizeRemoteStart="true").ready()
+    bench.feed(StartRequested(Ref("1", "x"), CARD, 1))
+    assert bench.replies == [StatusAnswer("Accepted")]
+    assert asked(bench) == [CARD.value]
+    bench.feed(TokenAnswered(Authorize(CARD, (1,), "remote"), BLOCKED))
+    assert bench.evse.grant is None
+
+
+def test_the_cache_survives_a_restart_and_can_be_cleared() -> None:
+    bench = Bench().ready()
+    bench.tap()
+    again = Bench()
+    again.boot(**bench.remembered)
+    again.read()
+    again.meter()
+    again.tap()
+    assert again.evse.grant is not None
+    effects = again.feed(ClearCacheRequested(Ref("1", "ClearCache")))
+    assert Forget("auth_cache") in effects
+
+
+def test_the_cache_is_bounded() -> None:
+    bench = Bench().ready()
+    for n in range(1005):
+        bench.tap(IdToken(f"{n:08X}"), BLOCKED)
+    assert len([e for e in of(bench.effects, Forget) if e.table == "auth_cache"]) == 5
+
+
+def test_a_faulted_evse_takes_no_card() -> None:
+    bench = Bench().ready()
+    bench.read(Pilot.F)
+    bench.tap()
+    assert asked(bench) == []
+    assert bench.evse.grant is None
