@@ -7,8 +7,10 @@ next request. The rules kept here are the cure, and the rest of what a shared RS
   which a late answer may come, and drops what came (the quarantine);
 * answers are checked (function, number of registers); "busy" is asked again; reads and writes of levels are repeated a
   bounded number of times within one deadline;
-* a device that has failed is asked once, not repeatedly, and may take at most half of the line's time, so that a dead
-  meter cannot starve the controller beside it;
+* a device that was asked twice before it answered rests until the other answer must have come, while others use the
+  line; so a device that is late by up to 1.6 s (twice timeout and quarantine) never answers the wrong request;
+* a device that has failed is asked once, not repeatedly, and takes at most half of the line's time: a dead meter cannot
+  starve the controller beside it;
 * a port that is absent, or goes away, is opened anew by whoever asks next, with a growing pause (at most 5 s).
 
 All time is the running loop's; the bytes are moved by a `Wire` (drivers/wire.py, or a test's own).
@@ -160,6 +162,7 @@ class _Device:
     timeout_s: float | None = None
     last_at: float = 0.0  # end of its last answer
     not_before: float = 0.0  # a failing device waits this long for its next turn
+    quiet_until: float = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +245,14 @@ class Bus:
         """Ask, and ask again within reason. Each attempt queues anew, so that others get their turn in between."""
         stats, timeout_s = request.device.stats, self._timeout_s(request)
         end = self._now() + self._policy.deadline_s
-        tries = 1 if stats.failing else 1 + self._policy.retries
+        tries, unanswered = 1 if stats.failing else 1 + self._policy.retries, 0
         while True:
             tries -= 1
             try:
                 answer = await self._in_turn(request, timeout_s, end)
             except WireError as error:
                 self._count(stats, error)
+                unanswered += error.kind == "timeout"
                 again = error.kind in ("timeout", "garbage") or error.code in BUSY
                 late = self._now() + timeout_s + self._policy.quarantine_s > end
                 if not again or tries == 0 or late:
@@ -260,14 +264,19 @@ class Bus:
             stats.answers += 1
             stats.failing = self._failures = 0
             request.device.not_before = 0.0
+            if unanswered and self._policy.quarantine_s:  # maybe this answered an earlier attempt, and more will come
+                late_s = (unanswered + 1) * (timeout_s + self._policy.quarantine_s)
+                request.device.quiet_until = self._now() + late_s
             return answer
 
     async def _in_turn(self, request: _Request, timeout_s: float, end: float) -> list[int]:
         device = request.device
-        rest_s = device.last_at + device.pause_s - self._now()
+        rest_until = device.last_at + device.pause_s if device.stats.requests else 0.0
+        if isinstance(request.payload, int):
+            rest_until = max(rest_until, device.quiet_until)
         try:
             async with asyncio.timeout_at(end):
-                if rest_s > 0 and device.stats.requests:  # meanwhile the line is free for other devices
+                if (rest_s := rest_until - self._now()) > 0:  # meanwhile the line is free for other devices
                     await asyncio.sleep(rest_s)
                 await self._lock.acquire()
         except TimeoutError:
@@ -355,9 +364,12 @@ class Bus:
             why = EXCEPTIONS.get(error.code, f"refuses with code {error.code}")
         else:
             device.stats.failing += 1
-            if device.stats.failing > 1 and error.kind != "closed":
-                cost_s = timeout_s + self._policy.quarantine_s  # what it took of the line; as much goes to the others
-                device.not_before = self._now() + self._policy.quarantine_s + cost_s
+            if error.kind != "closed":
+                rest_until = self._now() + timeout_s + 2 * self._policy.quarantine_s
+                if self._policy.quarantine_s:
+                    device.quiet_until = rest_until  # a slow device may still send
+                if device.stats.failing > 1:  # and a dead one gets at most half of the line
+                    device.not_before = rest_until + timeout_s
             why = _SAY[error.kind](error, timeout_s)
         device.stats.last_error = why
         return self._error(device, why)

@@ -59,4 +59,4 @@ class AsciiLine(SerialTokenReader):
         spelling: Spelling | None = None,
         again_after_s: float = 1.0,
     ) -> None:
-        super().__init__(port, LineFramer(pattern), baud, kind, spelling, again_after_s)
+        super().__init__(port, lambda: LineFramer(pattern), baud, kind, spelling, again_after_s)

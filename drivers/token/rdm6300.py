@@ -57,7 +57,7 @@ class Rdm6300(SerialTokenReader):
         spelling: Spelling | None = None,
         again_after_s: float = 1.0,
     ) -> None:
-        super().__init__(port, Rdm6300Framer(form), baud, kind, spelling, again_after_s)
+        super().__init__(port, lambda: Rdm6300Framer(form), baud, kind, spelling, again_after_s)
 
 
 def frame_of(uid: bytes) -> bytes:

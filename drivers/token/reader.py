@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.api import DriverError, IdToken
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_KEPT = 4
 MAX_AGE_S = 5.0
 MAX_REMEMBERED = 16
+MAX_PAUSE_S = 0.5  # inside one card's bytes
 CHUNK_BYTES = 256
 
 
@@ -39,7 +41,7 @@ class SerialTokenReader:
     def __init__(
         self,
         port: str,
-        framer: Framer,
+        make_framer: Callable[[], Framer],
         baud: int = 9600,
         kind: str = "ISO14443",
         spelling: Spelling | None = None,
@@ -48,7 +50,9 @@ class SerialTokenReader:
         self._name = port
         self._baud = baud
         self._kind = kind
-        self._framer = framer
+        self._make_framer = make_framer
+        self._framer = make_framer()
+        self._heard_at = 0.0
         self._spelling = spelling or Spelling()
         self._again_after_s = again_after_s
         self._port: Serial | None = None
@@ -95,6 +99,9 @@ class SerialTokenReader:
             self._drop(f"went away: {reason(error)}")
             return
         now = asyncio.get_running_loop().time()
+        if now - self._heard_at > MAX_PAUSE_S:  # half a card of long ago is no part of this one
+            self._framer = self._make_framer()
+        self._heard_at = now
         for text in self._framer.feed(data):
             self._on_card(normalise(text, self._spelling), now)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.api import DriverError
 from drivers.bus import MAX_WAITING, Bus, Policy, SerialSettings, WireError
@@ -135,6 +138,51 @@ def test_an_answer_of_another_length_is_an_error() -> None:
     run(main())
 
 
+class SlowWire(FakeWire):
+    """One device that answers everything, but `latency_s` late; what arrives answers the last request."""
+
+    latency_s = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arriving: list[tuple[float, list[int]]] = []
+
+    async def transact(
+        self, unit: int, function: int, address: int, payload: int | Sequence[int], timeout_s: float
+    ) -> list[int]:
+        assert isinstance(payload, int)
+        self._forget()
+        self.arriving.append((now() + self.latency_s, list(range(address, address + payload))))
+        at, answer = self.arriving[0]
+        if at > now() + timeout_s:
+            await asyncio.sleep(timeout_s)
+            raise silence()
+        await asyncio.sleep(at - now())
+        self._forget()
+        return answer
+
+    async def drain(self, window_s: float) -> None:
+        await asyncio.sleep(window_s)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.arriving = [item for item in self.arriving if item[0] > now()]
+
+
+@given(st.floats(0.1, 1.6), st.floats(0.0, 2.0))
+def test_a_slow_device_never_gives_the_answer_to_another_request(latency_s: float, poll_s: float) -> None:
+    async def main() -> None:
+        wire = SlowWire()
+        wire.latency_s = latency_s
+        bus = Bus(wire, SETTINGS, replace(Policy(), deadline_s=20.0))
+        for address in (0, 40, 80, 120):
+            with contextlib.suppress(DriverError):
+                assert await bus.read(1, "input", address, 2) == [address, address + 1]
+            await asyncio.sleep(poll_s)
+
+    run(main())
+
+
 def test_a_busy_device_is_asked_a_bounded_number_of_times() -> None:
     async def scene(bus: Bus, wire: FakeWire) -> None:
         wire.fate[1] = lambda: WireError("exception", code=6)
@@ -161,6 +209,7 @@ def test_a_device_that_failed_is_asked_only_once_at_a_time() -> None:
         wire.fate[9] = silence
         await failing(bus, 9)
         asked = wire.log.count("ask 9")
+        await asyncio.sleep(10.0)
         await failing(bus, 9)
         assert wire.log.count("ask 9") == asked + 1
 
@@ -201,7 +250,7 @@ def test_a_device_that_answers_again_is_trusted_again() -> None:
         for _ in range(4):
             await failing(bus, 9)
         wire.fate.clear()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(4.0)
         assert [await bus.read(9, "input", 4, 1) for _ in range(2)] == [[4], [4]]
 
     on_bus(scene)

@@ -139,6 +139,17 @@ async def test_a_line_of_text_is_a_card(pty: Pty) -> None:
     await reader.close()
 
 
+async def test_half_a_line_of_long_ago_is_no_part_of_a_card(pty: Pty, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = AsciiLine(str(pty.path))
+    waiting = await opened(reader)
+    pty.send(b"04A1")
+    await until(lambda: reader._heard_at > 0)
+    monkeypatch.setattr("drivers.token.reader.MAX_PAUSE_S", 0.0)
+    pty.send(b"B2C3\n")
+    assert (await bounded(waiting)).value == "B2C3"
+    await reader.close()
+
+
 async def test_a_reader_keeps_the_contract(rdm: Rdm6300) -> None:
     assert isinstance(rdm, TokenReader)
     assert isinstance(rdm, Closes)
