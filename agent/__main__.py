@@ -90,17 +90,15 @@ def _run(words: list[str]) -> int:
             file = word.removeprefix("--config=")
         case _:
             return _say("chargepoint run: takes --config FILE and nothing else", Exit.USAGE)
-    from agent.config import load
+    from agent.daemon import run
 
-    config = load(file)
-    code: int = import_module("agent.daemon").run(config)
-    return code
+    return run(file)
 
 
 def _version() -> int:
-    from agent.version import VERSION
+    from agent import __version__
 
-    print(f"chargepoint {VERSION}")
+    print(f"chargepoint {__version__}")
     return Exit.OK
 
 

@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from agent.config import Config
 from agent.config_toml import hint
 from agent.core.catalogue import rows
-from agent.core.variables import Variables, expected
+from agent.core.variables import Variables, expected, fit
 from agent.errors import ConfigError
 from agent.ocpp.v16 import keys
 
 
 def resolve(config: Config) -> dict[str, str]:
     """Variable -> value, fit for `Variables.layer("config", ...)`; ConfigError for the first that is wrong."""
+    if not config.variables:
+        return {}
     found: dict[str, str] = {}
     setters: dict[str, str] = {}  # variable -> the name that set it
     for name, variable, value in _assignments(config):
-        other = setters.setdefault(variable.lower(), name)
+        other = setters.setdefault(variable, name)
         if other != name and found[variable] != value:
             raise _error(config, name, f"sets the same variable as {other}, to another value")
         found[variable] = value
@@ -40,8 +42,8 @@ def _assignments(config: Config) -> Iterator[tuple[str, str, str]]:
             row = model.find(variable)
             if row is None:
                 raise _error(config, name, _refusal(name, model))
-            if complaints := model.layer("check", {variable: inner}):
-                raise _error(config, name, f"expected {expected(row)}") from ValueError(complaints[0])
+            if fit(row, inner) is None:
+                raise _error(config, name, f"expected {expected(row)}")
             yield name, str(row.id), inner
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import tomli
 
+from agent import __version__
 from agent import config as words
 from agent.config import load
 from agent.config_keys import TABLES
 from agent.config_toml import REQUIRED
 from agent.errors import Exit
-from agent.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "etc" / "agent.toml"
@@ -112,4 +112,4 @@ def test_the_manual_names_only_tables_that_exist() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == VERSION
+    assert tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__

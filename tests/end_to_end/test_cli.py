@@ -1,0 +1,414 @@
+"""The command `chargepoint` as a person meets it: a process of its own, its words, its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import __version__
+from agent.edge.control import Control
+from agent.log import Log
+from tests.core.test_config import BASE
+
+ROOT = Path(__file__).parents[2]
+ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+DEADLINE_S = 20.0
+STATUS: dict[str, Any] = {
+    "version": "0.1.0",
+    "uptime_s": 11_520,
+    "vendor": "Example",
+    "model": "Wallbox 22",
+    "serial": "S-7",
+    "identity": "CP001",
+    "config": "/etc/chargepoint/agent.toml",
+    "link": {"state": "connected", "host": "wss://csms.example", "why": None, "for_s": 61, "rtt_s": 0.0214},
+    "registration": "Accepted",
+    "protocol": "2.0.1",
+    "clock": {"quality": "synced", "utc": "2026-11-21T11:00:00Z"},
+    "evses": [
+        {
+            "id": 1,
+            "status": "Charging",
+            "pilot": "C",
+            "cable_a": 32,
+            "contactor": True,
+            "locked": True,
+            "operative": True,
+            "offer_a": 16.0,
+            "explanation": "16 A: the CSMS's limit (below the hardware's limit 32 A)",
+            "power_w": 10_987.6,
+            "energy_wh": 1_234_567,
+            "meter_age_s": 0.4,
+            "transaction": {
+                "id": "b3-1-7",
+                "csms_id": "42",
+                "state": "Charging",
+                "for_s": 1_440,
+                "energy_wh": 3_210,
+                "token": "..1234",
+            },
+            "faults": [],
+        }
+    ],
+    "queue": {"rows": 0, "bytes": 0, "oldest_s": None},
+    "dead_letters": [],
+    "storage": {"state": "ok", "why": None, "bytes": 1_258_291, "limit_bytes": 67_108_864},
+    "warnings": [],
+}
+SCREEN = """\
+Station   CP001 (Example Wallbox 22, serial S-7)
+Agent     version 0.1.0, running for 3 h 12 min
+CSMS      connected to wss://csms.example for 1 min 1 s, OCPP 2.0.1, round trip 21 ms
+          registered
+Clock     2026-11-21T11:00:00Z (confirmed by CSMS or NTP)
+Queue     empty: the CSMS has answered everything
+Storage   ok, 1.2 MiB of 64.0 MiB used
+
+EVSE 1    Charging
+  car     pilot C: car wants energy, cable 32 A, contactor closed, locked
+  power   10.99 kW; offers 16 A: the CSMS's limit (below the hardware's limit 32 A)
+  meter   1234.567 kWh
+  charge  b3-1-7 (CSMS: 42), Charging, 3.210 kWh in 24 min, card ..1234
+"""
+
+
+def command(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agent", *words],
+        capture_output=True,
+        text=True,
+        env=ENVIRON,
+        timeout=DEADLINE_S,
+        check=False,
+        **more,
+    )
+
+
+def configured(folder: Path, old: str = "", new: str = "") -> Path:
+    file = folder / "agent.toml"
+    file.write_text(BASE.replace(old, new, 1) if old else BASE)
+    return file
+
+
+# --- the verbs ---------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_verb() -> None:
+    told = command("--help").stdout
+    for verb in ("run", "check-config", "status", "simulate", "sim", "demo", "version"):
+        assert f"\n  {verb} " in told
+
+
+@pytest.mark.parametrize("verb", ["run", "check-config", "status", "simulate", "sim"])
+def test_every_verb_has_help(verb: str) -> None:
+    done = command(verb, "--help")
+    assert (done.returncode, done.stdout.startswith(f"usage: chargepoint {verb}")) == (0, True)
+
+
+def test_an_unknown_verb_is_one_line_and_code_2() -> None:
+    done = command("frobnicate")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "chargepoint: no verb 'frobnicate'; there are run, check-config, status, simulate, sim, demo, version\n",
+    )
+
+
+def test_no_verb_is_code_2() -> None:
+    assert command().returncode == 2
+
+
+def test_version_prints_the_version() -> None:
+    assert command("version").stdout == f"chargepoint {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["run", "--confg", "x"], ["status", "--jsn"], ["check-config", "a", "b"]])
+def test_a_wrong_option_is_one_line_and_code_2(words: list[str]) -> None:
+    done = command(*words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("verb", ["run", "check-config", "status"])
+def test_a_mistake_in_the_configuration_is_one_line_and_code_78(verb: str, tmp_path: Path) -> None:
+    file = configured(tmp_path, "[service]", "[service]\nsocket = 7")
+    done = command(verb, "--config", str(file))
+    wanted = 'expected a text of at most 100 characters such as "/run/chargepoint/control.sock", not 7'
+    assert (done.returncode, done.stdout, done.stderr) == (78, "", f"{file} [service] socket: {wanted}\n")
+
+
+def test_run_without_a_file_names_the_one_it_looked_for() -> None:
+    done = command("run")
+    assert (done.returncode, done.stderr) == (
+        78,
+        "/etc/chargepoint/agent.toml: cannot be read: No such file or directory\n",
+    )
+
+
+def test_run_loads_neither_argparse_nor_the_other_verbs(tmp_path: Path) -> None:
+    code = (
+        "import sys; from agent.__main__ import main; code = main(['run', '--config', 'nothing']);"
+        "print(code, [name for name in ('argparse', 'agent.cli', 'agent.demo', 'ocpp', 'jsonschema')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRON, timeout=DEADLINE_S, check=False
+    )
+    assert done.stdout == "78 []\n", done.stderr
+
+
+# --- check-config ------------------------------------------------------------------------------------------
+
+
+def test_check_config_says_what_is_described(tmp_path: Path) -> None:
+    file = configured(tmp_path, '"evse_wb"', '"reference"')
+    done = command("check-config", str(file))
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"{file}: ok, 1 EVSE on 2 buses, 1 reader, CSMS ws://127.0.0.1:9000/ocpp\n",
+        "",
+    )
+
+
+def test_check_config_warns_of_a_controller_without_watchdog(tmp_path: Path) -> None:
+    file = configured(tmp_path)
+    text = "warning: evse_wb has no watchdog: if the agent dies while charging, the last offer stands"
+    assert command("check-config", str(file)).stdout.startswith(f"{file} [evse.1.controller] map: {text}\n")
+
+
+def test_check_config_reads_the_maps_to_the_end(tmp_path: Path) -> None:
+    (tmp_path / "maps" / "meter").mkdir(parents=True)
+    (tmp_path / "maps" / "meter" / "mine.toml").write_text('vendor = "Mine"\n')
+    done = command("check-config", str(configured(tmp_path, '"eastron_sdm630"', '"mine"')))
+    assert (done.returncode, "[evse.1.meter] map: " in done.stderr, done.stderr.count("\n")) == (78, True, 1)
+
+
+def test_check_config_resolves_the_variables(tmp_path: Path) -> None:
+    file = configured(tmp_path, "[variables]", "[variables]\nHeartbeetInterval = 1")
+    done = command("check-config", str(file))
+    told = "no such variable; did you mean HeartbeatInterval?"
+    assert (done.returncode, done.stderr) == (78, f"{file} [variables] HeartbeetInterval: {told}\n")
+
+
+def test_check_config_refuses_a_setting_that_the_map_has_no_register_for(tmp_path: Path) -> None:
+    file = configured(tmp_path, '  map = "evse_wb"', '  watchdog_s = 5\n  map = "evse_wb"')
+    told = "the map evse_wb has no register for it; remove it"
+    assert command("check-config", str(file)).stderr == f"{file} [evse.1.controller] watchdog_s: {told}\n"
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+class Agent:
+    """A control socket with a status behind it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.status: dict[str, Any] = STATUS
+        self.requests: list[dict[str, Any]] = []
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.requests.append(request)
+        return self.status
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+    found = Agent(tmp_path / "control.sock")
+    control = Control(found.path, found.answer, Log(lambda *_: True))
+    await control.start()
+    yield found
+    await control.close()
+
+
+async def status(*words: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "status", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=ENVIRON,
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_status_is_one_screen_in_plain_words(agent: Agent) -> None:
+    assert await status("--socket", str(agent.path)) == (0, SCREEN, "")
+
+
+async def test_status_json_is_what_the_agent_told(agent: Agent) -> None:
+    _code, out, _err = await status("--json", "--socket", str(agent.path))
+    assert json.loads(out) == STATUS
+
+
+async def test_status_finds_the_socket_by_the_configuration(agent: Agent, tmp_path: Path) -> None:
+    file = configured(tmp_path, "[service]", '[service]\nsocket = "control.sock"')
+    assert (await status("--config", str(file)))[1] == SCREEN
+
+
+async def test_status_asks_in_the_control_sockets_words(agent: Agent) -> None:
+    await status("--socket", str(agent.path))
+    assert agent.requests == [{"verb": "status"}]
+
+
+async def test_status_of_an_agent_that_has_just_begun_leaves_out_what_is_unknown(agent: Agent) -> None:
+    agent.status = {"evses": [{"id": 1, "pilot": None}]}
+    code, out, err = await status("--socket", str(agent.path))
+    assert (code, "not read yet" in out, err) == (0, True, "")
+
+
+async def test_status_tells_why_there_is_no_link_and_when_the_next_try_is(agent: Agent) -> None:
+    link = {"state": "waiting", "host": "wss://csms.example", "why": "no route", "for_s": 90, "redial_in_s": 12}
+    agent.status = STATUS | {"link": link, "registration": "Pending"}
+    out = (await status("--socket", str(agent.path)))[1]
+    assert "CSMS      no connection to wss://csms.example for 1 min 30 s, next try in 12 s\n" in out
+    assert "          because: no route\n" in out
+
+
+async def test_status_tells_what_to_do_about_a_fault(agent: Agent) -> None:
+    fault = {"id": "diode", "text": "no diode", "remedy": "try another car", "info": "flags 0x0002"}
+    agent.status = STATUS | {"evses": [STATUS["evses"][0] | {"faults": [fault]}]}
+    out = (await status("--socket", str(agent.path)))[1]
+    assert "  FAULT   diode: no diode (flags 0x0002)\n          what to do: try another car\n" in out
+
+
+async def test_status_lists_the_dead_letters(agent: Agent) -> None:
+    letter = {"id": "b3-1-7-2", "kind": "Ended", "evse": 1, "attempts": 5, "why": "InternalError", "utc": 0}
+    agent.status = STATUS | {"dead_letters": [letter]}
+    out = (await status("--socket", str(agent.path)))[1]
+    assert "b3-1-7-2 Ended: EVSE 1, 5 tries: InternalError\n" in out
+
+
+async def test_status_shows_no_control_characters_of_a_csms(agent: Agent) -> None:
+    letter = {"id": "x", "kind": "Ended", "attempts": 5, "why": "\x1b[2Jbad\nline"}
+    agent.status = STATUS | {"dead_letters": [letter]}
+    assert "\x1b" not in (await status("--socket", str(agent.path)))[1]
+
+
+async def test_status_tells_how_much_waits(agent: Agent) -> None:
+    agent.status = STATUS | {"queue": {"rows": 12, "bytes": 4096, "oldest_s": 300}}
+    out = (await status("--socket", str(agent.path)))[1]
+    assert "Queue     12 messages wait for the CSMS, the oldest for 5 min, 4.0 KiB\n" in out
+
+
+async def test_status_repeats_what_the_agent_refuses(agent: Agent) -> None:
+    agent.status = {"error": "more than 8 clients at once"}
+    told = "chargepoint status: more than 8 clients at once\n"
+    assert await status("--socket", str(agent.path)) == (1, "", told)
+
+
+def test_status_without_an_agent_is_one_line_and_code_69(tmp_path: Path) -> None:
+    done = command("status", "--socket", str(tmp_path / "none.sock"))
+    told = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
+    assert (done.returncode, done.stdout, done.stderr) == (
+        69,
+        "",
+        f"chargepoint status: no agent is running at {tmp_path}/none.sock; {told}\n",
+    )
+
+
+def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "other.sock"))
+        listener.listen()
+        with subprocess.Popen(
+            [sys.executable, "-m", "agent", "status", "--socket", str(tmp_path / "other.sock")],
+            stderr=subprocess.PIPE,
+            env=ENVIRON,
+            text=True,
+        ) as process:
+            peer, _address = listener.accept()
+            with peer:
+                peer.recv(100)
+                peer.sendall(b"220 mail.example ready\n")
+            _out, told = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, told.count("\n"), "is not the agent" in told) == (1, 1, True)
+
+
+def test_status_without_permission_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    code = (
+        "import gettext, locale, os, sys, agent.cli.status; from agent.__main__ import main;"
+        "os.geteuid() or os.setuid(65534);"  # root may open everything
+        f"sys.exit(main(['status', '--socket', {str(path)!r}]))"
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRON, timeout=DEADLINE_S, check=False
+        )
+    told = f"chargepoint status: {path}: you may not open it; use sudo, or join the agent's group\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+async def watching(agent: Agent, *words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "status", "--watch", "--socket", str(agent.path), *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=ENVIRON,
+    )
+
+
+async def test_status_watch_tells_again_and_ends_by_ctrl_c_without_a_word(agent: Agent) -> None:
+    process = await watching(agent, "--json")
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        assert await process.stdout.readline() == await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _out, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+
+
+async def test_status_watch_lives_on_when_the_agent_goes(agent: Agent) -> None:
+    process = await watching(agent, "--json")
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        await process.stdout.readline()
+        agent.path.unlink()
+        line = json.loads(await process.stdout.readline())
+        process.terminate()
+        await process.communicate()
+    assert "no agent is running" in line["error"]
+
+
+async def test_status_into_a_closed_pipe_is_quiet(agent: Agent) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "status", "--socket", str(agent.path)),
+        stdout=write_end,
+        stderr=asyncio.subprocess.PIPE,
+        env=ENVIRON,
+    )
+    os.close(write_end)
+    async with asyncio.timeout(DEADLINE_S):
+        _out, err = await process.communicate()
+    assert (process.returncode, err) == (141, b"")
+
+
+async def test_the_screen_on_a_terminal_is_cleared_and_in_colour(agent: Agent) -> None:
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "status", "--watch", "--socket", str(agent.path)),
+        stdout=theirs,
+        env={key: value for key, value in ENVIRON.items() if key != "NO_COLOR"},
+    )
+    os.close(theirs)
+    async with asyncio.timeout(DEADLINE_S):
+        shown = await asyncio.to_thread(os.read, ours, 4096)
+    process.terminate()
+    await process.wait()
+    os.close(ours)
+    assert shown.startswith(b"\x1b[H\x1b[J\x1b[1mStation")
