@@ -27,6 +27,7 @@ from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 
 NOMINAL_V = 230.0
 MAX_PERIODS = 1024  # what a GetCompositeSchedule answer can carry
+MAX_CHANGES = 2048  # that one answer looks at, whether or not they make periods of their own
 STATION = (Purpose.STATION_MAX, Purpose.STATION_EXTERNAL)
 _CYCLE_S = {Recurrency.DAILY: 86_400, Recurrency.WEEKLY: 604_800}
 _NAMES = {
@@ -232,12 +233,15 @@ Piece = tuple[int, float, int | None]  # seconds from the start, limit, number o
 def schedule(
     installed: Sequence[Installed], places: Sequence[Place], start: float, duration_s: int, unit: str
 ) -> tuple[list[Piece], int]:
-    """The composite schedule in `unit` from `start` on, equal neighbours merged, and how many seconds of it fit into
-    `MAX_PERIODS`. One place is that EVSE; several are the whole station, `places[0]` (evse 0) and its EVSEs."""
+    """The composite schedule in `unit` from `start` on, equal neighbours merged, and for how many seconds it holds:
+    fewer than `duration_s` when `MAX_PERIODS` or `MAX_CHANGES` end it before. One place is that EVSE; several are the
+    whole station, `places[0]` (evse 0) and its EVSEs."""
     places = [replace(place, began=start) if place.began is None else place for place in places]
     pieces: list[Piece] = []
     at = start
-    while at < start + max(duration_s, 1):
+    for _ in range(MAX_CHANGES):
+        if at >= start + max(duration_s, 1):
+            return pieces, duration_s
         offset_s = round(at - start)
         limit_, phases = _level(installed, places, at, unit)
         if pieces and pieces[-1][0] == offset_s:
@@ -248,7 +252,7 @@ def schedule(
             pieces.append((offset_s, limit_, phases))
         changes = (change for place in places if (change := next_change(installed, place, at)) is not None)
         at = min(changes, default=inf)
-    return pieces, duration_s
+    return pieces, round(min(at - start, duration_s))
 
 
 def _level(installed: Sequence[Installed], places: Sequence[Place], at: float, unit: str) -> tuple[float, int]:

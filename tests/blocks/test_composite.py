@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.blocks.composite import MAX_PERIODS, Installed, Limit, Place, limit, next_change, schedule
+from agent.blocks.composite import MAX_CHANGES, MAX_PERIODS, Installed, Limit, Place, limit, next_change, schedule
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 
 NOON = 1_800_014_400.0
@@ -321,3 +321,9 @@ def test_a_schedule_too_long_for_one_answer_says_how_far_it_reaches() -> None:
     day = default(kind=Kind.RECURRING, recurrency=Recurrency.DAILY, periods=(Period(0, 10), Period(HOUR, 20)))
     pieces, duration_s = schedule([day], [HERE], NOON, 10 * 365 * 24 * HOUR, "A")
     assert (len(pieces), duration_s) == (MAX_PERIODS, MAX_PERIODS // 2 * 24 * HOUR)
+
+
+def test_a_schedule_of_very_many_equal_periods_is_not_worked_out_for_ever() -> None:
+    day = default(kind=Kind.RECURRING, recurrency=Recurrency.DAILY, periods=(Period(0, 10), Period(HOUR, 10)))
+    pieces, duration_s = schedule([day], [HERE], NOON, 10 * 365 * 24 * HOUR, "A")
+    assert (pieces, duration_s) == ([(0, 10.0, 3)], MAX_CHANGES // 2 * 24 * HOUR)
