@@ -303,6 +303,10 @@ class Bus:
         except WireError as error:
             self._dirty = error.kind in ("timeout", "garbage")
             raise
+        except asyncio.CancelledError:
+            if self._policy.quarantine_s:
+                device.quiet_until = self._now() + timeout_s + self._policy.quarantine_s
+            raise
         finally:
             self._last_at = device.last_at = self._now()
             self._last_unit = device.unit

@@ -183,6 +183,20 @@ def test_a_slow_device_never_gives_the_answer_to_another_request(latency_s: floa
     run(main())
 
 
+def test_the_answer_to_a_cancelled_request_is_waited_out_in_full() -> None:
+    async def main() -> None:
+        wire = SlowWire()
+        wire.latency_s = 0.49
+        bus = Bus(wire, SETTINGS)
+        first = asyncio.create_task(bus.read(1, "input", 0, 2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert await bus.read(1, "input", 40, 2) == [40, 41]
+
+    run(main())
+
+
 def test_a_busy_device_is_asked_a_bounded_number_of_times() -> None:
     async def scene(bus: Bus, wire: FakeWire) -> None:
         wire.fate[1] = lambda: WireError("exception", code=6)
