@@ -35,6 +35,10 @@ def judge(bench: Bench, info: TokenInfo = ACCEPTED) -> None:
         bench.feed(TokenAnswered(asks[-1], info))
 
 
+def block(bench: Bench) -> Profiles:
+    return next(block for block in bench.station.blocks if isinstance(block, Profiles))
+
+
 def kept(bench: Bench) -> list[str]:
     return [effect.key for effect in of(bench.effects, Remember) if effect.table == "profiles"]
 
@@ -105,6 +109,32 @@ def test_a_start_that_the_csms_then_refuses_leaves_nothing() -> None:
     assert (kept(bench), bench.evse.limit_a) == ([], None)
 
 
+def test_a_start_that_the_csms_then_refuses_leaves_nothing_in_memory() -> None:
+    bench = Bench(AuthCtrlr__AuthorizeRemoteStart="true").ready()
+    bench.feed(start())
+    judge(bench, TokenInfo(TokenStatus.INVALID))
+    assert block(bench)._wishes == {}
+
+
+def test_a_start_that_lapses_limits_no_more() -> None:
+    bench = Bench(TxCtrlr__EVConnectionTimeOut="30").ready()
+    bench.feed(start())
+    judge(bench)
+    assert bench.evse.limit_a == 10.0
+    bench.wait(31)
+    assert bench.evse.limit_a is None
+
+
+def test_a_card_that_calls_its_own_remote_start_off_charges_without_its_profile() -> None:
+    bench = Bench(evses=2).ready()
+    bench.feed(start(evse=None))
+    judge(bench)
+    bench.tap()
+    bench.read(Pilot.B)
+    bench.tap()
+    assert (bench.evse.offer_a, kept(bench)) == (32.0, [])
+
+
 def test_a_start_that_lapses_leaves_nothing_for_the_next_transaction() -> None:
     bench = Bench(TxCtrlr__EVConnectionTimeOut="30").ready()
     bench.feed(start())
@@ -136,9 +166,8 @@ def test_a_profile_that_breaks_a_rule_does_not_come_along() -> None:
 
 def test_a_start_may_bring_only_a_transaction_profile() -> None:
     bench = Bench()
-    block = next(block for block in bench.station.blocks if isinstance(block, Profiles))
-    assert block.refuses_start(replace(SLOW, purpose=Purpose.TX_DEFAULT), bench.now) == "InvalidProfile"
-    assert block.refuses_start(SLOW, bench.now) == ""
+    assert block(bench).refuses_start(replace(SLOW, purpose=Purpose.TX_DEFAULT), bench.now) == "InvalidProfile"
+    assert block(bench).refuses_start(SLOW, bench.now) == ""
 
 
 def test_a_running_transaction_follows_its_schedule_by_itself() -> None:
