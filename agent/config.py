@@ -43,6 +43,8 @@ MAX_PASSWORD_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class StationConfig:
+    """What the charger is."""
+
     vendor: str
     model: str
     serial: str = ""
@@ -56,6 +58,8 @@ class StationConfig:
 
 @dataclass(frozen=True, slots=True)
 class CsmsConfig:
+    """Where the central system is, and who we are to it."""
+
     url: str
     identity: str
     versions: tuple[str, ...]  # in order of preference
@@ -101,6 +105,8 @@ class DeviceConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvseConfig:
+    """One place where one car can charge."""
+
     id: int
     cable: str  # "socket" or "attached"
     cable_a: float | None  # of an attached cable
@@ -124,6 +130,8 @@ class EvseConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
+    """A card reader."""
+
     driver: str
     port: str | None  # always set for the drivers that come with us
     baud: int
@@ -140,23 +148,31 @@ class ReaderConfig:
 
 @dataclass(frozen=True, slots=True)
 class TransactionsConfig:
+    """Policies of transactions."""
+
     resume: str
 
 
 @dataclass(frozen=True, slots=True)
 class SafetyConfig:
+    """How long devices may be silent."""
+
     controller_silent_s: float
     meter_silent_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class StorageConfig:
+    """Where and how much is remembered."""
+
     dir: str
     max_mib: int
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
+    """How the daemon sits in its system."""
+
     socket: str
     log_level: str
     maps_dir: str
@@ -165,6 +181,8 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    """All of it."""
+
     path: str
     station: StationConfig
     csms: CsmsConfig

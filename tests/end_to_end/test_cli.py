@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent import __version__
+from agent import __main__, __version__, config, config_keys
 from agent.edge.control import Control
 from agent.log import Log
 from tests.core.test_config import BASE
@@ -164,6 +164,11 @@ def test_run_loads_neither_argparse_nor_the_other_verbs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRON, timeout=DEADLINE_S, check=False
     )
     assert done.stdout == "78 []\n", done.stderr
+
+
+def test_all_parts_of_the_command_look_for_the_same_file_and_socket() -> None:
+    shown = (config.DEFAULT_FILE, config.DEFAULT_SOCKET)
+    assert shown == (__main__.DEFAULT_FILE, config_keys.SERVICE["socket"].default)
 
 
 # --- check-config ------------------------------------------------------------------------------------------
@@ -338,9 +343,10 @@ def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None
 def test_status_without_permission_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     code = (
-        "import gettext, locale, os, sys, agent.cli.status; from agent.__main__ import main;"
-        "os.geteuid() or os.setuid(65534);"  # root may open everything
-        f"sys.exit(main(['status', '--socket', {str(path)!r}]))"
+        "import os; from agent.cli.status import Refused, ask\n"
+        "os.geteuid() or os.setuid(65534)\n"  # root may open everything
+        f"try: ask({str(path)!r})\n"
+        "except Refused as error: print(int(error.exit_code), error)"
     )
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -349,7 +355,7 @@ def test_status_without_permission_says_what_to_do(tmp_path: Path) -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRON, timeout=DEADLINE_S, check=False
         )
     told = f"chargepoint status: {path}: you may not open it; use sudo, or join the agent's group\n"
-    assert (done.returncode, done.stderr) == (1, told)
+    assert done.stdout == f"1 {told}", done.stderr
 
 
 async def watching(agent: Agent, *words: str) -> asyncio.subprocess.Process:
