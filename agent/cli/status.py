@@ -132,7 +132,7 @@ def screen(answer: Answer, *, colour: bool = False) -> str:
     for evse in answer.get("evses") or ():
         lines += [("", "", ""), *_evse(evse)]
     lines += _letters(answer.get("dead_letters") or [])
-    lines += [("warning", str(text), "") for text in answer.get("warnings") or ()]
+    lines += _notes(answer.get("warnings") or [])
     return "\n".join(_drawn(line, colour) for line in lines)
 
 
@@ -264,6 +264,12 @@ def _letters(letters: Sequence[Answer]) -> Iterator[Line]:
         yield "", f"{letter.get('id', '?')} {letter.get('kind', '')}: {where}{tries}: {letter.get('why') or '?'}", ""
     if len(letters) > MAX_LETTERS:
         yield "", f"and {len(letters) - MAX_LETTERS} more; see --json", ""
+
+
+def _notes(warnings: Sequence[str]) -> list[Line]:
+    if not warnings:
+        return []
+    return [("", "", ""), *(("" if number else "Notes", str(text), "") for number, text in enumerate(warnings))]
 
 
 # --- numbers for people -------------------------------------------------------------------------------------

@@ -300,6 +300,11 @@ async def test_status_shows_no_control_characters_of_a_csms(agent: Agent) -> Non
     assert "\x1b" not in (await status("--socket", str(agent.path)))[1]
 
 
+async def test_status_repeats_what_is_odd_in_the_configuration(agent: Agent) -> None:
+    agent.status = STATUS | {"warnings": ["one", "two"]}
+    assert (await status("--socket", str(agent.path)))[1] == f"{SCREEN}\nNotes     one\n          two\n"
+
+
 async def test_status_tells_how_much_waits(agent: Agent) -> None:
     agent.status = STATUS | {"queue": {"rows": 12, "bytes": 4096, "oldest_s": 300}}
     out = (await status("--socket", str(agent.path)))[1]
