@@ -1,19 +1,19 @@
 """Runtime: the one loop that joins the layers. Take an event, let the station decide, commit, act, arm one timer.
 
-Rules kept here * One step at a time, whoever brings the event (a lock is the queue; callers wait, so nothing piles
-up). * What must be durable is committed in one commit before any of its effects shows. Only taking power away does
-not wait for the disk. What cannot be committed is held in memory, in order and bounded, and tried again; until it is
-on disk no power is switched on, and the station hears `StorageFailed`. * The answer to a transaction event and all
-that follows from it go into the commit that deletes the event. * Nothing here knows a protocol version but by the
-tables of its dialect.
+Rules kept here
+* One step at a time, whoever brings the event (a lock is the queue; callers wait, so nothing piles up).
+* What must be durable is committed in one commit before any of its effects shows (`agent.durable`). Only taking power
+  away does not wait for the disk; power is not switched on while something waits for it.
+* The answer to a transaction event and all that follows from it go into the commit that deletes the event.
+* Nothing here knows a protocol version but by the tables of its dialect.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from agent.blocks.station import Station
 from agent.core.effects import (
@@ -40,21 +40,15 @@ from agent.core.events import (
     QueueEmptied,
     QueueFilled,
     Request,
-    StorageFailed,
-    StorageRecovered,
     Tick,
     VariableChanged,
 )
-from agent.core.types import Instant, Registration, TxKind
-from agent.errors import StoreError
+from agent.core.types import Instant, Registration
+from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
-from agent.ocpp.outbox import Waiting
 
-MAX_BACKLOG = 5000  # durable effects that wait for a disk that refuses them
 MAX_TO_SEND = 64  # answers and one call; each inbound CALL has at most one
-RETRY_STORE_S = 5.0
 DURABLE = (Record, Remember, Forget)
-Work = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class ClockPort(Protocol):
@@ -76,23 +70,6 @@ class HardwarePort(Protocol):
     def show(self, evse: int, state: str) -> None: ...
 
 
-class StorePort(Protocol):
-    """What the runtime needs of `agent.store`; called from one thread at a time."""
-
-    def commit(self, effects: Sequence[Effect]) -> object: ...
-    def head(self) -> Waiting | None: ...
-    def answered(self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect]) -> object: ...
-    def dead_letter(self, row_id: int, why: str) -> object: ...
-    def retime(self, boot: str, offset_s: float) -> object: ...
-
-
-class LogPort(Protocol):
-    def debug(self, event: str, message: str = ..., /, **fields: object) -> None: ...
-    def info(self, event: str, message: str = ..., /, **fields: object) -> None: ...
-    def warning(self, event: str, message: str = ..., /, **fields: object) -> None: ...
-    def error(self, event: str, message: str = ..., /, **fields: object) -> None: ...
-
-
 class Runtime:
     """`work` runs a store call where it may block; `leave` is told once when the process is to end."""
 
@@ -112,20 +89,19 @@ class Runtime:
         self.station = station
         self.conversation = conversation
         self._facts = station.facts
+        self.durable = Durable(store, work, log)
         self._store, self._clock, self._link, self._hardware = store, clock, link, hardware
-        self._log, self._work, self._leave = log, work, leave
+        self._log, self._leave = log, leave
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_send: asyncio.Queue[str] = asyncio.Queue(MAX_TO_SEND)
-        self._backlog: list[Effect] = []
-        self._retry_at = 0.0
         self._held: dict[int, float] = {}  # offers that wait for the disk
         self._offered: dict[int, float] = {}
         self._queued = False
         self._links = 0
-        self.version_seen: Callable[[str], None] = lambda _subprotocol: None
+        self.version_seen: Callable[[str], Effect | None] = lambda _subprotocol: None
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
 
@@ -135,6 +111,16 @@ class Runtime:
         """One step: decide, commit, act."""
         async with self._lock:
             await self._steps([event])
+
+    async def idle(self) -> None:
+        """Returns when no step is under way."""
+        async with self._lock:
+            return
+
+    async def received_oversized(self, head: str) -> None:
+        """A frame has come that is longer than we read; `head` is its beginning."""
+        async with self._lock:
+            await self._follow(self.conversation.oversized(head), self._clock.now())
 
     async def received(self, text: str) -> None:
         """A frame has come from the CSMS."""
@@ -150,7 +136,9 @@ class Runtime:
             variables = self._facts.variables
             variables.layer("preset", dialect.presets)
             variables.layer("pin", dialect.pins)
-            self.version_seen(subprotocol)
+            news = self.version_seen(subprotocol)
+            if news is not None:
+                await self._carry_out([news], self._clock.now(), deque())
             self._links += 1
             self._log.info("LinkUp", f"connected to the CSMS in {subprotocol}")
             while not self._to_send.empty():
@@ -182,51 +170,23 @@ class Runtime:
             if isinstance(effect, Offer) and effect.current_a < self._offered.get(effect.evse, 0.0):
                 self._offer(effect)
         durable: list[Effect] = [effect for effect in effects if isinstance(effect, DURABLE)]
-        if durable or delivered is not None:
-            await self._commit(durable, now, queue, delivered)
+        if delivered is not None:
+            csms_id = delivered.event.csms_id if delivered.event else None
+            version = self.conversation.dialect.name
+            queue.extend(await self.durable.delivered(delivered.row.id, csms_id, version, durable, now.mono))
+        elif durable:
+            queue.extend(await self.durable.commit(durable, now.mono))
+        self._release()
         for effect in effects:
             if not isinstance(effect, DURABLE):
                 await self._perform(effect, now, queue)
 
-    async def _commit(
-        self, durable: list[Effect], now: Instant, queue: deque[Event], delivered: Delivered | None = None
-    ) -> None:
-        """On disk when this returns, or held in the backlog and the station told so."""
-        whole = [*self._backlog, *durable]
-        try:
-            if delivered is not None:
-                csms_id = delivered.event.csms_id if delivered.event else None
-                version = self.conversation.dialect.name
-                await self._work(lambda: self._store.answered(delivered.row.id, csms_id, version, whole))
-            else:
-                await self._work(lambda: self._store.commit(whole))
-        except StoreError as error:
-            self._hold(durable)
-            self._retry_at = now.mono + RETRY_STORE_S
-            if len(self._backlog) == len(durable):
-                self._log.error("StorageFailed", f"nothing can be stored: {error}")
-            queue.append(StorageFailed(str(error)))
-            return
-        if self._backlog:
-            self._backlog.clear()
-            self._log.info("StorageRecovered", "what was held in memory is stored")
-            queue.append(StorageRecovered())
+    def _release(self) -> None:
+        """Everything is on disk: power that waited for it may be given."""
+        if self._held and not self.durable.trouble:
             for evse, current_a in self._held.items():
                 self._hardware.offer(evse, current_a)
             self._held.clear()
-
-    def _hold(self, durable: list[Effect]) -> None:
-        """Keep what could not be stored; beyond the bound the middle samples thin out, never a start or an end."""
-        self._backlog.extend(durable)
-        if len(self._backlog) > MAX_BACKLOG:
-            samples = [e for e in self._backlog if isinstance(e, Record) and e.event.kind is TxKind.UPDATED]
-            dropped = {id(e) for e in samples[1::2]}
-            self._backlog = [e for e in self._backlog if id(e) not in dropped]
-            self._log.error(
-                "SamplesThinned",
-                f"{len(dropped)} meter samples were dropped while the disk refuses",
-                count=len(dropped),
-            )
 
     # --- acting -------------------------------------------------------------------------------------------------
 
@@ -234,7 +194,7 @@ class Runtime:
         before = self._offered.get(effect.evse, 0.0)
         self._offered[effect.evse] = effect.current_a
         self._held.pop(effect.evse, None)
-        if self._backlog and before == 0 and effect.current_a > 0:
+        if self.durable.trouble and before == 0 and effect.current_a > 0:
             self._held[effect.evse] = effect.current_a  # what this power depends on is not on disk yet
         else:
             self._hardware.offer(effect.evse, effect.current_a)
@@ -273,16 +233,15 @@ class Runtime:
             return
         self._log.info("ClockSet", f"the clock was set by the CSMS, by {jump:+.0f} s")
         after = self._clock.now()
-        try:
-            await self._work(lambda: self._store.retime(after.boot, after.utc - after.mono))
-        except StoreError as error:
-            self._log.warning("StorageFailed", f"stored times could not be corrected: {error}")
+        await self.durable.retime(after.boot, after.utc - after.mono)
 
     # --- what the conversation wants ----------------------------------------------------------------------------
 
     async def _follow(self, outcomes: Sequence[Outcome], now: Instant) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Say):
+                if outcome.row_id is not None:
+                    self._store.sent(outcome.row_id)
                 self._send(outcome.text)
             elif isinstance(outcome, Hear):
                 await self._steps_within([outcome.event])
@@ -318,18 +277,8 @@ class Runtime:
         await self._steps_within([*queue, *self._queue_news()])
 
     async def _dead(self, outcome: Undeliverable) -> None:
-        event = outcome.row.event
-        self._log.error(
-            "DeadLetter",
-            f"the CSMS does not take {event.message_id}: {outcome.why}; it is kept aside",
-            tx=event.transaction,
-            seq=event.seq,
-        )
-        try:
-            await self._work(lambda: self._store.dead_letter(outcome.row.id, outcome.why))
-        except StoreError as error:
-            self._log.warning("StorageFailed", f"it could not be set aside: {error}")
-        await self._steps_within(self._queue_news())
+        news = await self.durable.set_aside(outcome.row, outcome.why)
+        await self._steps_within([*news, *self._queue_news()])
 
     def _queue_news(self) -> list[Event]:
         queued = self._store.head() is not None
@@ -361,17 +310,16 @@ class Runtime:
 
     async def _end_of_step(self) -> None:
         now = self._clock.now()
-        if self._backlog and now.mono >= self._retry_at:
-            queue: deque[Event] = deque()
-            await self._commit([], now, queue)
-            await self._steps_within([*queue])
+        await self._steps_within(await self.durable.retry(now.mono))
+        self._release()
+        self.conversation.outbox.rows_wait = bool(self.durable.trouble)
         timeout_s = self._facts.variables.number("OCPPCommCtrlr.MessageTimeout[Default]")
         while (found := self.conversation.next(self._facts.registration, now.mono, timeout_s)) is not None:
             await self._follow([found], now)
         self._arm()
 
     def _arm(self) -> None:
-        times = [self.station.next_deadline(), self.conversation.deadline(), self._retry_at if self._backlog else None]
+        times = [self.station.next_deadline(), self.conversation.deadline(), self.durable.retry_at]
         at = min((t for t in times if t is not None), default=float("inf"))
         if at == self._timer_at:
             return

@@ -57,7 +57,11 @@ RULES: dict[str, Rule] = {
         ("agent.core", "agent.edge", "agent.ocpp.rpc", *BASE, "drivers.api"), ("websockets", "systemd"), ("sqlite3",)
     ),
     "agent.runtime": Rule(
-        ("agent.core", "agent.blocks.station", "agent.ocpp", "agent.store", *BASE, "drivers.api"),
+        ("agent.core", "agent.blocks.station", "agent.durable", "agent.ocpp", "agent.store", *BASE, "drivers.api"),
+        not_std=("socket", "ssl", "sqlite3", "random", "time"),
+    ),
+    "agent.durable": Rule(
+        ("agent.core", "agent.ocpp.outbox", "agent.store", "agent.errors"),
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
     "agent.errors": Rule(not_std=OUTSIDE_WORLD),

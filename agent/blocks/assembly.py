@@ -17,6 +17,7 @@ from agent.blocks.remote_control import RemoteControl
 from agent.blocks.reports import Reports
 from agent.blocks.sampling import Sampling
 from agent.blocks.station import Facts, Station
+from agent.blocks.storage import Storage
 from agent.blocks.transactions import Transactions
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
@@ -45,17 +46,19 @@ def assemble(
     variables = Variables(rows([limits.id for limits in evses]))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
+    profiles = Profiles(facts)
     blocks = [
         Connection(facts),
         Metering(facts),
+        Storage(facts),
         Provisioning(facts),
         Authorization(facts),
         Transactions(facts, prefix, resume),
         Sampling(facts),
-        Profiles(facts),
+        profiles,
         Power(facts),
         Availability(facts),
-        RemoteControl(facts),
+        RemoteControl(facts, profiles.refuses_start),
         Reports(facts),
         DataTransfer(handlers),
     ]

@@ -93,6 +93,8 @@ class Availability(Block):
             yield from self._tell(n, now)
 
     def _tell(self, n: int, now: Instant) -> Iterator[Effect]:
+        if n != STATION and (tx := self._facts.evses[n].tx) is not None and tx.restored:
+            return  # it is not known yet whether the transaction goes on
         fact = self._fact(n)
         since = self._since.get(n)
         if since is None or since[0] != fact:

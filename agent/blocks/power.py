@@ -34,6 +34,8 @@ class Power(Block):
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
         takers = sum(1 for evse in evses if self._refusal(evse) == "")
         for evse in evses:
+            if evse.tx is not None and evse.tx.restored and not evse.stopped_by_fault and evse.operative:
+                continue  # the controller still holds what it was ordered before the restart; nothing is interrupted
             evse.offer_a, evse.explanation = self._offer(evse, takers)
             if self._ordered.get(evse.id) != evse.offer_a:
                 self._ordered[evse.id] = evse.offer_a

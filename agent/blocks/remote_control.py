@@ -9,7 +9,7 @@ sent after the restart. OnIdle waits for the transactions to end by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agent.blocks.sampling import offered, selected
 from agent.blocks.station import Block, Facts, Out
@@ -63,8 +63,11 @@ _REASON = {
 
 
 class RemoteControl(Block):
-    def __init__(self, facts: Facts) -> None:
+    """`refuses` says why a profile that came with a start cannot be used, or ""."""
+
+    def __init__(self, facts: Facts, refuses: Callable[[Any, Instant], str] = lambda _profile, _now: "") -> None:
         self._facts = facts
+        self._refuses = refuses
         self._deadlines = Deadlines()
         self._reset: ResetKind | None = None
         self._unlocking: dict[int, Ref] = {}
@@ -75,12 +78,16 @@ class RemoteControl(Block):
 
     # --- start and stop -----------------------------------------------------------------------------------------
 
-    def on_start(self, e: StartRequested, _now: Instant) -> Out:
+    def on_start(self, e: StartRequested, now: Instant) -> Out:
         evses = self._facts.evses
         wanted = list(evses.values()) if e.evse is None else [evses[e.evse]] if e.evse in evses else []
         free = [evse for evse in wanted if evse.free]
         if not free or self._facts.closing or self._facts.registration is Registration.PENDING:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="TxInProgress" if wanted else "UnknownEvse"))
+            return
+        refusal = self._refuses(e.profile, now) if e.profile is not None else ""
+        if refusal:
+            yield Reply(e.ref, StatusAnswer("Rejected", reason=refusal))
             return
         running = next((evse.tx.id for evse in free if evse.tx is not None), None)
         yield Reply(e.ref, StatusAnswer("Accepted", transaction=running))

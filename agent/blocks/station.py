@@ -25,7 +25,7 @@ Out = Iterator[Event | Effect]
 class Facts:
     """What all blocks share: the EVSEs, the variables, and what the CSMS and the store are like just now.
 
-    `registration` and `linked` are written by provisioning, `storing` by transactions, `closing` by remote control.
+    `registration` and `linked` are written by provisioning, `storing` by storage, `closing` by remote control.
     """
 
     def __init__(self, evses: Sequence[Evse], variables: Variables, station_max_a: float | None = None) -> None:

@@ -34,8 +34,6 @@ from agent.core.events import (
     SampleTaken,
     StopPressed,
     StopWanted,
-    StorageFailed,
-    StorageRecovered,
     Tick,
     TransactionAnswered,
     TransactionBegan,
@@ -336,10 +334,6 @@ class Transactions(Block):
             tx.stop = Stop(StopReason.POWER_LOSS if self._power_lost else StopReason.REBOOT, Trigger.ABNORMAL_CONDITION)
         yield from self._finish(evse, tx, now)
 
-    def on_storage(self, e: StorageFailed | StorageRecovered, _now: Instant) -> Out:
-        self._facts.storing = isinstance(e, StorageRecovered)
-        return iter(())
-
     # --- building events ----------------------------------------------------------------------------------------
 
     def _event(
@@ -379,6 +373,4 @@ class Transactions(Block):
         FaultRaised: "on_fault",
         ResetDue: "on_reset",
         Tick: "on_tick",
-        StorageFailed: "on_storage",
-        StorageRecovered: "on_storage",
     }

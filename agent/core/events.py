@@ -89,6 +89,13 @@ class StorageFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SamplesThinned(Event):
+    """The store is at its bound: middle samples were dropped."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StorageRecovered(Event):
     pass
 

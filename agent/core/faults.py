@@ -99,8 +99,8 @@ ROWS: tuple[FaultRow, ...] = (
     FaultRow(
         STORAGE,
         False,
-        "nothing can be written to the disk",
-        "free space or replace the storage; new charges wait until then",
+        "the storage is full or cannot be written",
+        "restore the link so that it drains, free space, or replace the storage",
     ),
 )
 CATALOGUE: dict[str, FaultRow] = {str(row.id): row for row in ROWS}

@@ -28,10 +28,11 @@ LONGEST_ACTION_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send this text. `about` is set for a call of ours."""
+    """Send this text. `action` is set for a call of ours, `row_id` when it tells a journal row."""
 
     text: str
     action: str = ""
+    row_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Conversation:
         text = self._endpoint.call(
             found.action, found.payload, message_id=found.message_id, now=now, timeout_s=timeout_s, tag=found.about
         )
-        return Say(text, found.action)
+        return Say(text, found.action, None if isinstance(found.about, Call) else found.about.id)
 
     def _own_fault(self, found: Outgoing, why: str) -> Outcome:
         if isinstance(found.about, Call):
@@ -171,6 +172,12 @@ class Conversation:
             return self._refused(found, now)
         assert isinstance(found, Discarded)
         return [*_say(found.answer), Fault(f"a frame was not understood: {found.why}")]
+
+    def oversized(self, head: str) -> list[Outcome]:
+        """A frame that is longer than may be read; by its head its sender may still be told."""
+        found = self._endpoint.too_long(head)
+        assert isinstance(found, Discarded)
+        return [*_say(found.answer), Fault(f"a frame was not read: {found.why}")]
 
     def _called(self, call: CallIn, registration: Registration) -> list[Outcome]:
         shown = call.action[:LONGEST_ACTION_SHOWN]

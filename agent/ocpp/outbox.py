@@ -85,6 +85,7 @@ class Outbox:
         self._journal_turn = True
         self._probing = False
         self.silences = 0
+        self.rows_wait = False  # nothing can be stored just now, so no row could be answered for good
         self.max_attempts = 5
         self.attempt_interval_s = 30.0
 
@@ -177,7 +178,7 @@ class Outbox:
         return self._others.popleft() if self._others else None
 
     def _due(self, now: float) -> Waiting | None:
-        row = self.head()
+        row = None if self.rows_wait else self.head()
         if row is None or (row.id == self._try.row_id and now < self._try.not_before):
             return None
         return row

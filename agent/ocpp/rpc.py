@@ -222,6 +222,10 @@ class Endpoint:
             return self._malformed("syntax", "half a surrogate pair", text)
         return self._framed(frame, text, now)
 
+    def too_long(self, head: str) -> Input:
+        """What a frame means of which only the beginning was read, because it is too long."""
+        return self._malformed("size", f"longer than {self._longest_frame} characters", head)
+
     def _framed(self, frame: object, text: str, now: float) -> Input:
         if not isinstance(frame, list) or not frame:
             return self._unreadable("not a message array")

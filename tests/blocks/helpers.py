@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.blocks.assembly import assemble
 from agent.core.effects import Ask, Authorize, Effect, Offer, Record, Remember, Reply
@@ -71,9 +71,13 @@ class Bench:
                 self.remembered.setdefault(effect.table, {})[effect.key] = effect.value
         return found
 
-    def boot(self, *open_transactions: OpenTransaction, power_lost: bool = False, **tables: dict[str, object]) -> None:
+    def boot(self, *open_transactions: OpenTransaction, power_lost: bool = False, **tables: Any) -> None:
         """As after a start: nothing remembered, hardware read, no car."""
         self.feed(Restored(tables, open_transactions, power_lost))
+
+    def restart(self, before: Bench) -> None:
+        """As after a start that finds what another process had remembered."""
+        self.feed(Restored(before.remembered))
 
     def online(self) -> None:
         self.feed(LinkUp(True), BootAnswered(Registration.ACCEPTED, 300.0, self.utc))

@@ -208,7 +208,7 @@ def test_the_cache_survives_a_restart_and_can_be_cleared() -> None:
     bench = Bench().ready()
     bench.tap()
     again = Bench()
-    again.boot(**bench.remembered)
+    again.restart(bench)
     again.read()
     again.meter()
     again.tap()

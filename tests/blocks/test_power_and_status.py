@@ -178,7 +178,7 @@ def test_out_of_service_is_remembered_and_told() -> None:
     assert bench.replies == [StatusAnswer("Accepted")]
     assert told(bench) == [ConnectorStatus.UNAVAILABLE]
     again = Bench()
-    again.boot(**bench.remembered)
+    again.restart(bench)
     again.read()
     assert not again.evse.operative
 

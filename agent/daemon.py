@@ -1,0 +1,281 @@
+"""The composition root: read the configuration, build every part, run, stop. The only file that knows them all.
+
+Order of a start: store (what was), station (told what was), link (it takes longest, so it goes first), hardware. A
+process that ends is a reboot: whatever must outlive it is in the store. It ends by SIGTERM (power is withheld first,
+within the service manager's patience), by a reset that the CSMS ordered (exit codes in `agent.errors`), or by a bug:
+then a task has failed, its traceback is shown, and the restart recovers as from a power cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from agent import __version__
+from agent.clock import Clock
+from agent.config import Config, load
+from agent.core.effects import Restart
+from agent.core.events import Event, Stopping, StorageFailed, StorageRecovered
+from agent.edge.dial import LinkSettings
+from agent.edge.hardware import Hardware
+from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
+from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
+from agent.errors import AgentError, ConfigError, Exit, StoreError
+from agent.log import LEVELS, Log, hook_libraries
+from agent.report import Report
+from agent.runtime import Runtime
+from agent.setup import Built, build
+
+SETTLE_S = 2.5  # how long an orderly stop waits for the controllers to withhold power
+HEART_S = 20.0
+REBOOT_S = 20.0
+RECOVER_S = 30.0
+
+
+class Daemon:
+    """One run of the agent. `run` gives the exit code."""
+
+    def __init__(self, config: Config, log: Log) -> None:
+        self.config = config
+        self.log = log
+        self.clock = Clock()
+        self.service = Service()
+        self.built: Built = build(config, self.clock, log)
+        self._stop = asyncio.Event()
+        self._restart: Restart | None = None
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._failure: BaseException | None = None
+        self.link = Link(self._link_settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
+        self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)
+        self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
+        for name, longest_s in self.hardware.beats().items():
+            self.watchdog.register(name, longest_s)
+        self.runtime = Runtime(
+            station=self.built.station,
+            conversation=self.built.conversation,
+            store=self.built.store,
+            clock=self.clock,
+            link=self.link,
+            hardware=self.hardware,
+            log=log,
+            work=self.built.work,
+            leave=self._leave,
+        )
+        self.runtime.version_seen = self.built.remember_version
+        self.report = Report(self)
+
+    # --- the life of the process --------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        catch_signals(loop, self._on_signal, self._on_reload)
+        await self._feed(self.built.restored)
+        if self.built.store.fault is not None:
+            await self._feed(StorageFailed(str(self.built.store.fault)))
+            self._start("store", self._recover_store())
+        await self.runtime.durable.look_at_dead_letters()
+        self._start("link", self.link.run())
+        self._start("sender", self.runtime.sender())
+        self._start("watchdog", self.watchdog.run())
+        self._start("heart", self._heart())
+        for name, work in self.hardware.tasks().items():
+            self._start(name, work)
+        self._start("runtime", self._watch_runtime())
+        await self._open_control()
+        self.service.ready(self.report.line())
+        gc.freeze()  # what was built at start lives as long as the process: it need not be looked at again
+        await self._stop.wait()
+        return await self._end()
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks[task] = name
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        name = self._tasks.pop(task)
+        if task.cancelled() or self._stop.is_set():
+            return
+        self._failure = task.exception() or RuntimeError(f"the task {name} has ended")
+        self.log.error("Bug", f"the task {name} failed; the process ends and is started again")
+        self._stop.set()
+
+    async def _watch_runtime(self) -> None:
+        await self.runtime.failed.wait()
+        assert self.runtime.failure is not None
+        raise self.runtime.failure
+
+    async def _heart(self) -> None:
+        """The control loop's own beat: it takes the runtime's lock, so a step that hangs is a heart that stands."""
+        while True:
+            await self.runtime.idle()
+            self.watchdog.beat("loop")
+            self.service.status(self.report.line())
+            await asyncio.sleep(1.0)
+
+    async def _recover_store(self) -> None:
+        """The file could not be used at start: memory stands in until it can."""
+        while not await self.built.work(self.built.store.recover):  # noqa: ASYNC110  nobody tells when a disk is well
+            await asyncio.sleep(RECOVER_S)
+        self.log.info("StorageRecovered", "what was held in memory is stored")
+        await self._feed(StorageRecovered())
+        await asyncio.Event().wait()  # a task that ends counts as failed
+
+    async def _open_control(self) -> None:
+        from agent.edge.control import Control
+
+        self.control = Control(self.config.service.socket, self.report.answer, self.log)
+        try:
+            await self.control.start()
+        except AgentError as error:
+            self.log.warning("NoControlSocket", str(error))
+
+    async def _end(self) -> int:
+        """Withhold power, let the last answer go, close; bounded by SETTLE_S and the close times."""
+        self.service.stopping()
+        if self._failure is None:
+            await self._feed(Stopping(self._restart.why if self._restart else "asked to"))
+            if not await self.hardware.settle(SETTLE_S):
+                self.log.warning("NotSettled", "a controller did not confirm that power is withheld; its watchdog will")
+        self.link.stop()
+        await self.control.close()
+        await self._cancel_all()
+        await self.built.close()
+        if self._failure is not None:
+            sys.excepthook(type(self._failure), self._failure, self._failure.__traceback__)
+            return Exit.FAILURE
+        if self._restart is None:
+            return Exit.OK
+        return await self._reset(self._restart)
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks)
+        link = [task for task, name in self._tasks.items() if name == "link"]
+        if link:
+            await asyncio.wait(link, timeout=2.0)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def _reset(self, restart: Restart) -> int:
+        command = self.config.service.reboot_command
+        if not restart.hard or not command:
+            return Exit.HARD_RESET if restart.hard else Exit.SOFT_RESET
+        tries = 1 + int(self.built.station.facts.variables.number("OCPPCommCtrlr.ResetRetries"))
+        for _ in range(tries):
+            process = await asyncio.create_subprocess_exec(*command)
+            try:
+                if await asyncio.wait_for(process.wait(), REBOOT_S) == 0:
+                    break
+            except TimeoutError:
+                process.kill()
+            self.log.error("RebootFailed", "the configured reboot_command did not work", why=command[0])
+        return Exit.HARD_RESET
+
+    # --- what reaches us ----------------------------------------------------------------------------------------
+
+    async def _feed(self, event: Event) -> None:
+        await self.runtime.feed(event)
+
+    def _leave(self, restart: Restart) -> None:
+        self._restart = restart
+        self._stop.set()
+
+    def _on_signal(self, name: str) -> None:
+        self.log.info("Signal", f"{name}: withholding power and ending")
+        self._stop.set()
+
+    def _on_late(self, late: tuple[str, ...]) -> None:
+        if late:
+            self.log.error("NoSignOfLife", f"no sign of life from: {', '.join(late)}")
+
+    def _on_reload(self) -> None:
+        """SIGHUP: link settings, log level and presets of variables are taken up; all else needs a restart."""
+        self.service.reloading()
+        try:
+            fresh = load(self.config.path)
+            self.built.set_variables(fresh)
+        except ConfigError as error:
+            self.log.warning("ReloadRefused", f"the configuration stays as it was: {error}")
+        else:
+            self._take_up(fresh)
+        self.service.ready(self.report.line())
+
+    def _take_up(self, fresh: Config) -> None:
+        old, self.config = self.config, fresh
+        self.log.level = LEVELS[fresh.service.log_level]
+        if (old.station, old.buses, old.evses, old.readers, old.storage) != (
+            fresh.station,
+            fresh.buses,
+            fresh.evses,
+            fresh.readers,
+            fresh.storage,
+        ):
+            self.log.warning("RestartNeeded", "station, hardware and storage settings count after a restart only")
+        if old.csms != fresh.csms:
+            self.link.redial("the configuration was changed")
+        self.log.info("Reloaded", "the configuration was read again")
+
+    async def _on_link(self, event: LinkEvent) -> None:
+        if isinstance(event, Received):
+            await self.runtime.received(event.text)
+        elif isinstance(event, Connected):
+            self.log.recovered("link", "LinkRecovered", "the CSMS is reached again")
+            self.report.link_up()
+            await self.runtime.connected(event.subprotocol)
+        elif isinstance(event, Disconnected):
+            when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
+            self.log.trouble("link", "LinkDown", f"no link to the CSMS: {event.why.text}{when}")
+            self.report.link_lost(event)
+            if event.was_up:
+                await self.runtime.disconnected(event.why.text)
+        elif isinstance(event, Oversized):
+            await self.runtime.received_oversized(event.head)
+        else:
+            assert isinstance(event, Ignored)
+            self.log.warning("FrameIgnored", "a frame that is no text was ignored")
+
+    def _link_settings(self) -> LinkSettings:
+        csms, variables = self.config.csms, self.built.station.facts.variables
+        return LinkSettings(
+            url=csms.url,
+            identity=csms.identity,
+            subprotocols=csms.subprotocols,
+            accept_without_subprotocol=csms.accept_without_subprotocol,
+            user=csms.user,
+            password=csms.password,
+            ca_file=csms.ca_file,
+            ping_interval_s=variables.number("OCPPCommCtrlr.WebSocketPingInterval"),
+            wait_minimum_s=variables.number("OCPPCommCtrlr.RetryBackOffWaitMinimum"),
+            random_range_s=variables.number("OCPPCommCtrlr.RetryBackOffRandomRange"),
+            repeat_times=int(variables.number("OCPPCommCtrlr.RetryBackOffRepeatTimes")),
+        )
+
+
+def run(path: str) -> int:
+    """`chargepoint run`: the exit code; ConfigError is the caller's to show."""
+    config = load(path)
+    log = Log(level=LEVELS[config.service.log_level])
+    for secret in (config.csms.password,):
+        if secret:
+            log.hide(secret.decode("latin-1") if isinstance(secret, bytes) else secret)
+    hook_libraries(log)
+    show_crashes()
+    for warning in config.warnings:
+        log.warning("Configuration", warning)
+    log.info("Starting", f"chargepoint-agent {__version__}, {len(config.evses)} EVSE, {config.path}")
+    try:
+        code = asyncio.run(_main(config, log))
+    except StoreError as error:
+        log.error("StorageFailed", str(error))
+        code = Exit.FAILURE
+    log.info("Ended", f"exit code {int(code)}")
+    leave(code)
+
+
+async def _main(config: Config, log: Log) -> int:
+    return await Daemon(config, log).run()

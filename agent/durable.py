@@ -1,0 +1,135 @@
+"""Durable: one commit a step, and what happens when the disk refuses it.
+
+What cannot be committed is held in memory, in order and bounded, and goes first into the next commit that succeeds.
+While something is held nothing is delivered to the CSMS (its answer could not be stored), no power is switched on,
+and the station has heard `StorageFailed`. Beyond the bound samples thin out; a start or an end is never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from agent.core.effects import Effect, Record
+from agent.core.events import Event, SamplesThinned, StorageFailed, StorageRecovered
+from agent.core.types import TxKind
+from agent.errors import StoreError
+from agent.ocpp.outbox import Waiting
+from agent.store.changes import Committed
+
+MAX_BACKLOG = 5000
+RETRY_S = 5.0
+Work = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class StorePort(Protocol):
+    """What is needed of `agent.store`; called from one thread at a time, but for `head` and `sent`."""
+
+    def commit(self, effects: Sequence[Effect]) -> Committed: ...
+    def head(self) -> Waiting | None: ...
+    def sent(self, row_id: int) -> None: ...
+    def answered(self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect]) -> Committed: ...
+    def dead_letter(self, row_id: int, why: str) -> Committed: ...
+    def dead_letters(self) -> Sequence[Any]: ...
+    def retime(self, boot: str, offset_s: float) -> object: ...
+
+
+class LogPort(Protocol):
+    def debug(self, event: str, message: str = ..., /, **fields: object) -> None: ...
+    def info(self, event: str, message: str = ..., /, **fields: object) -> None: ...
+    def warning(self, event: str, message: str = ..., /, **fields: object) -> None: ...
+    def error(self, event: str, message: str = ..., /, **fields: object) -> None: ...
+
+
+class Durable:
+    """`work` runs a store call where it may block. Every method returns the events that follow from it."""
+
+    def __init__(self, store: StorePort, work: Work, log: LogPort) -> None:
+        self._store, self._work, self._log = store, work, log
+        self._backlog: list[Effect] = []
+        self.trouble = ""  # why nothing can be stored just now; "" when all is on disk
+        self.retry_at = float("inf")
+        self.dead_letters: Sequence[Any] = ()
+
+    async def commit(self, effects: Sequence[Effect], mono: float) -> list[Event]:
+        return await self._whole(effects, mono, self._store.commit)
+
+    async def delivered(
+        self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect], mono: float
+    ) -> list[Event]:
+        """The CSMS has taken a row: it goes, by the commit that stores what follows from the answer."""
+        return await self._whole(effects, mono, lambda whole: self._store.answered(row_id, csms_id, via, whole))
+
+    async def _whole(
+        self, effects: Sequence[Effect], mono: float, commit: Callable[[Sequence[Effect]], Committed]
+    ) -> list[Event]:
+        whole = [*self._backlog, *effects]
+        try:
+            done: Committed = await self._work(lambda: commit(whole))
+        except StoreError as error:
+            return self._failed(effects, str(error), mono)
+        return [*self._told(done), *self._recovered()]
+
+    def _failed(self, effects: Sequence[Effect], why: str, mono: float) -> list[Event]:
+        if not self.trouble:
+            self._log.error("StorageFailed", f"nothing can be stored: {why}")
+        self.trouble = why
+        self.retry_at = mono + RETRY_S
+        self._hold(effects)
+        return [StorageFailed(why)]
+
+    def _hold(self, effects: Sequence[Effect]) -> None:
+        self._backlog.extend(effects)
+        if len(self._backlog) > MAX_BACKLOG:
+            samples = [e for e in self._backlog if isinstance(e, Record) and e.event.kind is TxKind.UPDATED]
+            dropped = {id(e) for e in samples[1::2]}
+            self._backlog = [e for e in self._backlog if id(e) not in dropped]
+            text = f"{len(dropped)} meter samples were dropped while the disk refuses"
+            self._log.error("SamplesThinned", text, count=len(dropped))
+
+    def _recovered(self) -> list[Event]:
+        if not self.trouble:
+            return []
+        self.trouble = ""
+        self.retry_at = float("inf")
+        self._backlog.clear()
+        self._log.info("StorageRecovered", "what was held in memory is stored")
+        return [StorageRecovered()]
+
+    async def retry(self, mono: float) -> list[Event]:
+        """Try what is held once more, when it is time."""
+        return await self.commit((), mono) if self.trouble and mono >= self.retry_at else []
+
+    async def set_aside(self, row: Waiting, why: str) -> list[Event]:
+        """The CSMS does not take this row: keep it as a dead letter."""
+        event = row.event
+        text = f"the CSMS does not take {event.message_id}: {why}; it is kept aside"
+        self._log.error("DeadLetter", text, tx=event.transaction, seq=event.seq)
+        try:
+            done = await self._work(lambda: self._store.dead_letter(row.id, why))
+            await self.look_at_dead_letters()
+        except StoreError as error:
+            self._log.warning("StorageFailed", f"it could not be set aside: {error}")
+            return []
+        return self._told(done)
+
+    async def look_at_dead_letters(self) -> None:
+        """Refresh what is shown of them."""
+        self.dead_letters = await self._work(self._store.dead_letters)
+
+    async def retime(self, boot: str, offset_s: float) -> None:
+        """Rows written before the time was known get their true times."""
+        try:
+            await self._work(lambda: self._store.retime(boot, offset_s))
+        except StoreError as error:
+            self._log.warning("StorageFailed", f"stored times could not be corrected: {error}")
+
+    def _told(self, done: Committed) -> list[Event]:
+        """What a commit had to do beyond its orders."""
+        for message_id in done.dropped_dead_letters:
+            self._log.error("DeadLetterDropped", f"{message_id} had to make room for newer dead letters")
+        if not done.thinned:
+            return []
+        of = ", ".join(done.transactions)
+        self._log.error("SamplesThinned", f"the store is at its bound: {done.thinned} samples of {of} were dropped")
+        return [SamplesThinned(done.thinned)]

@@ -1,0 +1,165 @@
+"""Builds what the daemon runs: store, station, conversation, parts. No task runs here yet."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.blocks.assembly import assemble
+from agent.blocks.station import Station
+from agent.clock import Clock
+from agent.config import Config
+from agent.core.effects import Effect, Remember
+from agent.core.events import Restored
+from agent.errors import ConfigError
+from agent.log import Log
+from agent.ocpp import dialect
+from agent.ocpp.conversation import Conversation
+from agent.ocpp.dialect import Station as Charger
+from agent.parts import Parts
+from agent.store.changes import Limits
+from agent.store.store import Opened, Store
+from drivers.api import DriverError
+from drivers.wire import make_bus
+
+DATABASE = "chargepoint.db"
+META = "meta"
+
+
+@dataclass(slots=True)
+class Built:
+    """The parts of one agent, ready to run."""
+
+    config: Config
+    store: Store
+    station: Station
+    conversation: Conversation
+    parts: Parts
+    opened: Opened
+    restored: Restored
+    rng: Callable[[], float]
+    worker: ThreadPoolExecutor
+    version: str
+
+    async def work(self, call: Callable[[], Any]) -> Any:
+        """Run a store call in the one thread that may wait for the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self.worker, call)
+
+    def remember_version(self, subprotocol: str) -> Effect | None:
+        """What to keep when the CSMS has chosen another version than the last one."""
+        version = dialect.SUBPROTOCOLS[subprotocol]
+        if version == self.version:
+            return None
+        self.version = version
+        return Remember(META, "version", version)
+
+    def set_variables(self, config: Config) -> None:
+        """Take up [variables]; ConfigError when one of them does not fit."""
+        if config.variables:
+            from agent.config_variables import resolve
+
+            left_out = self.station.facts.variables.layer("config", resolve(config))
+            assert not left_out, left_out
+        else:
+            self.station.facts.variables.layer("config", {})
+
+    async def close(self) -> None:
+        await self.parts.close()
+        self.worker.shutdown(wait=True)
+        self.store.close()
+
+
+def build(config: Config, clock: Clock, log: Log) -> Built:
+    """ConfigError when the configuration names what does not fit the device model or the drivers."""
+    store = Store(Path(config.storage.dir) / DATABASE, _limits(config))
+    opened = store.open(clock.boot)
+    _tell_opened(opened, config, log)
+    memory = store.restore()
+    meta: Mapping[str, Any] = memory.tables.get(META, {})
+    version = str(meta.get("version", config.csms.versions[0]))
+    if version not in config.csms.versions:
+        version = config.csms.versions[0]
+    try:
+        parts = Parts(config, make_bus)
+    except DriverError as error:
+        raise ConfigError(config.path, "", "", str(error)) from None
+    station = assemble(
+        parts.limits,
+        prefix=store.salt,
+        resume=config.transactions.resume,
+        station_max_a=config.station.max_current_a,
+        about=_about(config),
+    )
+    conversation = Conversation(_charger(config), store.head, f"{opened.salt}-{opened.starts}", version)
+    built = Built(
+        config=config,
+        store=store,
+        station=station,
+        conversation=conversation,
+        parts=parts,
+        opened=opened,
+        restored=Restored(memory.tables, memory.open_transactions, opened.power_lost),
+        rng=random.Random().random,
+        worker=ThreadPoolExecutor(1, "store"),
+        version=version,
+    )
+    variables = station.facts.variables
+    variables.layer("preset", conversation.dialect.presets)
+    variables.layer("pin", conversation.dialect.pins)
+    built.set_variables(config)
+    return built
+
+
+def _limits(config: Config) -> Limits:
+    """The file and its journal stay within `max_mib` together; the last tenth is for the journal and for ends."""
+    whole = config.storage.max_mib << 20
+    return Limits(soft_bytes=whole * 54 // 64, hard_bytes=whole * 57 // 64)
+
+
+def _tell_opened(opened: Opened, config: Config, log: Log) -> None:
+    if opened.fault is not None:
+        where = config.storage.dir
+        log.error(
+            "StorageFailed", f"nothing can be stored in {where}: {opened.fault}; no new charge begins until it can"
+        )
+    for line in opened.lost:
+        log.error("StorageSalvaged", line, why=opened.set_aside)
+
+
+def _about(config: Config) -> dict[str, str]:
+    about = {
+        "ChargingStation.Model": config.station.model,
+        "ChargingStation.VendorName": config.station.vendor,
+        "ChargingStation.SupplyPhases": str(max(evse.phases for evse in config.evses)),
+        "SecurityCtrlr.Identity": config.csms.identity,
+        "SecurityCtrlr.SecurityProfile": _profile(config),
+    }
+    return about | {f"Connector@{evse.id}/1.ConnectorType": evse.connector for evse in config.evses}
+
+
+def _profile(config: Config) -> str:
+    """0: nothing, 1: password, 2: password over TLS."""
+    if config.csms.password is None:
+        return "0"
+    return "2" if config.csms.url.startswith("wss:") else "1"
+
+
+def _charger(config: Config) -> Charger:
+    station = config.station
+    return Charger(
+        vendor=station.vendor,
+        model=station.model,
+        serial=station.serial,
+        firmware=station.firmware or __version__,
+        iccid=station.iccid,
+        imsi=station.imsi,
+        meter_type=station.meter_type,
+        meter_serial=station.meter_serial,
+        evses=tuple(evse.id for evse in config.evses),
+    )
