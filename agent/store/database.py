@@ -7,8 +7,9 @@ Rules kept here
   Freed pages are used again, so the file never outgrows its bound, which SQLite itself enforces (`max_page_count`).
 * `locking_mode=EXCLUSIVE`: no shared-memory file that the kernel would write back, and no second agent on one file.
 * `secure_delete` off: deleting a row does not rewrite what it leaves behind.
-* The WAL is checkpointed every thousand pages (2 MB) and kept as large, so that rows can still be delivered and deleted
-  when the disk has no block left.
+* The WAL is checkpointed every thousand pages (2 MB) and kept as large. A reserve file of the same size lies beside it;
+  when the disk has no block left it is given up, so that the WAL can be checkpointed and used again from its start, and
+  rows can still be delivered and deleted. It is not spent on more samples. The next start makes a new one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from agent.store.migrations import MIGRATIONS
 PAGE_BYTES = 2048
 WAL_PAGES = 1000
 CACHE_KIB = 512
+WAL_BYTES = 32 + WAL_PAGES * (PAGE_BYTES + 24)
 MEMORY = ":memory:"
+RESERVE = ".reserve"
 
 T = TypeVar("T")
 
@@ -33,24 +36,20 @@ T = TypeVar("T")
 class Database:
     """Raises `StoreFault`; every other exception is a bug. `fast`: no fsync at all, for simulation."""
 
-    def __init__(self, path: str, max_bytes: int, *, fast: bool = False, read_only: bool = False) -> None:
+    def __init__(self, path: str, max_bytes: int, *, fast: bool = False) -> None:
         self.path = path
         self._fast = fast
         try:
-            fresh = path != MEMORY and not read_only and self._create(Path(path))
-            name = f"file:{_quoted(path)}?mode=ro" if read_only else path
-            self._connection = sqlite3.connect(
-                name, timeout=0, isolation_level=None, check_same_thread=False, uri=read_only
-            )
+            fresh = path != MEMORY and self._create(Path(path))
+            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
             self._connection.text_factory = forgiving
         except (sqlite3.Error, OSError) as error:
             raise _fault(error) from error
         try:
-            if read_only:
-                self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            else:
-                self._configure(max_bytes)
+            self._configure(max_bytes)
             self._migrate()
+            if not (fast or path == MEMORY):
+                self._reserve()
             if fresh:
                 sync_directory(Path(path))
         except BaseException as error:
@@ -76,7 +75,7 @@ class Database:
         run(f"PRAGMA journal_mode={'MEMORY' if self.path == MEMORY else 'WAL'}")
         run(f"PRAGMA synchronous={'OFF' if self._fast else 'FULL'}")
         run(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
-        run(f"PRAGMA journal_size_limit={WAL_PAGES * (PAGE_BYTES + 24) + 32}")
+        run(f"PRAGMA journal_size_limit={WAL_BYTES}")
         run(f"PRAGMA cache_size=-{CACHE_KIB}")
         run("PRAGMA secure_delete=OFF")
         run("PRAGMA temp_store=MEMORY")
@@ -94,6 +93,19 @@ class Database:
             if statement.strip():
                 self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version={number}")
+
+    def _reserve(self) -> None:
+        """Set space aside for the day when there is none; on a disk that is full already that day has come."""
+        reserve = Path(self.path + RESERVE)
+        if reserve.exists():
+            return
+        handle = os.open(reserve, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, WAL_BYTES)
+        except OSError:
+            reserve.unlink()
+        finally:
+            os.close(handle)
 
     # --- use ----------------------------------------------------------------------------------------------------
 
@@ -116,6 +128,18 @@ class Database:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise _fault(error) from error
+
+    def make_room(self) -> bool:
+        """After a fault of kind "full": give up the reserve. True: it is worth trying again."""
+        reserve = Path(self.path + RESERVE)
+        if self.path == MEMORY or self.number("PRAGMA page_count") >= self.number("PRAGMA max_page_count"):
+            return False
+        try:
+            reserve.unlink(missing_ok=True)
+            busy, in_wal, copied = self.rows("PRAGMA wal_checkpoint(RESTART)")[0]
+        except (OSError, StoreFault):
+            return False
+        return not busy and in_wal == copied
 
     def run(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """One statement within `transact`."""
@@ -165,11 +189,6 @@ class Database:
 def forgiving(text: bytes) -> str:
     """Damaged text is for the reader to find out, by its check sum or its form, and no fault of the whole file."""
     return text.decode(errors="replace")
-
-
-def _quoted(path: str) -> str:
-    """A path within SQLite's file: address."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def sync_directory(path: Path) -> None:

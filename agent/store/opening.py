@@ -6,11 +6,11 @@ under another name before the old one is renamed, and a start that finds only th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from agent.store.database import MEMORY, Database, sync_directory
 from agent.store.faults import StoreFault, translate
-from agent.store.salvage import salvage
 
 NEW, DAMAGED = ".new", ".damaged"
 
@@ -24,6 +24,8 @@ def open_file(path: str, max_bytes: int, *, fast: bool) -> tuple[Database, list[
         found, problems = _look(path, max_bytes, fast)
         if found is not None:
             return found, [], ""
+        from agent.store.salvage import salvage  # needed once in a charger's life, if ever
+
         lost = [f"{path} is damaged: {'; '.join(problems)}"[:300]]
         lost += salvage(path, path + NEW, max_bytes)
         _exchange(path)
@@ -82,20 +84,51 @@ def _remove(path: str) -> None:
         Path(path + suffix).unlink(missing_ok=True)
 
 
+def explain(path: str, fault: StoreFault) -> StoreFault:
+    """SQLite says "disk I/O error" of a file system that was mounted read-only; the file system knows better."""
+    if fault.kind != "io":
+        return fault
+    try:
+        facts = os.statvfs(Path(path).parent)
+    except OSError:
+        return fault
+    if facts.f_flag & os.ST_RDONLY:
+        return StoreFault("readonly", f"{Path(path).parent} is on a read-only file system")
+    if facts.f_bavail == 0:
+        return StoreFault("full", f"{Path(path).parent} has no space left")
+    return fault
+
+
 def in_memory(path: str, max_bytes: int) -> tuple[Database, bool]:
-    """A store in memory with all that the file tells, and whether that is all that there is."""
+    """A store in memory with all that the file tells, and whether that is all that there is.
+
+    A WAL can only be read where files may be made, so a copy elsewhere is read, not the file itself."""
+    import tempfile  # rarely needed, and slow to load
+
     memory = Database(MEMORY, max_bytes)
     if path == MEMORY or not Path(path).exists():
         return memory, True
     try:
-        source = Database(path, max_bytes, read_only=True)
-    except StoreFault:
-        return memory, False
-    try:
-        source.backup(memory)
-    except StoreFault:
+        with tempfile.TemporaryDirectory(prefix="chargepoint-") as folder:
+            copy = str(Path(folder) / "copy.db")
+            copy_files(path, copy)
+            source = Database(copy, max_bytes, fast=True)
+            try:
+                sound = not source.problems()
+                if sound:
+                    source.backup(memory)
+            finally:
+                source.close()
+    except (OSError, StoreFault):
         memory.close()
         return Database(MEMORY, max_bytes), False
-    finally:
-        source.close()
-    return memory, True
+    return memory, sound
+
+
+def copy_files(path: str, to: str) -> None:
+    """The file and its WAL as they are now, which is what a power cut would leave."""
+    import shutil
+
+    for suffix in ("", "-wal"):
+        if Path(path + suffix).exists():
+            shutil.copyfile(path + suffix, to + suffix)

@@ -9,7 +9,8 @@ Rules kept here
   other method may wait for the disk and is called from one thread at a time.
 * An idle store writes nothing. How often a row was tried is not its business: a retry costs no write.
 
-Choices: row ids are reserved by the thousand instead of AUTOINCREMENT, which would dirty a second page a sample. A transaction's own row is written when it begins, ends, is named by the CSMS, or has no row waiting any more; what its
+Choices: row ids are reserved by the thousand instead of AUTOINCREMENT, which would dirty a second page a sample. A
+transaction's own row is written when it begins, ends, is named by the CSMS, or has no row waiting any more; what its
 waiting rows tell is not told twice. Late knowledge of the time is one row (`retime`), applied as rows are read.
 """
 
@@ -17,15 +18,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.core.effects import Effect
+from agent.core.effects import Effect, Record
 from agent.core.events import OpenTransaction, Restored
-from agent.core.types import ClockQuality
+from agent.core.types import ClockQuality, TxKind
 from agent.store import changes
 from agent.store import ledger as facts
 from agent.store.changes import OPEN, Committed, Limits
@@ -34,7 +33,7 @@ from agent.store.database import Database
 from agent.store.faults import StoreFault
 from agent.store.journal import Counts, DeadLetter, Row, Window, read_body
 from agent.store.ledger import Draft
-from agent.store.opening import in_memory, open_file
+from agent.store.opening import copy_files, explain, in_memory, open_file
 
 LOST_SEQ = 100_000  # where an open transaction goes on whose sequence numbers were lost in damage: a gap, no repeat
 CHECK_EVERY = 32  # journal rows between two looks at the size of the file
@@ -89,7 +88,7 @@ class Store:
             if fault.kind == "busy":
                 raise
             self._close_quietly()
-            self.fault = fault
+            self.fault = explain(self.path, fault)
             self._db, self._faithful = in_memory(self.path, self.limits.hard_bytes)
             return self._begin(boot, lost, set_aside)
 
@@ -146,9 +145,7 @@ class Store:
 
     def clone(self, path: str | os.PathLike[str]) -> None:
         """What a power cut would leave: the file and its WAL as they are now, under another name."""
-        for suffix in ("", "-wal"):
-            if Path(self.path + suffix).exists():
-                shutil.copyfile(self.path + suffix, os.fspath(path) + suffix)
+        copy_files(self.path, os.fspath(path))
 
     # --- what is remembered -----------------------------------------------------------------------------------------
 
@@ -258,10 +255,20 @@ class Store:
             return done or Committed()
 
         before = self._ledger.next_id
-        done = self._change(work)
+        vital = first is not None or any(isinstance(e, Record) and e.event.kind is TxKind.ENDED for e in effects)
+        done = self._change_at_all_cost(work) if vital else self._change(work)
         self._unchecked = (self._unchecked + self._ledger.next_id - before) % CHECK_EVERY
         self._publish()
         return done
+
+    def _change_at_all_cost(self, work: Callable[[Draft], T]) -> T:
+        """Worth the reserve: it makes room, or ends a bill."""
+        try:
+            return self._change(work)
+        except StoreFault as fault:
+            if fault.kind != "full" or not self._db.make_room():
+                raise
+            return self._change(work)
 
     def _change(self, work: Callable[[Draft], T]) -> T:
         draft = Draft(self._ledger, self._db)
