@@ -27,7 +27,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code, what it does
     "status": ("agent.cli.status", "show what the running agent is doing"),
     "simulate": ("agent.demo.simulate", "be the hardware that a configuration describes"),
     "sim": ("agent.cli.sim", "plug in, tap a card, make faults on that simulated hardware"),
-    "demo": ("agent.demo.story", "play a whole charging story on this machine"),
+    "demo": ("agent.demo.main", "play a whole charging story on this machine"),
     "version": ("", "print the version"),
 }
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
