@@ -70,10 +70,11 @@ def record(draft: Draft, event: TransactionEvent) -> None:
 
 def _remember(draft: Draft, effect: Remember) -> None:
     """A value that is there already costs no write."""
+    value = dumps(effect.value)
     draft.db.run(
-        "INSERT INTO kept VALUES(?,?,?) ON CONFLICT(tbl, key) DO UPDATE SET value=excluded.value "
-        "WHERE value IS NOT excluded.value",
-        (dumps(effect.table), dumps(effect.key), dumps(effect.value)),
+        "INSERT INTO kept VALUES(?,?,?,?) ON CONFLICT(tbl, key) DO UPDATE SET value=excluded.value, "
+        "check_sum=excluded.check_sum WHERE value IS NOT excluded.value",
+        (dumps(effect.table), dumps(effect.key), value, check_sum(value)),
     )
 
 
@@ -185,15 +186,20 @@ def _rewrite(draft: Draft, ids: list[int], drop: set[int]) -> None:
 
 
 def drop_unreadable(draft: Draft) -> list[str]:
-    """Forget what is remembered in words that make no sense; which, in words."""
+    """Forget what is remembered in words that are not those that were written; which, in words."""
     said = []
-    for table, key, value in draft.db.run("SELECT tbl, key, value FROM kept").fetchall():
-        try:
-            json.loads(table), json.loads(key), json.loads(value)
-        except ValueError:
+    for table, key, value, sum_ in draft.db.run("SELECT tbl, key, value, check_sum FROM kept").fetchall():
+        if not is_kept_whole(table, key, value, sum_):
             draft.db.run("DELETE FROM kept WHERE tbl=? AND key=?", (table, key))
             said.append(f"unreadable: {table} {key}")
     return said
+
+
+def is_kept_whole(table: str, key: str, value: str, sum_: int) -> bool:
+    try:
+        return check_sum(value) == sum_ and isinstance(json.loads(table), str) and isinstance(json.loads(key), str)
+    except ValueError:
+        return False
 
 
 def close_orphans(draft: Draft) -> list[str]:

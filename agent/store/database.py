@@ -48,8 +48,6 @@ class Database:
         try:
             self._configure(max_bytes)
             self._migrate()
-            if not (fast or path == MEMORY):
-                self._reserve()
             if fresh:
                 sync_directory(Path(path))
         except BaseException as error:
@@ -94,10 +92,10 @@ class Database:
                 self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version={number}")
 
-    def _reserve(self) -> None:
+    def reserve(self) -> None:
         """Set space aside for the day when there is none; on a disk that is full already that day has come."""
         reserve = Path(self.path + RESERVE)
-        if reserve.exists():
+        if self._fast or reserve.exists():
             return
         handle = os.open(reserve, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -172,5 +172,10 @@ def load(db: Database) -> Ledger:
             ledger.txs[tx] = known
             ledger.next_id = max(ledger.next_id, row_id + 1)
     reserved = db.rows("SELECT value FROM marks WHERE name='reserved'")
-    ledger.reserved = ledger.next_id = max(ledger.next_id, int(reserved[0][0]) if reserved else 1)
+    ledger.reserved = ledger.next_id = max(ledger.next_id, whole(reserved[0][0]) if reserved else 1)
     return ledger
+
+
+def whole(text: str) -> int:
+    """A number among the marks; 0 for what damage has made of it."""
+    return int(text) if text.isdecimal() else 0

@@ -23,6 +23,7 @@ def open_file(path: str, max_bytes: int, *, fast: bool) -> tuple[Database, list[
         _finish_exchange(path)
         found, problems = _look(path, max_bytes, fast)
         if found is not None:
+            found.reserve()
             return found, [], ""
         from agent.store.salvage import salvage  # needed once in a charger's life, if ever
 

@@ -8,13 +8,13 @@ not make sense are left behind, and everything that is lost is said in words.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.store.changes import is_kept_whole
 from agent.store.codec import Unreadable
 from agent.store.database import PAGE_BYTES, Database, forgiving
 from agent.store.journal import read_body
@@ -26,7 +26,7 @@ _TABLES = {  # table: (key, columns)
     "marks": ("name", 2),
     "clocks": ("boot", 3),
     "transactions": ("tx", 7),
-    "kept": ("tbl, key", 3),
+    "kept": ("tbl, key", 4),
     "dead": ("id", 8),
     "journal": ("id", 7),
 }
@@ -89,12 +89,12 @@ def _table(source: sqlite3.Connection, fresh: Database, table: str) -> Iterator[
     trouble: list[str] = []
     unfit = 0
     for row in _rows(source, table, key, trouble):
-        if not _makes_sense(table, row):
-            unfit += 1
-            continue
         try:
+            if len(row) != columns or not _makes_sense(table, row):
+                unfit += 1
+                continue
             fresh.run(f"INSERT OR IGNORE INTO {table} VALUES({places})", row)
-        except sqlite3.IntegrityError:
+        except (sqlite3.IntegrityError, TypeError, AttributeError):  # a page of another table
             unfit += 1
     if trouble or unfit:
         kept = fresh.number(f"SELECT count(*) FROM {table}")  # noqa: S608
@@ -102,16 +102,17 @@ def _table(source: sqlite3.Connection, fresh: Database, table: str) -> Iterator[
 
 
 def _makes_sense(table: str, row: Values) -> bool:
+    """Beyond what the layout itself refuses."""
+    if table == "kept":
+        return is_kept_whole(*row)
+    if table not in ("journal", "dead"):
+        return True
+    _id, tx, seq, _role, energy_wh, sum_, body = row[:7]
     try:
-        if table == "kept":
-            return all(isinstance(part, str) and (json.loads(part) or True) for part in row)
-        if table not in ("journal", "dead"):
-            return True
-        row_id, tx, seq, _role, energy_wh, sum_, body = row[:7]
         event = read_body(body, sum_)
-    except (ValueError, Unreadable):
+    except Unreadable:
         return False
-    return isinstance(row_id, int) and (event.transaction, event.seq, event.energy_wh) == (tx, seq, energy_wh)
+    return (event.transaction, event.seq, event.energy_wh) == (tx, seq, energy_wh)
 
 
 def _rows(source: sqlite3.Connection, table: str, key: str, trouble: list[str]) -> Iterator[Values]:

@@ -95,7 +95,7 @@ class Store:
     def _begin(self, boot: str, lost: list[str], set_aside: str) -> Opened:
         self._load()
         power_lost = self._marks.get("boot", boot) != boot
-        starts = int(self._marks.get("starts", 0)) + 1
+        starts = facts.whole(self._marks.get("starts", "0")) + 1
         marks = {"boot": boot, "starts": str(starts)}
         if not self.salt or lost:  # counters may be lost with the rest: no transaction id may come up a second time
             marks["salt"] = os.urandom(6).hex()

@@ -1,0 +1,236 @@
+"""Damaged files: set aside, read as far as they can be read, reported; and the store comes up whatever happened."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from agent.core.effects import Remember
+from agent.core.types import StopReason, TxKind
+from agent.store import Opened, Store
+from agent.store.database import PAGE_BYTES
+from agent.store.salvage import COPY
+from tests.store.scenes import drain, sample, started, whole
+
+TRANSACTIONS, SAMPLES = 20, 48
+ROWS = TRANSACTIONS * (SAMPLES + 2)
+
+
+def fill(path: Path) -> str:
+    """A sound file with a thousand rows and something remembered; returns its salt."""
+    store = Store(path, fast=True)
+    store.open("boot")
+    for n in range(TRANSACTIONS):
+        store.commit(whole(f"tx{n}", SAMPLES))
+    store.commit([Remember("variables", f"v{n}", "x" * 100) for n in range(50)])
+    store.close()
+    return store.salt
+
+
+def spoil(path: Path, at: int, garbage: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(garbage)
+
+
+def bad_page(number: int) -> bytes:
+    return random.Random(number).randbytes(PAGE_BYTES)
+
+
+def reopen(path: Path) -> tuple[Store, Opened]:
+    store = Store(path, fast=True)
+    return store, store.open("boot")
+
+
+@pytest.mark.parametrize("page", [20, 100, 200])
+def test_one_bad_page_costs_only_its_own_rows(path: Path, page: int) -> None:
+    fill(path)
+    spoil(path, page * PAGE_BYTES, bad_page(page))
+    store, report = reopen(path)
+    told = drain(store)
+    store.close()
+    assert report.lost and ROWS - 12 <= len(told) < ROWS
+
+
+def test_rows_between_two_bad_pages_are_found(path: Path) -> None:
+    fill(path)
+    for page in (60, 180):
+        spoil(path, page * PAGE_BYTES, bad_page(page))
+    store, _ = reopen(path)
+    told = drain(store)
+    store.close()
+    assert ROWS - 24 <= len(told) < ROWS
+
+
+def test_what_is_told_after_damage_is_in_order_and_once(path: Path) -> None:
+    fill(path)
+    for page in (60, 180):
+        spoil(path, page * PAGE_BYTES, bad_page(page))
+    store, _ = reopen(path)
+    told = [(int(e.transaction[2:]), e.seq) for e in drain(store)]
+    store.close()
+    assert told == sorted(set(told))
+
+
+def test_a_bad_first_page_costs_nothing(path: Path) -> None:
+    fill(path)
+    spoil(path, 0, bad_page(1))
+    store, report = reopen(path)
+    told, tables = drain(store), store.restore().tables
+    store.close()
+    assert report.lost and len(told) == ROWS and len(tables["variables"]) == 50
+
+
+def test_a_truncated_file_gives_what_is_left(path: Path) -> None:
+    fill(path)
+    os.truncate(path, path.stat().st_size // 2)
+    store, report = reopen(path)
+    told = drain(store)
+    store.close()
+    assert report.lost and len(told) > ROWS // 4
+
+
+def test_the_damaged_file_is_kept_aside(path: Path) -> None:
+    fill(path)
+    spoil(path, 0, b"not a database at all")
+    store, report = reopen(path)
+    store.close()
+    assert Path(report.set_aside).read_bytes().startswith(b"not a database at all")
+
+
+def test_nothing_else_is_left_lying_about(path: Path) -> None:
+    fill(path)
+    spoil(path, 0, bad_page(1))
+    store, _ = reopen(path)
+    store.close()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["store.db", "store.db.damaged"]
+
+
+def test_after_damage_transaction_ids_start_from_another_salt(path: Path) -> None:
+    salt = fill(path)
+    spoil(path, 100 * PAGE_BYTES, bad_page(100))
+    store, report = reopen(path)
+    store.close()
+    assert report.salt != salt
+
+
+def test_a_salvaged_file_is_sound(path: Path) -> None:
+    fill(path)
+    spoil(path, 100 * PAGE_BYTES, bad_page(100))
+    reopen(path)[0].close()
+    store, report = reopen(path)
+    store.close()
+    assert report.lost == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff" * 100_000, b"SQLite format 3\0" + b"\0" * 5000])
+def test_a_file_of_garbage_comes_up_empty(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    store, report = reopen(path)
+    store.commit(whole("tx", 3))
+    assert report.fault is None and len(drain(store)) == 5
+    store.close()
+
+
+def test_garbage_in_place_of_the_wal_does_no_harm(path: Path) -> None:
+    fill(path)
+    Path(f"{path}-wal").write_bytes(random.Random(5).randbytes(50_000))
+    store, _ = reopen(path)
+    told = drain(store)
+    store.close()
+    assert len(told) == ROWS
+
+
+def test_a_wal_with_a_torn_end_gives_every_whole_commit(path: Path) -> None:
+    store, _ = reopen(path)
+    for record in whole("tx", 98):
+        store.commit([record])
+    copy = path.with_name("copy.db")
+    store.clone(copy)
+    store.close()
+    wal = Path(f"{copy}-wal")
+    os.truncate(wal, wal.stat().st_size - 1000)
+    store, _ = reopen(copy)
+    told = [e.seq for e in drain(store)]
+    store.close()
+    assert told == list(range(99))
+
+
+def test_an_open_transaction_without_its_snapshot_is_ended_with_its_last_value(path: Path) -> None:
+    store, _ = reopen(path)
+    store.commit([started("tx"), *(sample("tx", n) for n in range(1, 200)), Remember("open", "tx", {"evse": 1})])
+    store._db.run("DELETE FROM kept")
+    store.close()
+    spoil(path, 0, bad_page(1))
+    store, report = reopen(path)
+    last = drain(store)[-1]
+    store.close()
+    assert (last.kind, last.seq, last.energy_wh, last.stop_reason) == (TxKind.ENDED, 200, 2990, StopReason.OTHER)
+    assert any("ended with its last stored value, 2990 Wh" in words for words in report.lost)
+
+
+def test_a_snapshot_whose_transaction_was_lost_goes_on_with_a_gap_and_no_repeat(path: Path) -> None:
+    store, _ = reopen(path)
+    store.commit([started("tx"), Remember("open", "tx", {"evse": 1})])
+    drain(store)
+    store._db.run("DELETE FROM transactions")
+    store.close()
+    store, _ = reopen(path)
+    (found,) = store.restore().open_transactions
+    store.close()
+    assert found.next_seq == 100_000
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_spoiled_the_store_comes_up_and_takes_commits(path: Path, seed: int) -> None:
+    """Random damage: overwritten, zeroed, cut, swapped; what is told is in order, once, and as it was recorded."""
+    fill(path)
+    rng = random.Random(seed)
+    for _ in range(rng.randint(1, 6)):
+        where = rng.randrange(path.stat().st_size)
+        kind = rng.randrange(4)
+        if kind == 0:
+            spoil(path, where, rng.randbytes(rng.randint(1, 5000)))
+        elif kind == 1:
+            spoil(path, where, bytes(rng.randint(1, 5000)))
+        elif kind == 2:
+            os.truncate(path, max(1, where))
+        else:
+            content = path.read_bytes()
+            spoil(path, where // PAGE_BYTES * PAGE_BYTES, content[-PAGE_BYTES:])
+    true = {(e.event.transaction, e.event.seq): e.event for n in range(TRANSACTIONS) for e in whole(f"tx{n}", SAMPLES)}
+    store, report = reopen(path)
+    store.commit([started("new")])
+    told = [e for e in drain(store) if e.transaction != "new"]
+    store.close()
+    assert report.fault is None
+    made_up = [e for e in told if (e.transaction, e.seq) not in true and e.stop_reason is not StopReason.OTHER]
+    assert made_up == []
+    assert all(true.get((e.transaction, e.seq), e) == e for e in told if e.stop_reason is not StopReason.OTHER)
+    assert len({e.message_id for e in told}) == len(told)
+
+
+# --- a power cut while a damaged file is exchanged ----------------------------------------------------------------
+
+
+def test_a_salvage_that_was_cut_short_is_done_again(path: Path) -> None:
+    fill(path)
+    spoil(path, 100 * PAGE_BYTES, bad_page(100))
+    Path(f"{path}.new").write_bytes(b"half of a file")
+    Path(f"{path}{COPY}").write_bytes(b"half of a copy")
+    store, report = reopen(path)
+    told = drain(store)
+    store.close()
+    assert report.lost and len(told) >= ROWS - 12
+
+
+def test_a_salvaged_file_that_was_not_yet_in_its_place_is_taken(path: Path) -> None:
+    fill(path)
+    path.rename(f"{path}.new")
+    store, report = reopen(path)
+    told = drain(store)
+    store.close()
+    assert report.fault is None and len(told) == ROWS
