@@ -136,6 +136,7 @@ class Runtime:
             variables = self._facts.variables
             variables.layer("preset", dialect.presets)
             variables.layer("pin", dialect.pins)
+            self._settings_changed()
             news = self.version_seen(subprotocol)
             if news is not None:
                 await self._carry_out([news], self._clock.now(), deque())
@@ -210,7 +211,7 @@ class Runtime:
             if self._offered.get(effect.evse) != effect.current_a:
                 self._offer(effect)
         elif isinstance(effect, LearnTime):
-            await self._learn(effect.utc, now)
+            await self._learn(effect.utc, now, queue)
         else:
             self._perform_rare(effect)
 
@@ -226,14 +227,17 @@ class Runtime:
         else:
             raise AssertionError(f"no way to do {effect!r}")
 
-    async def _learn(self, utc: float, now: Instant) -> None:
+    async def _learn(self, utc: float, now: Instant, queue: deque[Event]) -> None:
         """The CSMS's time; rows written before any time was known get their true times."""
         jump = self._clock.learn(utc, self.conversation.sent_mono, self.conversation.answered_mono)
         if jump is None:
             return
         self._log.info("ClockSet", f"the clock was set by the CSMS, by {jump:+.0f} s")
         after = self._clock.now()
-        await self.durable.retime(after.boot, after.utc - after.mono)
+        offset_s = after.utc - after.mono
+        await self.durable.retime(after.boot, offset_s)
+        clock = Remember("clock", "offset", [after.boot, offset_s])  # for the next process of this power-up
+        queue.extend(await self.durable.commit([clock], now.mono))
 
     # --- what the conversation wants ----------------------------------------------------------------------------
 

@@ -82,6 +82,9 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
     _tell_opened(opened, config, log)
     memory = store.restore()
     meta: Mapping[str, Any] = memory.tables.get(META, {})
+    known = memory.tables.get("clock", {}).get("offset")
+    if known is not None:
+        clock.restore(float(known[1]), str(known[0]))
     version = str(meta.get("version", config.csms.versions[0]))
     if version not in config.csms.versions:
         version = config.csms.versions[0]
@@ -104,7 +107,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         conversation=conversation,
         parts=parts,
         opened=opened,
-        restored=Restored(memory.tables, memory.open_transactions, opened.power_lost),
+        restored=Restored(memory.tables, memory.open_transactions, opened.power_lost or opened.starts == 1),
         rng=random.Random().random,
         worker=ThreadPoolExecutor(1, "store"),
         version=version,

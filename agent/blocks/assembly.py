@@ -53,10 +53,10 @@ def assemble(
         Storage(facts),
         Provisioning(facts),
         Authorization(facts),
+        profiles,
+        Power(facts),  # before transactions: what they tell of the charging state follows the offer
         Transactions(facts, prefix, resume),
         Sampling(facts),
-        profiles,
-        Power(facts),
         Availability(facts),
         RemoteControl(facts, profiles.refuses_start),
         Reports(facts),

@@ -38,6 +38,7 @@ from agent.core.events import (
     TransactionAnswered,
     TransactionBegan,
     TransactionEnded,
+    TransactionResumed,
     Unplugged,
 )
 from agent.core.evse import Evse, Grant, Stop, Transaction, charging_state
@@ -316,6 +317,7 @@ class Transactions(Block):
                 info = TokenInfo(TokenStatus.ACCEPTED, tx.group)
                 trigger = Trigger.REMOTE_START if tx.remote_start_id is not None else Trigger.AUTHORIZED
                 evse.grant = Grant(tx.token, info, trigger, now, tx.remote_start_id)
+            yield TransactionResumed(evse.id, tx.id)
             yield note("TransactionResumed", evse, tx, "goes on after a restart")
         else:
             yield from self._close_restored(evse, tx)

@@ -289,6 +289,14 @@ class TransactionBegan(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionResumed(Event):
+    """A transaction from before the restart goes on."""
+
+    evse: int
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionEnded(Event):
     evse: int
     transaction: str

@@ -342,3 +342,10 @@ def test_unlock_during_a_transaction_ends_it_first_when_told_so() -> None:
     stop(bench)
     assert bench.journal[-1].stop_reason is StopReason.UNLOCK_COMMAND
     assert of(bench.effects, Offer)[-1].current_a == 0
+
+
+def test_a_start_tells_no_state_that_lasted_for_no_time() -> None:
+    bench = Bench().ready()
+    bench.read(Pilot.B)
+    bench.tap()
+    assert [event.charging_state for event in bench.journal] == [ChargingState.EV_CONNECTED, ChargingState.SUSPENDED_EV]
