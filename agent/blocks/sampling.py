@@ -38,7 +38,7 @@ class Sampling(Block):
         self._vars = facts.variables
         self._deadlines = Deadlines()
         self._told: dict[int, float] = {}  # EVSE -> monotonic time of the reading last told
-        self._aligned_s = 0
+        self._targets: dict[str, float] = {}  # the next full multiple, in UTC seconds
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -59,7 +59,7 @@ class Sampling(Block):
         return iter(())
 
     def _align(self, now: Instant) -> None:
-        """The clock may have been set since: the next multiple is reckoned anew whenever it is still ahead."""
+        """The target is a moment of UTC, so a clock that is set meanwhile moves the deadline, not the target."""
         for name, key in (
             ("aligned", "AlignedDataCtrlr.Interval"),
             ("aligned-keep", "AlignedDataCtrlr.TxEndedInterval"),
@@ -67,18 +67,25 @@ class Sampling(Block):
             interval_s = self._vars.number(key)
             on = interval_s and self._vars.flag("AlignedDataCtrlr.Enabled") and now.quality > ClockQuality.UNKNOWN
             if not on:
+                self._targets.pop(name, None)
                 self._deadlines.clear(name)
-            elif name not in self._deadlines:
-                self._deadlines.set(name, now.mono + interval_s - now.utc % interval_s)
+                continue
+            target = self._targets.get(name)
+            if target is None or target - now.utc > interval_s:
+                target = self._targets[name] = now.utc - now.utc % interval_s + interval_s
+            self._deadlines.set(name, now.mono + target - now.utc)
 
     def on_changed(self, e: VariableChanged, now: Instant) -> Out:
         """A new interval counts from now on."""
         if e.id.component in ("SampledDataCtrlr", "AlignedDataCtrlr"):
             self._deadlines = Deadlines()
+            self._targets.clear()
         return iter(())
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
         for name in self._deadlines.due(now.mono):
+            if isinstance(name, str):
+                self._targets.pop(name, None)
             if name == "aligned":
                 yield from self._aligned(now)
             elif name == "aligned-keep":

@@ -1,0 +1,179 @@
+"""Which readings are believed, and which are told."""
+
+from __future__ import annotations
+
+from agent.core.effects import Ask, MeterReport, Note, Remember
+from agent.core.events import MeterRead, Ref, VariablesSetRequested, VariableWrite
+from agent.core.types import Context, StopReason, Trigger, TxKind, VariableId
+from drivers.api import Measurand, Pilot, Sample
+from tests.blocks.helpers import Bench, of
+
+
+def periodic(bench: Bench) -> list[float]:
+    """When periodic samples were told."""
+    return [event.at.mono for event in bench.journal if event.trigger is Trigger.METER_VALUE_PERIODIC]
+
+
+def run(bench: Bench, seconds: int, step_wh: float = 2.0) -> None:
+    """Charge for that long with a reading a second."""
+    for _ in range(seconds):
+        bench.wait(1)
+        bench.meter(bench.wh[1] + step_wh, 7000.0)
+
+
+def test_samples_follow_the_interval_from_the_start() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="10").ready()
+    bench.charge()
+    began = bench.journal[0].at.mono
+    run(bench, 35)
+    assert [at - began for at in periodic(bench)] == [10, 20, 30]
+
+
+def test_a_sample_carries_the_time_of_its_reading_and_is_told_once() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="10").ready()
+    bench.charge()
+    run(bench, 4)
+    read_at = bench.mono
+    bench.wait(30)
+    told = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_PERIODIC]
+    assert [event.readings[0].at.mono for event in told] == [read_at]
+
+
+def test_only_the_chosen_measurands_are_told() -> None:
+    bench = Bench(
+        SampledDataCtrlr__TxUpdatedInterval="5", SampledDataCtrlr__TxUpdatedMeasurands="Power.Active.Import"
+    ).ready()
+    bench.charge()
+    run(bench, 6)
+    (told,) = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_PERIODIC]
+    assert {sample.measurand for sample in told.readings[0].samples} == {Measurand.POWER_ACTIVE_IMPORT}
+
+
+def test_the_current_on_offer_can_be_told_though_no_meter_knows_it() -> None:
+    bench = Bench(
+        SampledDataCtrlr__TxUpdatedInterval="5", SampledDataCtrlr__TxUpdatedMeasurands="Current.Offered"
+    ).ready()
+    bench.charge()
+    run(bench, 6)
+    (told,) = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_PERIODIC]
+    assert told.readings[0].samples == (Sample(Measurand.CURRENT_OFFERED, 32.0),)
+
+
+def test_an_interval_of_zero_tells_nothing() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="0").ready()
+    bench.charge()
+    run(bench, 200)
+    assert periodic(bench) == []
+
+
+def test_a_new_interval_counts_from_now() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="600").ready()
+    bench.charge()
+    interval = VariableId("SampledDataCtrlr", "TxUpdatedInterval")
+    bench.feed(VariablesSetRequested(Ref("1", "x"), (VariableWrite(interval, "5"),)))
+    run(bench, 11)
+    assert len(periodic(bench)) == 2
+
+
+def test_aligned_values_come_at_full_multiples_of_their_interval() -> None:
+    bench = Bench(AlignedDataCtrlr__Interval="900", SampledDataCtrlr__TxUpdatedInterval="0").ready()
+    bench.utc += 100
+    bench.charge()
+    run(bench, 1000, 0.1)
+    aligned = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_CLOCK]
+    assert [round(event.at.utc) % 900 for event in aligned] == [0]
+    assert aligned[0].readings[0].context is Context.CLOCK
+
+
+def test_aligned_values_of_an_idle_evse_are_a_message_of_their_own() -> None:
+    bench = Bench(AlignedDataCtrlr__Interval="900").ready()
+    bench.wait(900)
+    bench.meter()
+    bench.wait(900)
+    reports = [ask.call for ask in of(bench.effects, Ask) if isinstance(ask.call, MeterReport)]
+    assert [report.evse for report in reports] == [1, 1]
+
+
+def test_the_end_tells_begin_kept_and_end_readings() -> None:
+    bench = Bench(SampledDataCtrlr__TxEndedInterval="10", SampledDataCtrlr__TxUpdatedInterval="0").ready()
+    bench.charge()
+    run(bench, 25)
+    bench.read(Pilot.A)
+    run(bench, 2, 0.0)
+    ended = bench.journal[-1]
+    assert [reading.context for reading in ended.readings] == [
+        Context.BEGIN,
+        Context.PERIODIC,
+        Context.PERIODIC,
+        Context.END,
+    ]
+
+
+def test_kept_readings_survive_a_restart_and_are_forgotten_with_the_transaction() -> None:
+    bench = Bench(SampledDataCtrlr__TxEndedInterval="10").ready()
+    bench.charge()
+    run(bench, 25)
+    kept = [effect.key for effect in of(bench.effects, Remember) if effect.table == "ended_samples"]
+    assert kept == ["t-1-1/1", "t-1-1/2"]
+
+
+def test_kept_readings_are_thinned_but_never_the_first_or_last() -> None:
+    bench = Bench(SampledDataCtrlr__TxEndedInterval="1", SampledDataCtrlr__TxUpdatedInterval="0").ready()
+    bench.charge()
+    first = bench.mono
+    run(bench, 1200)
+    last = bench.mono
+    bench.read(Pilot.A)
+    run(bench, 3, 0.0)
+    ended = bench.journal[-1]
+    assert len(ended.readings) <= 500
+    assert ended.readings[1].at.mono <= first + 2
+    assert ended.readings[-2].at.mono >= last - 1
+
+
+def test_a_register_that_leaps_once_is_not_believed() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.meter(900_000.0)
+    bench.wait(1)
+    bench.meter(5002.0)
+    assert bench.evse.meter is not None
+    assert bench.evse.meter.energy_wh == 5002.0
+
+
+def test_a_register_that_goes_back_once_is_not_believed() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.meter(0.0)
+    assert bench.evse.meter is not None
+    assert bench.evse.meter.energy_wh == 5000.0
+    assert [note.code for note in of(bench.effects, Note) if note.level == "warning"] == ["MeterDoubted"]
+
+
+def test_a_new_meter_ends_the_transaction_with_the_old_ones_last_value() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    run(bench, 5)
+    for _ in range(3):
+        bench.wait(1)
+        bench.meter(17.0)
+    ended = bench.journal[-1]
+    assert (ended.kind, ended.energy_wh, ended.stop_reason) == (TxKind.ENDED, 5010, StopReason.OTHER)
+    assert bench.evse.meter is not None
+    assert bench.evse.meter.energy_wh == 17.0
+
+
+def test_a_reading_without_the_register_is_no_reading() -> None:
+    bench = Bench().ready()
+    bench.feed(MeterRead(1, (Sample(Measurand.VOLTAGE, 230.0),)))
+    assert bench.evse.meter is not None
+    assert bench.evse.meter.energy_wh == 5000.0
+
+
+def test_an_ev_that_draws_nothing_for_ten_seconds_has_paused() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    for _ in range(11):
+        bench.wait(1)
+        bench.meter(power_w=5.0)
+    assert bench.journal[-1].charging_state == "SuspendedEV"
