@@ -184,7 +184,7 @@ class Central:
             raise Refused("no transaction is running")
         self._numbers += 1
         action, payload = self._speaks().limit(running.id, limit_a, self._numbers, now())
-        await self._command(action, payload, f"may the car draw {limit_a:g} A at most, please")
+        await self._command(action, payload, f"let the car draw {limit_a:g} A at most")
         running.limit_a = limit_a
 
     async def start(self, card: str) -> None:

@@ -53,7 +53,7 @@ class Central16:
 def boot(payload: Payload, _ledger: Ledger, now: str) -> Answer:
     who = f"{payload['chargePointVendor']} {payload['chargePointModel']}"
     answer = {"status": "Accepted", "currentTime": now, "interval": BOOT_INTERVAL_S}
-    return Answer(answer, f"I have started; I am a {who}", "welcome; your clock is set")
+    return Answer(answer, f"I have started; this is {who}", "welcome; your clock is set")
 
 
 def heartbeat(_payload: Payload, _ledger: Ledger, now: str) -> Answer:
@@ -80,7 +80,7 @@ def started(payload: Payload, ledger: Ledger, _now: str) -> Answer:
     if found.new("start"):
         found.read(energy_wh)
     verdict = CARDS.get(card, "Invalid")
-    words = f"a charge began for card {short(card)}; the meter stood at {kilowatt_hours(energy_wh)}"
+    words = f"charge began, card {short(card)}, meter {kilowatt_hours(energy_wh)}"
     answer = {"transactionId": int(found.id), "idTagInfo": {"status": verdict}}
     return Answer(answer, words, f"noted as transaction {found.id}")
 
@@ -102,7 +102,7 @@ def stopped(payload: Payload, ledger: Ledger, _now: str) -> Answer:
         found.read(payload["meterStop"])
         found.ended_at, found.reason = payload["timestamp"], reason
     meter = kilowatt_hours(payload["meterStop"])
-    words = f"the charge ended: {STOP_REASONS.get(reason, reason)}; the meter stands at {meter}"
+    words = f"charge ended ({STOP_REASONS.get(reason, reason)}), meter {meter}"
     back = f"{found.energy_wh} Wh will be billed" if found is not None else "we know of no such transaction"
     return Answer({"idTagInfo": {"status": "Accepted"}}, words, back)
 

@@ -57,7 +57,7 @@ def boot(payload: Payload, _ledger: Ledger, now: str) -> Answer:
     station = payload["chargingStation"]
     answer = {"status": "Accepted", "currentTime": now, "interval": BOOT_INTERVAL_S}
     return Answer(
-        answer, f"I have started; I am a {station['vendorName']} {station['model']}", "welcome; your clock is set"
+        answer, f"I have started; this is {station['vendorName']} {station['model']}", "welcome; your clock is set"
     )
 
 
@@ -99,11 +99,11 @@ def _words(payload: Payload, found: Transaction, values: dict[str, float]) -> st
     info, offline = payload["transactionInfo"], ", offline" if payload.get("offline") else ""
     head = f"event {payload['seqNo']}{offline}: "
     if payload["eventType"] == "Started":
-        card = f" for card {short(found.card)}" if found.card else ""
-        return f"{head}a charge began{card}; the meter stood at {kilowatt_hours(found.started_wh)}"
+        card = f", card {short(found.card)}" if found.card else ""
+        return f"{head}charge began{card}, meter {kilowatt_hours(found.started_wh)}"
     if payload["eventType"] == "Ended":
         why = STOP_REASONS.get(found.reason, found.reason)
-        return f"{head}the charge ended: {why}; the meter stands at {kilowatt_hours(found.last_wh)}"
+        return f"{head}charge ended ({why}), meter {kilowatt_hours(found.last_wh)}"
     state = str(info.get("chargingState", ""))
     if payload["triggerReason"] in ("MeterValuePeriodic", "MeterValueClock"):
         return head + measured(values)

@@ -66,13 +66,16 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     frames = asyncio.create_task(_frames(screen))
     after: list[str] = []
-    code = int(Exit.OK)
+    code = INTERRUPTED
     try:
-        after = await _play(stage, screen, stay)
+        after = await _play(stage, screen)
+        code = int(Exit.OK)
+        if stay:
+            await _stay(stage, screen, after)
     except FAILURES as error:
         code, after = int(Exit.FAILURE), _failure(stage, error)
-    except asyncio.CancelledError:
-        code = INTERRUPTED
+    except asyncio.CancelledError:  # by a signal; when the charger stays, that is how it ends
+        task.uncancel()
     finally:
         frames.cancel()
         screen.close()
@@ -89,19 +92,21 @@ async def _frames(screen: Screen) -> None:
         await asyncio.sleep(FRAMES_S)
 
 
-async def _play(stage: Stage, screen: Screen, stay: bool) -> list[str]:
+async def _play(stage: Stage, screen: Screen) -> list[str]:
+    """The story; what is to be told after it."""
     lines = await story.play(stage)
     took = f"The story took {stage.board.now_s():.0f} s."
-    whole = [*(_summary(stage) if isinstance(screen, Panel) else []), "", *lines, "", took]
-    if not stay:
-        return whole
-    for line in lines:
-        stage.board.say(Source.DEMO, line.strip())
+    return [*(_summary(stage) if isinstance(screen, Panel) else []), "", *lines, "", took]
+
+
+async def _stay(stage: Stage, screen: Screen, lines: Sequence[str]) -> None:
+    """Leave everything running until a signal ends it; the agent is started again whenever it ends."""
     stage.board.tips = tips(stage.places)
-    if not isinstance(screen, Panel):
-        tell(["", *lines, "", *stage.board.tips, ""])
-    await stage.serve_as_manager(asyncio.Event())
-    return whole
+    if isinstance(screen, Panel):
+        stage.board.say(Source.DEMO, "the receipt agrees to the watt-hour; it is yours now")
+    else:
+        tell([*lines, "", *stage.board.tips, ""])
+    await stage.serve_as_manager()
 
 
 def _summary(stage: Stage) -> list[str]:

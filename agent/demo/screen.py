@@ -96,15 +96,15 @@ def _gauges(g: Gauges, start_wh: float | None) -> list[Row]:
     billed = "nothing yet" if g.billed_wh is None else f"has heard of {g.billed_wh} Wh"
     car = PILOT.get(g.pilot, "?") + {True: ", contactor closed", False: "", None: ""}[g.contactor]
     return [
-        [*_label("POWER", _power(g)), *_label("CAR", [("", car)])],
-        [*_label("CURRENT", _current(g)), *_label("LINK", [_link(g)])],
-        [*_label("ENERGY", [(BOLD, f"{used:<10}"), ("", _register(g))]), *_label("CSMS", [("", billed)])],
-        [*_label("AGENT", [_agent(g)]), *_label("QUEUE", [_queue(g)])],
+        [*_label("POWER", _power(g)), (DIM, " CAR     "), ("", car)],
+        [*_label("CURRENT", _current(g)), (DIM, " LINK    "), _link(g)],
+        [*_label("ENERGY", [(BOLD, f"{used:<10}"), ("", _register(g))]), (DIM, " CSMS    "), ("", billed)],
+        [*_label("AGENT", [_agent(g)]), (DIM, " QUEUE   "), _queue(g)],
     ]
 
 
 def _label(name: str, values: Row) -> Row:
-    """Half a row: the label, and values padded to the half's width."""
+    """The left half of a row: the label, and values padded to the half's width."""
     width = LEFT - 9
     used = sum(len(text) for _, text in values)
     return [(DIM, f" {name:<8}"), *values, ("", " " * max(0, width - used))]
@@ -236,7 +236,10 @@ class Plain:
 
 def gauges_in_words(g: Gauges, start_wh: float | None) -> str:
     used = f", {g.meter_wh - start_wh:.0f} Wh so far" if g.meter_wh is not None and start_wh is not None else ""
-    return f"{(g.power_w or 0) / 1000:.1f} kW: the car draws {g.drawn_a or 0:.1f} A of {g.offered_a or 0:g} A{used}"
+    waits = f"; {g.queued} messages wait" if g.queued else ""
+    return (
+        f"{(g.power_w or 0) / 1000:.1f} kW: the car draws {g.drawn_a or 0:.1f} A of {g.offered_a or 0:g} A{used}{waits}"
+    )
 
 
 def choose(board: Board, plain: bool, out: TextIO | None = None) -> Screen:
@@ -259,5 +262,8 @@ def tell(lines: Sequence[str], out: TextIO | None = None) -> None:
     """Lines after the show, in letters that this output knows."""
     out = out or sys.stdout
     known = _can_say(out, "✓✗")
+    shades = {"✓": GREEN, "✗": RED, "R": BOLD} if out.isatty() and "NO_COLOR" not in os.environ else {}
     for line in lines:
-        print(line if known else line.translate(ASCII), file=out, flush=True)
+        style = shades.get(line.strip()[:1]) if line[:1] != " " or "✓" in line else None
+        text = line if known else line.translate(ASCII)
+        print(f"\x1b[{style}m{text}\x1b[0m" if style else text, file=out, flush=True)

@@ -21,7 +21,8 @@ from agent.demo.words import PILOT
 from drivers.simulated.client import SimClient
 from drivers.simulated.verbs import SimError
 
-LOOK_S = 0.2  # between two looks at the gauges
+LOOK_S = 0.2  # between two looks at the gauges ...
+HEARS_A_LOOK = 5  # ... in which the log is looked at so often: what hardware does must stand before what follows
 ASK_S = 2.0  # for the agent to answer on its control socket
 RESTART_S = 1.0  # how soon the demo, as service manager, starts the agent again
 SETUP_S = 15.0
@@ -107,8 +108,9 @@ class Stage:
             with contextlib.suppress(SimError):  # not there yet, or busy: the next look will tell
                 await self._look_at_hardware()
             await self._look_at_agent()
-            self._hear_hardware()
-            await asyncio.sleep(LOOK_S)
+            for _ in range(HEARS_A_LOOK):
+                self._hear_hardware()
+                await asyncio.sleep(LOOK_S / HEARS_A_LOOK)
 
     async def _look_at_hardware(self) -> None:
         async def see(key: str) -> str:
@@ -129,7 +131,9 @@ class Stage:
         gauges.queued = (self.status.get("queue") or {}).get("rows")
         gauges.linked = self.central.is_connected
         running = self.central.ledger.latest()
-        gauges.billed_wh = running.energy_wh if running is not None else None
+        if running is not None:
+            gauges.billed_wh = running.energy_wh
+            self.board.start_wh = running.started_wh
 
     async def _ask(self) -> dict[str, Any]:
         """The agent's status; {} when nobody answers."""
@@ -165,16 +169,11 @@ class Stage:
             if colon and where.partition(" ")[0] in ("evse", "station"):
                 self.board.say(Source.HARDWARE, _in_words(words))
 
-    async def serve_as_manager(self, stop: asyncio.Event) -> None:
-        """Start the agent again whenever it ends, as a service manager does, until `stop`."""
-        stopped = asyncio.create_task(stop.wait())
-        while not stop.is_set():
-            ended = asyncio.create_task(self.agent.ended())
-            await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
-            if stop.is_set():
-                ended.cancel()
-                return
-            self.board.say(Source.DEMO, f"the agent ended with {ended.result()}; I start it again")
+    async def serve_as_manager(self) -> None:
+        """Start the agent again whenever it ends, as a service manager does, until cancelled."""
+        while True:
+            code = await self.agent.ended()
+            self.board.say(Source.DEMO, f"the agent ended with {code}; I start it again")
             await asyncio.sleep(RESTART_S)
             await self.agent.start()
 

@@ -20,7 +20,7 @@ CARD = "0100A57C21"
 LOWERED_A = 10.0
 SEEN_WH = 30  # of the first, fast part of the charge
 SOON_S, LATER_S = 10.0, 20.0
-REST_S = 1.2
+REST_S = 1.5
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ async def charge(stage: Stage, _memory: Memory) -> None:
 
 
 async def lower(stage: Stage, _memory: Memory) -> None:
-    _say(stage, f"the grid is busy: the central system lowers the current to {LOWERED_A:g} A")
+    _say(stage, f"the grid is busy: {LOWERED_A:g} A must do for a while")
     await stage.central.limit_current(LOWERED_A)
     await stage.until(lambda: stage.board.gauges.offered_a == LOWERED_A, f"{LOWERED_A:g} A are offered", SOON_S)
     await stage.until(lambda: 0 < (stage.board.gauges.drawn_a or 0) <= LOWERED_A, "the car follows", SOON_S)
@@ -97,7 +97,7 @@ async def lower(stage: Stage, _memory: Memory) -> None:
 
 
 async def cut(stage: Stage, memory: Memory) -> None:
-    _say(stage, "I cut the link to the central system; the car must not notice")
+    _say(stage, "I cut the link; the car must not notice")
     await stage.central.cut()
     await stage.until(lambda: (stage.board.gauges.queued or 0) >= 2, "messages wait on the agent's disk", LATER_S)
     _still_charging(stage)
@@ -106,17 +106,17 @@ async def cut(stage: Stage, memory: Memory) -> None:
 
 
 async def kill(stage: Stage, memory: Memory) -> None:
-    _say(stage, f"I kill the agent with SIGKILL; {memory.queued} messages are on its disk")
+    _say(stage, f"I kill the agent (SIGKILL); {memory.queued} messages are on its disk")
     await stage.agent.kill()
     await stage.until(lambda: stage.board.gauges.agent_pid is None, "the agent is gone", SOON_S)
     await asyncio.sleep(RESTART_S)
-    _say(stage, "the service manager (played by me) starts it again")
+    _say(stage, "I start it again, as a service manager does")
     await stage.agent.start()
     await stage.until(lambda: _found_again(stage, memory), "the agent goes on with the charge that it finds", LATER_S)
     await stage.until(lambda: (stage.board.gauges.queued or 0) > memory.queued, "new messages queue up", LATER_S)
     _still_charging(stage)
     if await stage.see("relay-count") == memory.closings:
-        _say(stage, "the contactor has stayed closed all the time: the driver has noticed nothing")
+        _say(stage, "the contactor stayed closed: the driver noticed nothing")
 
 
 def _found_again(stage: Stage, memory: Memory) -> bool:
@@ -126,13 +126,13 @@ def _found_again(stage: Stage, memory: Memory) -> bool:
 
 async def mend(stage: Stage, _memory: Memory) -> None:
     waiting, heard_wh = stage.board.gauges.queued or 0, _running(stage).energy_wh
-    _say(stage, f"I mend the link; the central system has heard of {heard_wh} Wh, {waiting} messages wait")
+    _say(stage, f"I mend the link; {heard_wh} Wh are known, {waiting} messages wait")
     await stage.central.open()
     await stage.until(lambda: stage.central.boots == 2, "the restarted agent registers again", LATER_S)
     await stage.until(lambda: stage.board.gauges.queued == 0, "all messages that waited arrive", LATER_S)
     late = _running(stage).told_offline
-    more = f", {late} of them written while offline" if late else ""
-    _say(stage, f"the central system has caught up: {_running(stage).energy_wh} Wh{more}")
+    more = f", {late} messages written offline" if late else ""
+    _say(stage, f"it has caught up: {_running(stage).energy_wh} Wh{more}")
     await asyncio.sleep(REST_S)
 
 
@@ -190,13 +190,14 @@ async def receipt(stage: Stage, memory: Memory) -> list[str]:
 
 
 def _receipt(start_wh: int, end_wh: int, bill: Transaction) -> list[str]:
-    told = f"{len(bill.marks)} messages, {bill.told_twice} of them told twice and counted once, none missing"
+    twice = f"{bill.told_twice} of them twice and counted once" if bill.told_twice else "each once"
     return [
         "RECEIPT",
         f"  the meter before        {start_wh:>9} Wh",
         f"  the meter after         {end_wh:>9} Wh",
         f"  the meter counted       {end_wh - start_wh:>9} Wh",
-        f"  the central system bills{bill.energy_wh:>9} Wh   once: transaction {bill.id}, card {short(bill.card)}",
-        f"  it was told in          {told}",
+        f"  the central system bills{bill.energy_wh:>9} Wh",
+        f"  told in {len(bill.marks)} messages, {twice}, none missing",
+        f"  billed once: transaction {bill.id}, card {short(bill.card)}",
         "  ✓ they agree to the watt-hour",
     ]

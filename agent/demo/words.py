@@ -30,18 +30,18 @@ CHARGING_STATES: Mapping[str, str] = {
     "Idle": "no car is connected",
 }
 STOP_REASONS: Mapping[str, str] = {
-    "EVDisconnected": "the car was unplugged",
-    "Local": "stopped at the charger",
-    "Remote": "stopped by the central system",
-    "PowerLoss": "the power had failed",
-    "Reboot": "the charger was restarted",
-    "ImmediateReset": "the charger was reset",
-    "SoftReset": "the charger was reset",
-    "HardReset": "the charger was reset",
-    "DeAuthorized": "the card is not accepted any more",
-    "EmergencyStop": "the emergency stop was pressed",
+    "EVDisconnected": "car unplugged",
+    "Local": "stopped here",
+    "Remote": "stopped from afar",
+    "PowerLoss": "power failed",
+    "Reboot": "charger restarted",
+    "ImmediateReset": "charger reset",
+    "SoftReset": "charger reset",
+    "HardReset": "charger reset",
+    "DeAuthorized": "card not accepted",
+    "EmergencyStop": "emergency stop",
     "Timeout": "no car came",
-    "Other": "for another reason",
+    "Other": "other reason",
 }
 PILOT: Mapping[str, str] = {
     "A": "no car",
@@ -59,7 +59,7 @@ def measured(values: Mapping[str, float]) -> str:
     if (power_w := values.get("Power.Active.Import")) is not None:
         parts.append(f"{power_w / 1000:.1f} kW")
     if (offered_a := values.get("Current.Offered")) is not None:
-        parts.append(f"{offered_a:g} A offered")
+        parts.append(f"offer {offered_a:g} A")
     if (energy_wh := values.get("Energy.Active.Import.Register")) is not None:
-        parts.append(f"meter at {energy_wh / 1000:.3f} kWh")
+        parts.append(f"meter {energy_wh / 1000:.3f} kWh")
     return ", ".join(parts) or "nothing measured"
