@@ -32,7 +32,6 @@ from agent.core.effects import (
     Unlock,
 )
 from agent.core.events import (
-    BootAnswered,
     CallFailed,
     Event,
     LinkDown,
@@ -127,7 +126,10 @@ class Runtime:
         async with self._lock:
             self._log.debug("FrameIn", text)
             now = self._clock.now()
+            answered = self.conversation.answered_mono
             await self._follow(self.conversation.received(text, self._facts.registration, now.mono), now)
+            if self.conversation.answered_mono != answered and self._facts.registration is Registration.ACCEPTED:
+                self._link.confirm()  # it answers: the next redial need not wait long
             await self._end_of_step()
 
     async def connected(self, subprotocol: str) -> None:
@@ -267,8 +269,6 @@ class Runtime:
             await self._carry_out(self.station.handle(event, now), now, queue)
             if isinstance(event, Request) and not self.station.hears(type(event)):
                 await self._follow(self.conversation.refuse(event.ref), now)
-            if isinstance(event, BootAnswered) and event.status is Registration.ACCEPTED:
-                self._link.confirm()
             if isinstance(event, VariableChanged):
                 self._settings_changed()
             queue.extend(self._queue_news())
