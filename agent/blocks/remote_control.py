@@ -181,7 +181,8 @@ class RemoteControl(Block):
                 continue
             whole = Reading(one.meter.at, Context.TRIGGER, offered(one, one.meter.samples))
             reading = selected(self._facts.variables, "AlignedDataCtrlr.Measurands", whole) or whole
-            yield Ask(MeterReport(one.id, (reading,), (one.tx.csms_id or one.tx.id) if one.tx else None), triggered=True)
+            name = (one.tx.csms_id or one.tx.id) if one.tx else None
+            yield Ask(MeterReport(one.id, (reading,), name), triggered=True)
 
     def _transaction(self, evse: int | None, _now: Instant) -> Iterator[Event]:
         for one in self._facts.evses.values():
