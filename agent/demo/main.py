@@ -64,6 +64,7 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    screen.open()
     frames = asyncio.create_task(_frames(screen))
     after: list[str] = []
     code = INTERRUPTED
@@ -86,7 +87,6 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
 
 
 async def _frames(screen: Screen) -> None:
-    screen.open()
     while True:
         screen.draw()
         await asyncio.sleep(FRAMES_S)

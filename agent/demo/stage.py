@@ -91,9 +91,11 @@ class Stage:
     async def do(self, verb: str, **args: Any) -> str:
         """A hand at the hardware; StoryFailed when it cannot do that."""
         try:
-            return await self.hands.do(verb, **args)
+            seen = await self.hands.do(verb, **args)
         except SimError as error:
             raise StoryFailed(f"{verb}: {error}") from None
+        self._hear_hardware()  # before the agent can have said anything about it
+        return seen
 
     async def see(self, key: str) -> str:
         return await self.do("get", key=key, evse=1)
