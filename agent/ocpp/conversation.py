@@ -247,8 +247,9 @@ class Conversation:
 
     def deadline(self) -> float | None:
         """When `expire` or `next` wants to be asked again."""
-        times = [at for at in (self._endpoint.deadline(), self.outbox.next_deadline()) if at is not None]
-        return min(times, default=None)
+        if self.waiting or not self.linked:  # the outbox must wait for the answer, or for a link, in any case
+            return self._endpoint.deadline()
+        return self.outbox.next_deadline()
 
     def expire(self, now: float) -> list[Outcome]:
         """What follows from an answer that did not come in time."""

@@ -194,7 +194,7 @@ class Outbox:
     def next_deadline(self) -> float | None:
         """When the head of the journal may be tried again."""
         row = self.head()
-        waits = row is not None and row.id == self._try.row_id and self._try.not_before > 0
+        waits = row is not None and not self.rows_wait and row.id == self._try.row_id and self._try.not_before > 0
         return self._try.not_before if waits else None
 
     def is_head(self, row: Waiting) -> bool:
