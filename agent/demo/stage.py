@@ -94,7 +94,7 @@ class Stage:
             seen = await self.hands.do(verb, **args)
         except SimError as error:
             raise StoryFailed(f"{verb}: {error}") from None
-        self._hear_hardware()  # before the agent can have said anything about it
+        self._hear_hardware()
         return seen
 
     async def see(self, key: str) -> str:
@@ -103,6 +103,7 @@ class Stage:
     # Watching
 
     def _crossed(self, what: Crossed) -> None:
+        self._hear_hardware()  # what the charger speaks of has been done
         self.board.say(Source.CHARGER if what.from_charger else Source.CSMS, what.words, what.action)
 
     async def _watching(self) -> None:

@@ -99,7 +99,7 @@ async def lower(stage: Stage, _memory: Memory) -> None:
 async def cut(stage: Stage, memory: Memory) -> None:
     _say(stage, "I cut the link; the car must not notice")
     await stage.central.cut()
-    await stage.until(lambda: (stage.board.gauges.queued or 0) >= 2, "messages wait on the agent's disk", LATER_S)
+    await stage.until(lambda: (stage.board.gauges.queued or 0) >= 3, "messages wait on the agent's disk", LATER_S)
     _still_charging(stage)
     memory.queued = stage.board.gauges.queued or 0
     memory.closings = await stage.see("relay-count")
