@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import termios
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -175,8 +176,9 @@ async def _open_serial(protocol: Any, settings: SerialSettings) -> tuple[SerialT
 def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: SerialSettings) -> SerialTransport:
     from pymodbus.transport.serialtransport import SerialTransport
 
+    parity = "N" if is_pseudo_terminal(settings.port) else settings.parity  # the kernel refuses parity on those
     transport = SerialTransport(
-        loop, protocol, settings.port, settings.baud, 8, settings.parity, settings.stop_bits, PYMODBUS_TIMEOUT_S
+        loop, protocol, settings.port, settings.baud, 8, parity, settings.stop_bits, PYMODBUS_TIMEOUT_S
     )
     port = transport.sync_serial
     with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a pty has no latency timer
@@ -187,6 +189,11 @@ def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: Se
         with contextlib.suppress(OSError, ValueError):  # refused by adapters that switch by themselves
             port.rs485_mode = RS485Settings()
     return transport
+
+
+def is_pseudo_terminal(port: str) -> bool:
+    """A pseudo-terminal carries bytes, not bits: speed and parity mean nothing on it."""
+    return os.path.realpath(port).startswith("/dev/pts/")
 
 
 def _close_late(future: asyncio.Future[SerialTransport]) -> None:

@@ -56,7 +56,8 @@ class Power(Block):
         if not evse.limits.attached_cable and evse.cable_a is not None:
             limits.append((evse.cable_a, "the cable's rating"))
         if self._facts.station_max_a is not None and takers:
-            limits.append((self._facts.station_max_a / takers, f"the supply, shared by {takers}"))
+            share = "the supply" if takers == 1 else f"the supply's share of one in {takers}"
+            limits.append((self._facts.station_max_a / takers, share))
         if evse.limit_a is not None:
             limits.append((evse.limit_a, evse.limit_why))
         limits.sort(key=lambda limit: limit[0])

@@ -80,8 +80,8 @@ ROWS: tuple[FaultRow, ...] = (
     FaultRow(
         Fault.PILOT,
         True,
-        "the controller reports a pilot state that its map does not name",
-        "check that the map fits the controller and its firmware",
+        "the control pilot is in an error state (E or F), or in one that the map does not name",
+        "try another car or cable; then the pilot wiring, and whether the map fits the controller",
     ),
     FaultRow(
         Fault.VENTILATION,

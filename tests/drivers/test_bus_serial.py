@@ -59,6 +59,12 @@ async def test_a_read_returns_the_registers_asked(rs485: Line) -> None:
     assert await rs485.bus().read(1, "input", 10, 3) == [1010, 1011, 1012]
 
 
+@pytest.mark.parametrize("parity", ["N", "E", "O"])
+async def test_a_line_with_parity_can_be_simulated_on_a_pseudo_terminal(rs485: Line, parity: str) -> None:
+    rs485.settings = replace(rs485.settings, parity=parity)
+    assert await rs485.bus().read(1, "input", 10, 1) == [1010]
+
+
 async def test_each_table_has_its_own_function(rs485: Line) -> None:
     bus = rs485.bus()
     for table in ("coil", "discrete", "holding", "input"):
