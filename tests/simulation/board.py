@@ -1,0 +1,344 @@
+"""The charger's board: everything of the agent on its ports, one life after the other, on one file and one world.
+
+`Life` builds what the daemon builds, with the ports of the simulation. A cut falls at a boundary: before a commit,
+between commit and act, or between two effects. From then on every port is dead, nothing leaks out any more, and what
+was in memory is gone; the next life begins with a copy of the file as it was at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.blocks.assembly import assemble
+from agent.clock import Clock
+from agent.core.effects import Effect, Restart
+from agent.core.events import Event, Restored, Stopping
+from agent.core.evse import EvseLimits
+from agent.core.types import Instant
+from agent.edge.hardware import EvseParts, Hardware, ReaderParts
+from agent.ocpp.conversation import Conversation
+from agent.ocpp.dialect import Station as Charger
+from agent.runtime import Runtime
+from agent.store import Store, StoreFault
+from drivers.api import DriverError, EvseReading, IdToken, Sample
+from drivers.bus import Bus, Policy, SerialSettings
+from drivers.mapped_evse import MappedEvse
+from drivers.mapped_meter import MappedMeter
+from tests.simulation.line import Link, Watch
+from tests.simulation.scene import Scene
+
+NO_MARK = Path("/nonexistent/ntp")
+SETTLE_S = 2.5
+
+
+class PowerCut(BaseException):
+    """Raised at every port once the board is dead."""
+
+
+class Quiet:
+    """A log that keeps nothing but errors of the agent's own."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def debug(self, *_: object, **__: object) -> None:
+        return None
+
+    info = warning = debug
+
+    def error(self, event: str, message: str = "", /, **_: object) -> None:
+        self._scene.errors.append(f"{event}: {message}")
+        del self._scene.errors[:-50]
+
+
+class Gate:
+    """The store, with a boundary before each commit and one after it, and a disk that may be full."""
+
+    def __init__(self, life: Life, store: Store) -> None:
+        self._life, self.store = life, store
+
+    def _run(self, effects: Sequence[Effect], call: Callable[[], Any]) -> Any:
+        life = self._life
+        life.boundary()
+        if life.scene.disk_full:
+            raise StoreFault("full", "no space left on the disk")
+        done = call()
+        life.scene.checker.committed(effects)
+        life.boundary()
+        return done
+
+    def commit(self, effects: Sequence[Effect]) -> Any:
+        return self._run(effects, lambda: self.store.commit(effects))
+
+    def answered(self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect]) -> Any:
+        head = self.store.head()
+        assert head is not None
+        done = self._run(effects, lambda: self.store.answered(row_id, csms_id, via, effects))
+        if csms_id is not None:
+            self._life.scene.checker.names[head.event.transaction] = csms_id
+        return done
+
+    def dead_letter(self, row_id: int, why: str) -> Any:
+        return self._run((), lambda: self.store.dead_letter(row_id, why))
+
+    def retime(self, boot: str, offset_s: float) -> Any:
+        return self._run((), lambda: self.store.retime(boot, offset_s))
+
+    def head(self) -> Any:
+        self._life.alive()
+        return self.store.head()
+
+    def sent(self, row_id: int) -> None:
+        self._life.alive()
+        self.store.sent(row_id)
+
+    def dead_letters(self) -> Any:
+        return self.store.dead_letters()
+
+
+class Ports:
+    """Clock, link and hardware of one life: a boundary at each thing that shows outside."""
+
+    def __init__(self, life: Life, clock: Clock, link: Link) -> None:
+        self._life, self._clock, self._link = life, clock, link
+
+    def now(self) -> Instant:
+        self._life.alive()
+        return self._clock.now()
+
+    def learn(self, utc: float, mono_at_request: float, mono_at_answer: float) -> float | None:
+        return self._clock.learn(utc, mono_at_request, mono_at_answer)
+
+    def confirm(self) -> None:
+        self._link.confirm()
+
+    def drop(self, reason: str) -> None:
+        self._life.boundary()
+        self._link.drop(reason)
+
+    def redial(self, reason: str = "") -> None:
+        self._link.redial(reason)
+
+    def set_ping_interval(self, interval_s: float) -> None:
+        self._link.set_ping_interval(interval_s)
+
+    async def send(self, text: str) -> bool:
+        self._life.boundary()
+        return await self._link.send(text)
+
+    def offer(self, evse: int, current_a: float) -> None:
+        self._life.boundary()
+        self._life.scene.stir()
+        self._life.scene.trace("offer", f"{evse} {current_a:g}")
+        self._life.hardware.offer(evse, current_a)
+
+    def unlock(self, evse: int) -> None:
+        self._life.boundary()
+        self._life.scene.stir()
+        self._life.hardware.unlock(evse)
+
+    def show(self, evse: int, state: str) -> None:
+        self._life.hardware.show(evse, state)
+
+
+class Controller:
+    """A mapped controller whose polls are slow while nothing happens (`Scene.rest`)."""
+
+    def __init__(self, scene: Scene, evse: int, real: MappedEvse) -> None:
+        self._scene, self._evse, self._real = scene, evse, real
+        for ability in ("unlock", "show"):
+            if hasattr(real, ability):
+                setattr(self, ability, getattr(real, ability))
+
+    async def read(self) -> EvseReading:
+        await self._scene.rest(self._evse)
+        return await self._real.read()
+
+    async def offer(self, current_a: float) -> None:
+        await self._real.offer(current_a)
+
+
+class Meter:
+    """A mapped meter that may lie: a register that stands still, or goes back for a moment."""
+
+    def __init__(self, scene: Scene, evse: int, real: MappedMeter) -> None:
+        self._scene, self._evse, self._real = scene, evse, real
+
+    async def read(self) -> Sequence[Sample]:
+        await self._scene.rest(self._evse)
+        samples = self._scene.lies(self._evse, await self._real.read())
+        self._scene.checker.read(self._evse, samples)
+        return samples
+
+
+class Reader:
+    def __init__(self, scene: Scene, evses: tuple[int, ...]) -> None:
+        self._scene, self._evses = scene, evses
+
+    async def token(self) -> IdToken:
+        if self._scene.reader_broken:
+            raise DriverError("the reader's port is gone")
+        return IdToken(await self._scene.cards[self._evses].get())
+
+
+class Life:
+    """One process. `ended` is set when it is over: by a cut, by its own wish, or by a bug (`why`)."""
+
+    def __init__(self, scene: Scene, path: Path) -> None:
+        self.scene, self.path = scene, path
+        self.ended = asyncio.Event()
+        self.why = ""
+        self.dead = False
+        self.fuse: int | None = None  # boundaries left until the cut
+        self.tasks: list[asyncio.Task[None]] = []
+        self.store = Store(path, fast=True)
+        opened = self.store.open(scene.boot)
+        if opened.fault is not None or opened.lost:
+            scene.checker.complain(f"the store does not open: {opened}")
+        self.watch = Watch(scene.checker.complain, lambda way, text: scene.frame(way, text, self.store.salt))
+        self.link = Link(scene.csms, scene.weather, scene.plan.version, scene.link_rng, self.watch)
+        self.station = self._station()
+        self.hardware = Hardware(self._parts(), self._readers(), self.feed, lambda _name: None)
+        clock = Clock(mono=scene.mono, wall=scene.wall, boot=scene.boot, ntp_mark=NO_MARK)
+        ports = Ports(self, clock, self.link)
+        gate = Gate(self, self.store)
+        about = Charger("Sim", "Virtual", evses=tuple(scene.points))
+        prefix = f"{self.store.salt}-{opened.starts}"
+        self.conversation = Conversation(about, gate.head, prefix, scene.plan.version)
+        self.runtime = Runtime(
+            station=self.station,
+            conversation=self.conversation,
+            store=gate,
+            clock=ports,
+            link=ports,
+            hardware=ports,
+            log=Quiet(scene),
+            work=self._work,
+            leave=self._leave,
+        )
+        self.link.runtime = self.runtime
+        memory = self.store.restore()
+        self.restored = Restored(memory.tables, memory.open_transactions, opened.power_lost)
+        variables = self.station.facts.variables
+        variables.layer("preset", self.conversation.dialect.presets)
+        variables.layer("pin", self.conversation.dialect.pins)
+        complaints = variables.layer("config", dict(scene.plan.variables))
+        assert not complaints, complaints
+
+    async def _work(self, call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(self.scene.disk_s)
+        return call()
+
+    def _leave(self, restart: Restart) -> None:
+        self._over(f"restart: {restart.why}")
+
+    # --- building -----------------------------------------------------------------------------------------------
+
+    def _station(self) -> Any:
+        scene, plan = self.scene, self.scene.plan
+        limits = [EvseLimits(n, scene.max_a, 3, plan.attached, False, scene.unlocks) for n in scene.points]
+        station = assemble(limits, prefix=self.store.salt, resume=plan.resume, station_max_a=plan.station_max_a)
+        handle = station.handle
+
+        def watched(event: Event, now: Instant) -> list[Effect]:
+            effects = handle(event, now)
+            scene.settled(event, effects, list(station.facts.evses.values()), self.store.salt)
+            return effects
+
+        station.handle = watched  # type: ignore[method-assign]
+        return station
+
+    def _parts(self) -> list[EvseParts]:
+        scene, plan = self.scene, self.scene.plan
+        bus = Bus(scene.wire, SerialSettings("/dev/ttyS1"), scene.policy or Policy())
+        parts = []
+        for n in scene.points:
+            watchdog = {} if plan.controller == "evse_wb" else {"watchdog_s": 60.0, "failsafe_a": 0.0}
+            evse = MappedEvse(bus, 2 * n - 1, plan.controller, **watchdog)  # type: ignore[arg-type]
+            meter = MappedMeter(bus, 2 * n, plan.meter)
+            parts.append(EvseParts(n, Controller(scene, n, evse), Meter(scene, n, meter), 1.0, 1.0, 10.0, 30.0))
+        return parts
+
+    def _readers(self) -> list[ReaderParts]:
+        return [ReaderParts(Reader(self.scene, evses), evses) for evses in self.scene.cards]
+
+    # --- living -------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        self._start(self._boot())
+
+    async def _boot(self) -> None:
+        await self.feed(self.restored)
+        self._start(self.link.run())
+        self._start(self.runtime.sender())
+        for work in self.hardware.tasks().values():
+            self._start(work)
+        await self.runtime.failed.wait()
+        assert self.runtime.failure is not None
+        raise self.runtime.failure
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.append(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, PowerCut):
+            import traceback
+
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self._over(f"bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})")
+
+    def _over(self, why: str) -> None:
+        if not self.ended.is_set():
+            self.why = why
+            self.ended.set()
+
+    async def feed(self, event: Event) -> None:
+        await self.runtime.feed(event)
+
+    # --- boundaries ---------------------------------------------------------------------------------------------
+
+    def alive(self) -> None:
+        if self.dead:
+            raise PowerCut
+
+    def boundary(self) -> None:
+        """The power may go here."""
+        self.alive()
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                self.die()
+                raise PowerCut
+
+    def die(self) -> None:
+        self.dead = True
+        self._over("cut")
+
+    # --- ending -------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """In order, as at SIGTERM."""
+        await self.feed(Stopping("asked to"))
+        self.scene.stir()
+        await self.hardware.settle(SETTLE_S)
+
+    async def bury(self, heir: Path) -> None:
+        """Nothing of it runs any more; what a power cut leaves of the file is at `heir`."""
+        self.dead = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.link.line is not None:
+            self.link.line.cut()
+        self.store.clone(heir)
+        self.store.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(str(self.path) + suffix).unlink(missing_ok=True)

@@ -1,0 +1,287 @@
+"""The invariants: what must be true at every step of every run, whatever goes wrong. Each is one method.
+
+Beside the agent stands the truth: the simulated meter's register, the contactor, the cable, and what the central system
+has booked. The checker compares; it never asks the agent what it thinks of itself, but for the facts that its own
+safety rules are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.effects import Effect, Record
+from agent.core.evse import Evse
+from agent.core.types import TransactionEvent, TxKind
+from drivers.api import Measurand, Sample
+from tests.simulation.books import Bill, Books
+from tests.simulation.plan import Plan
+
+LEAST_A = 6.0
+STEPS_MAX = 300
+QUEUED_MAX = 400
+STOP_S = 45.0  # an offer withdrawn -> the contactor is open: polls, a bus that repeats, 6 s of the controller's own
+WATCHDOG_S = 60.0
+READ_S = 8.0  # how long one read of a meter may take with all its repeats
+SILENT_S = 60.0  # the stated wait for a silent meter at the end of a transaction
+ROUND_WH = 1.2  # two roundings to whole watt-hours, and the resolution of a float32 register
+COARSE, COARSE_WH = "carlo_gavazzi_em340", 101.0  # its register counts tenths of a kilowatt-hour
+LOST_WH_MAX = 1500.0
+_ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run was made of."""
+
+    days: float = 0.0
+    transactions: int = 0
+    wh: float = 0.0
+    cuts: int = 0
+    kills: int = 0
+    restarts: int = 0
+    faults: int = 0
+    frames: int = 0
+    repeats: int = 0
+    dead: int = 0
+    excused: int = 0
+    excused_wh: float = 0.0
+
+    def add(self, other: Totals) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class Tale:
+    """One transaction as the agent has committed it."""
+
+    evse: int
+    events: list[TransactionEvent] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return self.events[-1].kind is TxKind.ENDED
+
+
+class Checker:
+    """`now` is the true time in seconds; `register_wh(evse)` the true register."""
+
+    def __init__(self, plan: Plan, now: Callable[[], float], register_wh: Callable[[int], float]) -> None:
+        self.plan = plan
+        self.totals = Totals()
+        self.broken: list[str] = []
+        self.limit_a: float | None = None  # the station's limit that the central system was told to hold
+        self._now, self._register_wh = now, register_wh
+        self.books = Books(self.complain)
+        self.tales: dict[str, Tale] = {}
+        self.reads: dict[int, list[tuple[float, float]]] = {}  # EVSE -> (time, register) of each successful read
+        self.boots: dict[str, float] = {}  # boot -> true time of its mono 0
+        self.unsafe_since: dict[int, float] = {}
+        self.mute: dict[int, list[tuple[float, float]]] = {}  # times in which a meter lied or was silent
+        self.first_wh: dict[int, float] = {}
+        self.leaps: dict[int, list[tuple[float, float]]] = {}  # time, how far the register was moved by hand
+        self._second, self._steps = 0, 0
+        self.names: dict[str, str] = {}  # our name of a transaction -> the CSMS's
+
+    def complain(self, why: str) -> None:
+        self.broken.append(f"at {self._now():.3f} s: {why}")
+
+    # --- hardware: power only where it may be ---------------------------------------------------------------------
+
+    def settled(self, evses: Sequence[Evse]) -> None:
+        """After every step of the station."""
+        for evse in evses:
+            if evse.offer_a > 0:
+                self._may_offer(evse)
+        total_a = sum(evse.offer_a for evse in evses)
+        if self.plan.station_max_a is not None and total_a > self.plan.station_max_a + 0.01:
+            self.complain(f"{total_a:g} A on offer, the supply has {self.plan.station_max_a:g} A")
+        if self.limit_a is not None and total_a > self.limit_a + 0.01:
+            self.complain(f"{total_a:g} A on offer, the CSMS allows {self.limit_a:g} A")
+
+    def step(self, event: object) -> None:
+        """An agent that spins would heat the processor for ever, and a simulation would never end."""
+        second = int(self._now())
+        if second != self._second:
+            self._second, self._steps = second, 0
+        self._steps += 1
+        if self._steps == STEPS_MAX:
+            self.complain(f"more than {STEPS_MAX} steps in one second, the last one for {event}"[:300])
+        if self._steps > 2 * STEPS_MAX:
+            raise Broken("the agent spins")
+
+    def _may_offer(self, evse: Evse) -> None:
+        tx, least_a = evse.tx, [evse.limits.max_a]
+        if evse.cable_a is not None and not evse.limits.attached_cable:
+            least_a.append(evse.cable_a)
+        points = self.plan.variables.get("TxCtrlr.TxStartPoint", "")
+        checks = (
+            (evse.grant is None, "nobody is authorized"),
+            (tx is None and (points != "EnergyTransfer" or self.plan.version == "1.6"), "no transaction is open"),
+            (tx is not None and (tx.stop is not None or tx.withheld or tx.restored), "the transaction may not charge"),
+            (str(evse.pilot) not in "BCD", f"the pilot is {evse.pilot}"),
+            (not evse.operative, "it is out of service"),
+            (evse.stopped_by_fault, f"there is a fault: {evse.faults}"),
+            (not LEAST_A <= evse.offer_a <= min(least_a) + 0.01, f"limits are {least_a}"),
+        )
+        for wrong, why in checks:
+            if wrong:
+                self.complain(f"EVSE {evse.id} offers {evse.offer_a:g} A although {why}")
+
+    def contactor(self, evse: int, closed: bool, permitted: bool, blind: bool) -> None:
+        """As time goes by. `blind`: agent or bus are down, so only the controller's watchdog is left."""
+        if not closed or permitted:
+            self.unsafe_since.pop(evse, None)
+            return
+        since = self.unsafe_since.setdefault(evse, self._now())
+        limit_s = STOP_S + (WATCHDOG_S if blind else 0.0)
+        if self._now() - since > limit_s:
+            self.complain(f"EVSE {evse}: the contactor has been closed for {limit_s:g} s without permission")
+            self.unsafe_since.pop(evse)
+
+    # --- store: what is committed -----------------------------------------------------------------------------------
+
+    def committed(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Record):
+                self._recorded(effect.event)
+
+    def _recorded(self, event: TransactionEvent) -> None:
+        tale = self.tales.get(event.transaction)
+        if event.kind is TxKind.STARTED:
+            if tale is not None:
+                self.complain(f"{event.transaction} starts a second time")
+            tale = self.tales[event.transaction] = Tale(event.evse)
+        elif tale is None or tale.ended:
+            self.complain(f"{event.message_id} ({event.kind}) of a transaction that is not open")
+            return
+        if event.seq != len(tale.events):
+            self.complain(f"{event.message_id}: sequence number {len(tale.events)} was due")
+        tale.events.append(event)
+        self._true_times(event)
+
+    def _true_times(self, event: TransactionEvent) -> None:
+        """Every reading is one that the meter really gave at that moment."""
+        for reading in event.readings:
+            wh = next((s.value for s in reading.samples if s.measurand is _ENERGY and s.phase is None), None)
+            if wh is None or reading.at.boot not in self.boots:
+                continue
+            at = self.boots[reading.at.boot] + reading.at.mono
+            if not any(abs(t - at) < 0.001 and abs(w - wh) < 0.01 for t, w in reversed(self.reads[event.evse])):
+                if event.kind is TxKind.ENDED and self.silent_at(event.evse, at):
+                    continue  # the last value known, told as the end of a transaction whose meter is gone
+                self.complain(f"{event.message_id}: {wh:g} Wh at {at:.3f} s is no reading of the meter")
+
+    def read(self, evse: int, samples: Sequence[Sample]) -> None:
+        wh = next(s.value for s in samples if s.measurand is _ENERGY and s.phase is None)
+        reads = self.reads.setdefault(evse, [])
+        reads.append((self._now(), wh))
+        if len(reads) > 4000:
+            del reads[:2000]
+
+    def queued(self, counts: Sequence[int]) -> None:
+        if max(counts) > QUEUED_MAX:
+            self.complain(f"a queue is not bounded: {counts}")
+
+    # --- meters that are not to be believed ---------------------------------------------------------------------------
+
+    def silence(self, evse: int, until: float) -> None:
+        self.mute.setdefault(evse, []).append((self._now(), until))
+
+    def silent_at(self, evse: int, at: float) -> bool:
+        """The meter was silent, or lied, long enough before this moment for the stated wait to have ended."""
+        return any(start <= at <= until + READ_S + SILENT_S for start, until in self.mute.get(evse, ()))
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def finish(self, dead: Sequence[tuple[str, int]]) -> None:
+        """When all is unplugged, every link is good, and the journal has been drained."""
+        self._none_open()
+        for evse, wh in self.first_wh.items():
+            self._energy(evse, wh)
+        self._told(set(dead))
+        self.totals.repeats = self.books.repeats
+        self.totals.dead = len(dead)
+        self.totals.transactions = len(self.tales)
+
+    def _none_open(self) -> None:
+        for name, tale in self.tales.items():
+            if not tale.ended:
+                self.complain(f"{name} is open for ever")
+
+    def _energy(self, evse: int, first_wh: float) -> None:
+        """Transactions follow one another without a gap in the register, so every watt-hour is in exactly one."""
+        at_wh = first_wh
+        at_s = 0.0
+        for name, tale in self.tales.items():
+            if tale.evse != evse or not tale.ended:
+                continue
+            start, end = tale.events[0], tale.events[-1]
+            start_s, end_s = self._true(start), self._true(end)
+            self._same(evse, f"before {name}", at_s, start_s, at_wh, start.started_wh)
+            if end.energy_wh < start.started_wh:
+                self.complain(f"{name} ends at {end.energy_wh} Wh, below its start at {start.started_wh} Wh")
+            self.totals.wh += end.energy_wh - start.started_wh
+            at_wh, at_s = float(end.energy_wh), end_s
+        self._same(evse, "after the last transaction", at_s, self._now(), at_wh, self._register_wh(evse))
+
+    def _true(self, event: TransactionEvent) -> float:
+        return self.boots[event.at.boot] + event.at.mono
+
+    def _same(self, evse: int, where: str, from_s: float, to_s: float, was_wh: float, is_wh: float) -> None:
+        moved_wh = sum(by for at, by in self.leaps.get(evse, ()) if from_s - READ_S < at <= to_s + READ_S)
+        gap_wh = is_wh - was_wh - moved_wh
+        if abs(gap_wh) <= (COARSE_WH if self.plan.meter == COARSE else ROUND_WH):
+            return
+        if self.silent_at(evse, from_s) and 0 <= gap_wh <= LOST_WH_MAX:
+            self.totals.excused += 1
+            self.totals.excused_wh += gap_wh
+            return
+        self.complain(f"EVSE {evse}: {gap_wh:.1f} Wh belong to no transaction {where} ({from_s:.1f} to {to_s:.1f} s)")
+
+    def _told(self, dead: set[tuple[str, int]]) -> None:
+        """The central system has every transaction once, with the meter's energy."""
+        for name, seq in sorted(dead):
+            if f"{name}-{seq}" not in self.books.refused:
+                self.complain(f"{name}-{seq} is a dead letter, and the CSMS never refused it")
+        spoiled = {name for name, _ in dead}
+        bills = list(self.books.bills.values())
+        for name, tale in self.tales.items():
+            if name in spoiled:
+                continue
+            found = [bill for bill in bills if self._is(bill, name, tale)]
+            if len(found) != 1:
+                self.complain(f"{name} was billed {len(found)} times")
+            else:
+                self._right(found[0], name, tale)
+        if len(bills) > len(self.tales):
+            self.complain(f"{len(bills)} bills for {len(self.tales)} transactions")
+
+    def _is(self, bill: Bill, name: str, tale: Tale) -> bool:
+        if self.plan.version != "1.6":
+            return bill.key == name
+        return bill.evse == tale.evse and bill.start_wh == tale.events[0].started_wh and self._closest(bill, tale)
+
+    def _closest(self, bill: Bill, tale: Tale) -> bool:
+        """Two transactions may start at the same register; the name that the agent was told tells them apart."""
+        return bill.key == self.names.get(tale.events[0].transaction, bill.key)
+
+    def _right(self, bill: Bill, name: str, tale: Tale) -> None:
+        end = tale.events[-1]
+        if bill.stopped_at is None:
+            self.complain(f"{name} was never told to have ended")
+        elif bill.stop_wh is not None and abs(bill.stop_wh - end.energy_wh) > 1.0:
+            self.complain(f"{name}: billed to {bill.stop_wh:g} Wh, the meter said {end.energy_wh} Wh")
+        if bill.start_wh is not None and abs(bill.start_wh - tale.events[0].started_wh) > 1.0:
+            self.complain(f"{name}: billed from {bill.start_wh:g} Wh, it began at {tale.events[0].started_wh} Wh")
+        if self.plan.version != "1.6" and bill.seqs != [event.seq for event in tale.events]:
+            self.complain(f"{name}: the CSMS has the events {bill.seqs}, there were {len(tale.events)}")
+
+    def books_of(self, books: Any) -> None:
+        self.books = books

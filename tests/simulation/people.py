@@ -1,0 +1,399 @@
+"""Who comes by: drivers with cards and cars, an operator at the central system, and those who break things.
+
+Each is one task with its own dice, so that the others do not change when one of them does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from drivers.api import Fault
+from drivers.simulated.registers import ControllerRegisters
+from tests.simulation.csms import Payload
+from tests.simulation.plan import DAY_S, Rng
+from tests.simulation.scene import STRANGER, TOKENS, Scene
+
+MEMBERS = ("04AABBCC", "04DDEEFF", "0401020304")
+OUTSIDERS = ("04B10C4ED0", STRANGER)
+FAULTS = (Fault.GROUND, Fault.OVER_TEMPERATURE, Fault.OVER_CURRENT, Fault.DIODE, Fault.INTERNAL, Fault.CABLE)
+
+
+async def pause(rng: Rng, mean_s: float, least_s: float = 0.0) -> None:
+    await asyncio.sleep(least_s + rng.expovariate(1.0 / mean_s))
+
+
+class Visitors:
+    """The drivers at one EVSE, one after the other."""
+
+    def __init__(self, scene: Scene, evse: int) -> None:
+        self._scene, self._evse = scene, evse
+        self._rng = scene.plan.rng(f"visitors/{evse}")
+        self._point = scene.points[evse]
+
+    async def run(self) -> None:
+        while True:
+            await pause(self._rng, DAY_S / self._scene.plan.visits_a_day, 60.0)
+            await self._visit()
+            self.leave()
+
+    def leave(self) -> None:
+        """Car and cable go; a cable that the lock holds goes later."""
+        self._scene.advance()
+        try:
+            self._point.unplug()
+        except ValueError:
+            return
+
+    async def _visit(self) -> None:
+        rng, scene = self._rng, self._scene
+        card = rng.choice(MEMBERS) if rng.random() < 0.85 else rng.choice(OUTSIDERS)
+        remote, card_first = rng.random() < 0.2, rng.random() < 0.5
+        ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "card": lambda: self._tap(card),
+            "remote": lambda: remote_start(scene, self._evse, card),
+        }
+        start = ways["remote" if remote else "card"]
+        if rng.random() < 0.05:  # a card and no car: it lapses
+            await start()
+            await asyncio.sleep(rng.uniform(10.0, 400.0))
+            return
+        for step in (start, self._plug) if card_first else (self._plug, start):
+            await step()
+            await asyncio.sleep(rng.uniform(1.0, 40.0))
+        await asyncio.sleep(rng.choice((20.0, 120.0, 900.0, 2400.0, 5400.0)) * rng.uniform(0.5, 1.5))
+        await self._end(card)
+        await asyncio.sleep(rng.choice((2.0, 30.0, 300.0)))
+
+    async def _tap(self, card: str) -> None:
+        self._scene.tap(card)
+
+    async def _plug(self) -> None:
+        rng = self._rng
+        self._scene.advance()
+        self._point.draw(rng.choice((6.0, 13.0, 16.0, 32.0)), rng.choice((1, 3)), rng.choice((20.0, 60.0, 97.0)))
+        if self._point.car is None:
+            self._point.plug_in("hold" if rng.random() < 0.1 else "auto")
+
+    async def _end(self, card: str) -> None:
+        dice, scene = self._rng.random(), self._scene
+        if dice < 0.35:
+            scene.tap(card)
+        elif dice < 0.45:
+            scene.tap(self._rng.choice(MEMBERS))  # a card of the group, or of somebody else
+        elif dice < 0.55:
+            await remote_stop(scene, self._evse)
+        elif dice < 0.65:
+            self._button()
+        elif dice < 0.75:
+            scene.advance()
+            self._point.unplug_car()
+
+    def _button(self) -> None:
+        parts = [p for unit in self._scene.units.values() for p in unit.parts]
+        mine = [p for p in parts if isinstance(p, ControllerRegisters) and p.point is self._point]
+        stop = mine[0].map.stop_button
+        if stop is not None:
+            self._scene.advance()
+            self._point.controller.press(self._rng.choice(sorted(set(map(str, stop.kind.words.values())) - {""})))
+            self._scene.stir()
+
+
+# --- the central system's own requests ------------------------------------------------------------------------------
+
+
+async def remote_start(scene: Scene, evse: int, token: str) -> None:
+    if scene.plan.version == "1.6":
+        await scene.csms.ask("RemoteStartTransaction", {"connectorId": evse, "idTag": token})
+    else:
+        asked = {"evseId": evse, "remoteStartId": 7, "idToken": {"idToken": token, "type": "Central"}}
+        await scene.csms.ask("RequestStartTransaction", asked)
+
+
+async def remote_stop(scene: Scene, evse: int) -> None:
+    running = [key for key, where in scene.csms.running.items() if where == evse]
+    if running and scene.plan.version == "1.6":
+        await scene.csms.ask("RemoteStopTransaction", {"transactionId": int(running[-1])})
+    elif running:
+        await scene.csms.ask("RequestStopTransaction", {"transactionId": running[-1]})
+
+
+class Operator:
+    """Orders and nonsense from the central system, from time to time."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._rng = scene.plan.rng("operator")
+        self._v16 = scene.plan.version == "1.6"
+
+    async def run(self) -> None:
+        while True:
+            await pause(self._rng, DAY_S / self._scene.plan.orders_a_day)
+            await self._rng.choice(_ORDERS)(self)
+
+    async def _availability(self) -> None:
+        evse = self._rng.choice((0, 1))
+        for word in ("Inoperative", "Operative"):
+            await self._available(evse, word)
+            await pause(self._rng, 600.0)
+
+    async def _available(self, evse: int, word: str) -> None:
+        if self._v16:
+            await self._scene.csms.ask("ChangeAvailability", {"connectorId": evse, "type": word})
+        else:
+            place = {"evse": {"id": evse}} if evse else {}
+            await self._scene.csms.ask("ChangeAvailability", {"operationalStatus": word} | place)
+
+    async def open_all(self) -> None:
+        """At the end of a run: everything in service, no limit."""
+        for evse in (0, *self._scene.points):
+            await self._available(evse, "Operative")
+
+    async def _set(self) -> None:
+        key, value = self._rng.choice(
+            (
+                ("MeterValueSampleInterval", "90"),
+                ("HeartbeatInterval", "1700"),
+                ("ConnectionTimeOut", "90"),
+                ("Nope", "1"),
+            )
+        )
+        if self._v16:
+            await self._scene.csms.ask("ChangeConfiguration", {"key": key, "value": value})
+            return
+        where = {"MeterValueSampleInterval": ("SampledDataCtrlr", "TxUpdatedInterval"), "Nope": ("Nope", "Nope")}
+        component, variable = where.get(key, ("OCPPCommCtrlr", "HeartbeatInterval"))
+        data = {"component": {"name": component}, "variable": {"name": variable}, "attributeValue": value}
+        await self._scene.csms.ask("SetVariables", {"setVariableData": [data]})
+
+    async def _trigger(self) -> None:
+        words = ["BootNotification", "Heartbeat", "StatusNotification", "MeterValues"]
+        words += [] if self._v16 else ["TransactionEvent"]
+        await self._scene.csms.ask("TriggerMessage", {"requestedMessage": self._rng.choice(words)})
+
+    async def _reset(self) -> None:
+        kinds = ("Soft", "Hard") if self._v16 else ("OnIdle", "Immediate")
+        await self._scene.csms.ask("Reset", {"type": self._rng.choice(kinds)})
+
+    async def _clear_cache(self) -> None:
+        await self._scene.csms.ask("ClearCache", {})
+
+    async def _unlock(self) -> None:
+        place = {"connectorId": 1} if self._v16 else {"evseId": 1, "connectorId": 1}
+        await self._scene.csms.ask("UnlockConnector", place)
+
+    async def _limit(self) -> None:
+        """A limit of the whole station, for some hours."""
+        amps = self._rng.choice((0.0, 5.0, 8.0, 10.5, 16.0, 25.0))
+        checker = self._scene.checker
+        checker.limit_a = None
+
+        def heard(status: str, _payload: Payload) -> None:
+            if status == "Accepted":
+                checker.limit_a = amps
+
+        await self._scene.csms.ask("SetChargingProfile", self._profile(amps), heard)
+        await pause(self._rng, 5000.0)
+        await self.no_limit()
+
+    async def no_limit(self) -> None:
+        self._scene.checker.limit_a = None
+        key = "id" if self._v16 else "chargingProfileId"
+        await self._scene.csms.ask("ClearChargingProfile", {key: 5})
+
+    def _profile(self, amps: float) -> Payload:
+        period = {"startPeriod": 0, "limit": amps}
+        schedule: Payload = {"chargingRateUnit": "A", "chargingSchedulePeriod": [period]}
+        common: Payload = {"stackLevel": 0, "chargingProfileKind": "Absolute"}
+        schedule["startSchedule"] = "2024-01-01T00:00:00Z"
+        if self._v16:
+            profile = common | {
+                "chargingProfileId": 5,
+                "chargingProfilePurpose": "ChargePointMaxProfile",
+                "chargingSchedule": schedule,
+            }
+            return {"connectorId": 0, "csChargingProfiles": profile}
+        profile = common | {
+            "id": 5,
+            "chargingProfilePurpose": "ChargingStationMaxProfile",
+            "chargingSchedule": [{"id": 1} | schedule],
+        }
+        return {"evseId": 0, "chargingProfile": profile}
+
+    async def _nonsense(self) -> None:
+        self._scene.csms.spoil(self._rng.choice(_NONSENSE))
+
+    async def _unknown(self) -> None:
+        await self._scene.csms.ask("MakeCoffee", {"sugar": 2})
+
+    async def _foreign(self) -> None:
+        self._scene.csms.spoil('[3, "nobody-asked", {}]')
+
+
+_ORDERS: tuple[Callable[[Operator], Coroutine[Any, Any, None]], ...] = (
+    Operator._availability,
+    Operator._set,
+    Operator._trigger,
+    Operator._trigger,
+    Operator._reset,
+    Operator._clear_cache,
+    Operator._unlock,
+    Operator._limit,
+    Operator._limit,
+    Operator._nonsense,
+    Operator._unknown,
+    Operator._foreign,
+)
+_SETTINGS = (("MeterValueSampleInterval", "90"), ("HeartbeatInterval", "1700"), ("ConnectionTimeOut", "90"), ("Nope", "1"))
+_NONSENSE = (
+    "",
+    "hello",
+    "[]",
+    "[2]",
+    '[2,"x"]',
+    '[9,"x",{}]',
+    '[2,"csms-bad","Reset",',
+    "[" * 300 + "]" * 300,
+    '[2,17,"Reset",{}]',
+    '{"a":1}',
+    "null",
+)
+
+
+# --- those who break things -------------------------------------------------------------------------------------------
+
+
+class Trouble:
+    """Network, bus, meter, clock, disk and hardware faults, each with its own task."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        plan = self._scene.plan
+        rows: tuple[tuple[float, str, Callable[[Rng], Coroutine[Any, Any, None]]], ...] = (
+            (plan.links_a_day, "link", self._link),
+            (plan.buses_a_day, "bus", self._bus),
+            (plan.meters_a_day, "meter", self._meter),
+            (plan.clocks_a_day, "clock", self._clock),
+            (plan.disks_a_day, "disk", self._disk),
+            (plan.faults_a_day, "fault", self._fault),
+        )
+        return [self._often(mean, plan.rng(name), act) for mean, name, act in rows if mean]
+
+    async def _often(self, a_day: float, rng: Rng, act: Callable[[Rng], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await pause(rng, DAY_S / a_day)
+            self._scene.checker.totals.faults += 1
+            await act(rng)
+
+    async def _link(self, rng: Rng) -> None:
+        weather, line = self._scene.weather, self._scene.csms.line
+        kind = rng.choice(("cut", "refused", "deaf", "slow"))
+        long_s = rng.choice((20.0, 300.0, 7200.0))
+        if kind in ("cut", "refused"):
+            weather.refused = kind == "refused"
+            if line is not None:
+                line.cut()  # type: ignore[attr-defined]
+        elif kind == "deaf":
+            weather.deaf = True
+        else:
+            weather.slow_s = rng.choice((2.0, 10.0, 40.0))
+        await asyncio.sleep(rng.uniform(0.5, 1.5) * long_s)
+        weather.refused, weather.deaf, weather.slow_s = False, False, 0.0
+
+    async def _bus(self, rng: Rng) -> None:
+        scene = self._scene
+        unit = rng.choice(sorted(scene.units))
+        mode = rng.choice(("timeout", "garbage", "slow", "flaky", "gone"))
+        long_s = rng.choice((1.0, 4.0, 25.0, 100.0))
+        if unit % 2 == 0:
+            scene.checker.silence(unit // 2, scene.now() + long_s)
+        scene.stir(long_s + 60.0)
+        if mode == "gone":
+            for n in scene.points:
+                scene.checker.silence(n, scene.now() + long_s)
+            scene.wire.plugged = False
+            await asyncio.sleep(long_s)
+            scene.wire.plugged = True
+        elif mode == "flaky":
+            for _ in range(10):
+                scene.units[unit].mode = rng.choice(("ok", "slow", "timeout", "garbage"))
+                await asyncio.sleep(long_s / 10)
+        else:
+            scene.units[unit].mode = mode
+            await asyncio.sleep(long_s)
+        scene.units[unit].mode = "ok"
+
+    async def _meter(self, rng: Rng) -> None:
+        scene = self._scene
+        evse = rng.choice(sorted(scene.points))
+        kind = rng.choice(("frozen", "back", "swapped"))
+        if kind == "back":
+            scene.lie_back[evse] = rng.choice((1, 2))
+            scene.stir()
+        elif kind == "frozen":
+            long_s = rng.choice((2.0, 30.0, 300.0))
+            scene.checker.silence(evse, scene.now() + long_s)
+            scene.frozen[evse] = ()
+            scene.stir()
+            await asyncio.sleep(long_s)
+            scene.frozen.pop(evse, None)
+        elif scene.points[evse].car is None:
+            scene.advance()
+            meter, by_wh = scene.points[evse].meter, rng.choice((-900_000.0, 50_000.0))
+            scene.checker.leaps.setdefault(evse, []).append((scene.now(), by_wh))
+            meter.set_wh(meter.energy_wh + by_wh)
+            scene.stir(20.0)
+
+    async def _clock(self, rng: Rng) -> None:
+        """The system clock leaps, and is set right after a while."""
+        scene = self._scene
+        scene.skew_s = rng.choice((-1_000_000_000.0, -3600.0, 3600.0, 40.0))
+        await asyncio.sleep(rng.choice((60.0, 3600.0)))
+        scene.skew_s = 0.0
+
+    async def _disk(self, rng: Rng) -> None:
+        self._scene.disk_full = True
+        await asyncio.sleep(rng.choice((1.0, 60.0, 1800.0)))
+        self._scene.disk_full = False
+
+    async def _fault(self, rng: Rng) -> None:
+        scene = self._scene
+        evse = rng.choice(sorted(scene.points))
+        point = scene.points[evse]
+        known = [fault for fault in FAULTS if fault in point.senses]
+        if rng.random() < 0.2:
+            scene.reader_broken = True
+            await asyncio.sleep(120.0)
+            scene.reader_broken = False
+        elif known:
+            fault = rng.choice(known)
+            scene.advance()
+            point.fault(fault, True)
+            await asyncio.sleep(rng.choice((2.0, 60.0, 900.0)))
+            scene.advance()
+            point.fault(fault, False)
+
+
+def heal(scene: Scene) -> None:
+    """Nothing is broken any more, and every car has gone."""
+    scene.advance()
+    weather = scene.weather
+    weather.refused, weather.deaf, weather.slow_s = False, False, 0.0
+    scene.wire.plugged, scene.disk_full, scene.reader_broken, scene.skew_s = True, False, False, 0.0
+    scene.frozen.clear()
+    scene.lie_back.clear()
+    for unit in scene.units.values():
+        unit.mode = "ok"
+    for point in scene.points.values():
+        for fault in tuple(point.faults):
+            point.fault(fault, False)
+        point.unplug_car()
+        point.unplug()
+    scene.csms.faults = type(scene.csms.faults)()
+    scene.stir(60.0)
+
+
+assert set(MEMBERS) | {"04B10C4ED0"} == set(TOKENS)
