@@ -53,6 +53,7 @@ _MEASURANDS = {
     "T": Measurand.TEMPERATURE,
     "U": Measurand.VOLTAGE,
 }
+_PHASES: dict[str | None, Phase | None] = {None: None, **{phase.value: phase for phase in Phase}}
 _KIND_CODES = {kind: code for code, kind in _KINDS.items()}
 _MEASURAND_CODES = {measurand: code for code, measurand in _MEASURANDS.items()}
 _DEFAULTS: list[Any] = [None, None, None, [], None, 0, None, None, None, None]  # from `started_at` on
@@ -168,7 +169,7 @@ def _reading(reading: Reading, at: Instant) -> list[Any]:
 def _to_reading(value: list[Any], at: Instant) -> Reading:
     when, context, flat = value
     triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-    samples = tuple(Sample(_MEASURANDS[m], v, None if p is None else Phase(p)) for m, v, p in triples)
+    samples = tuple(Sample(_MEASURANDS[m], v, _PHASES[p]) for m, v, p in triples)
     return Reading(_to_instant(when, at), Context(context), samples)
 
 

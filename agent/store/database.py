@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.store.faults import StoreFault, translate
+from agent.store.faults import Cause, StoreFault, translate
 from agent.store.migrations import MIGRATIONS
 
 PAGE_BYTES = 2048
@@ -29,6 +29,7 @@ CACHE_KIB = 512
 WAL_BYTES = 32 + WAL_PAGES * (PAGE_BYTES + 24)
 MEMORY = ":memory:"
 RESERVE = ".reserve"
+LAYOUT = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 
 T = TypeVar("T")
 
@@ -52,8 +53,8 @@ class Database:
                 sync_directory(Path(path))
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise _fault(error) from error
+            if isinstance(error, Cause):
+                raise translate(error) or StoreFault("corrupt", str(error)) from error
             raise
 
     @staticmethod
@@ -81,7 +82,7 @@ class Database:
 
     def _migrate(self) -> None:
         version = self.number("PRAGMA user_version")
-        if version > len(MIGRATIONS):
+        if not 0 <= version <= len(MIGRATIONS):
             raise StoreFault("newer", f"the file has layout {version}, this release knows {len(MIGRATIONS)}")
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self.transact(lambda script=script, number=number: self._apply(script, number))  # type: ignore[misc]
@@ -115,7 +116,7 @@ class Database:
             self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise _fault(error) from error
             raise
         return result
@@ -149,7 +150,7 @@ class Database:
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _fault(error) from error
 
     def number(self, sql: str) -> int:
@@ -162,13 +163,17 @@ class Database:
     def problems(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when it is sound."""
         try:
-            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(10)")]
-        except sqlite3.Error as error:
-            fault = _fault(error)
+            found = [str(row[0]) for row in self.rows("PRAGMA quick_check(10)")]
+            if self.layout() != _our_layout():
+                found.append("the layout of the tables is not ours")
+        except StoreFault as fault:
             if fault.kind != "corrupt":
-                raise fault from error
+                raise
             return [fault.why]
-        return [] if found == ["ok"] else found
+        return found if found != ["ok"] else []
+
+    def layout(self) -> list[tuple[Any, ...]]:
+        return self.rows(LAYOUT)
 
     def backup(self, target: Database) -> None:
         """All of this file's content in place of the other's, in one transaction."""
@@ -182,6 +187,13 @@ class Database:
             self._connection.close()
         except sqlite3.Error as error:
             raise _fault(error) from error
+
+
+def _our_layout() -> list[tuple[Any, ...]]:
+    model = Database(MEMORY, 1 << 20)
+    layout = model.layout()
+    model.close()
+    return layout
 
 
 def forgiving(text: bytes) -> str:
@@ -198,7 +210,7 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _fault(error: sqlite3.Error | OSError) -> StoreFault:
+def _fault(error: Cause) -> StoreFault:
     fault = translate(error)
     if fault is None:
         raise error

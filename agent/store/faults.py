@@ -52,8 +52,13 @@ class StoreFault(StoreError):
         return f"{self.kind}: {self.why}"
 
 
-def translate(error: sqlite3.Error | OSError) -> StoreFault | None:
+Cause = sqlite3.Error | OSError | UnicodeDecodeError
+
+
+def translate(error: Cause) -> StoreFault | None:
     """The fault behind an exception, None when it is a bug."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreFault("corrupt", "SQLite complains of something whose very name is damaged")
     if isinstance(error, OSError):
         return StoreFault(_ERRNOS.get(error.errno or 0, "io"), error.strerror or str(error))
     code = getattr(error, "sqlite_errorcode", None)

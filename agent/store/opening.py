@@ -15,13 +15,15 @@ from agent.store.faults import StoreFault, translate
 NEW, DAMAGED = ".new", ".damaged"
 
 
-def open_file(path: str, max_bytes: int, *, fast: bool) -> tuple[Database, list[str], str]:
-    """The file, sound; what damage has cost, in words; where the damaged file lies. Raises `StoreFault`."""
+def open_file(path: str, max_bytes: int, *, fast: bool, distrust: str = "") -> tuple[Database, list[str], str]:
+    """The file, sound; what damage has cost, in words; where the damaged file lies. Raises `StoreFault`.
+
+    `distrust`: what was found wrong with a file that had seemed sound."""
     if path == MEMORY:
         return Database(path, max_bytes, fast=fast), [], ""
     try:
         _finish_exchange(path)
-        found, problems = _look(path, max_bytes, fast)
+        found, problems = (None, [distrust]) if distrust else _look(path, max_bytes, fast)
         if found is not None:
             found.reserve()
             return found, [], ""

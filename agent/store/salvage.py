@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.store.changes import is_kept_whole
 from agent.store.codec import Unreadable
-from agent.store.database import PAGE_BYTES, Database, forgiving
+from agent.store.database import LAYOUT, PAGE_BYTES, Database, forgiving
 from agent.store.journal import read_body
 
 COPY = ".salvage"
@@ -37,10 +37,11 @@ Found = Generator[Values, None, Values | None]
 def salvage(path: str, target: str, max_bytes: int) -> list[str]:
     """Make `target` of what `path` still tells; what is lost, in words."""
     fresh = Database(target, max_bytes)
+    layout = fresh.layout()
     fresh.close()
     first_page = Path(target).read_bytes()[:PAGE_BYTES]
     try:
-        source = _open_copy(path, first_page)
+        source = _open_copy(path, first_page, layout)
         fresh = Database(target, max_bytes)
         try:
             return fresh.transact(lambda: [said for table in _TABLES for said in _table(source, fresh, table)])
@@ -52,7 +53,7 @@ def salvage(path: str, target: str, max_bytes: int) -> list[str]:
             Path(path + COPY + suffix).unlink(missing_ok=True)
 
 
-def _open_copy(path: str, first_page: bytes) -> sqlite3.Connection:
+def _open_copy(path: str, first_page: bytes, layout: list[Values]) -> sqlite3.Connection:
     for transplant in (False, True):
         for suffix in ("", "-wal"):
             if Path(path + suffix).exists():
@@ -63,10 +64,10 @@ def _open_copy(path: str, first_page: bytes) -> sqlite3.Connection:
         source.text_factory = forgiving
         try:
             source.execute("PRAGMA locking_mode=EXCLUSIVE")
-            names = {row[0] for row in source.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
-        except sqlite3.DatabaseError:
-            names = set()
-        if transplant or names >= set(_TABLES):
+            found = source.execute(LAYOUT).fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            found = []
+        if transplant or found == layout:
             return source
         source.close()
     raise AssertionError("the second round returns")
@@ -153,6 +154,6 @@ def _read(source: sqlite3.Connection, query: str, values: Values, trouble: list[
         for row in source.execute(query, values):
             last = row
             yield row
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         trouble.append(str(error))
     return last

@@ -72,6 +72,7 @@ class Store:
         self._counts = Counts()
         self._pinned = 0
         self._unchecked = 0
+        self._power_lost = False
         self._faithful = True  # the copy in memory holds all that the file holds
 
     # --- opening and closing ----------------------------------------------------------------------------------------
@@ -79,22 +80,31 @@ class Store:
     def open(self, boot: str = "") -> Opened:
         """Never fails but with kind "busy": what cannot be used is reported, and the store is there all the same.
         `boot` names the power-up of the board."""
-        lost: list[str] = []
-        set_aside = ""
         try:
-            self._db, lost, set_aside = open_file(self.path, self.limits.hard_bytes, fast=self._fast)
-            return self._begin(boot, lost, set_aside)
+            return self._open_file(boot)
         except StoreFault as fault:
+            self._close_quietly()
             if fault.kind == "busy":
                 raise
-            self._close_quietly()
             self.fault = explain(self.path, fault)
             self._db, self._faithful = in_memory(self.path, self.limits.hard_bytes)
+            return self._begin(boot, [], "")
+
+    def _open_file(self, boot: str) -> Opened:
+        hard = self.limits.hard_bytes
+        self._db, lost, set_aside = open_file(self.path, hard, fast=self._fast)
+        try:
+            return self._begin(boot, lost, set_aside)
+        except StoreFault as fault:
+            if fault.kind != "corrupt" or lost:
+                raise
+            self._close_quietly()
+            self._db, lost, set_aside = open_file(self.path, hard, fast=self._fast, distrust=fault.why)
             return self._begin(boot, lost, set_aside)
 
     def _begin(self, boot: str, lost: list[str], set_aside: str) -> Opened:
         self._load()
-        power_lost = self._marks.get("boot", boot) != boot
+        self._power_lost = self._marks.get("boot", boot) != boot
         starts = facts.whole(self._marks.get("starts", "0")) + 1
         marks = {"boot": boot, "starts": str(starts)}
         if not self.salt or lost:  # counters may be lost with the rest: no transaction id may come up a second time
@@ -104,7 +114,7 @@ class Store:
         if lost:
             lost = lost + self._change(changes.close_orphans)
         self._publish()
-        return Opened(starts, self.salt, power_lost, self.fault, tuple(lost), set_aside)
+        return Opened(starts, self.salt, self._power_lost, self.fault, tuple(lost), set_aside)
 
     def _load(self) -> None:
         self._ledger = facts.load(self._db)
@@ -150,7 +160,7 @@ class Store:
     # --- what is remembered -----------------------------------------------------------------------------------------
 
     def restore(self) -> Restored:
-        """The first event of a process, but for `power_lost`, which `open` tells."""
+        """The first event of a process."""
         tables: dict[str, dict[str, Any]] = {}
         for table, key, value in self._db.rows("SELECT tbl, key, value FROM kept ORDER BY tbl, key"):
             tables.setdefault(json.loads(table), {})[json.loads(key)] = retimed_json(json.loads(value), self._clocks)
@@ -165,6 +175,7 @@ class Store:
                 )
                 for tx in [*known, *lost]
             ),
+            self._power_lost,
         )
 
     @property
@@ -250,7 +261,7 @@ class Store:
         def work(draft: Draft) -> Committed:
             done = first(draft) if first else None
             changes.apply(draft, effects)
-            if self._unchecked + len(draft.added) >= CHECK_EVERY or draft.rows > self.limits.rows:
+            if self._unchecked + len(draft.added) >= CHECK_EVERY:
                 done = changes.keep_bounds(draft, self.limits, self._head.id if self._head else 0)
             return done or Committed()
 

@@ -119,6 +119,7 @@ def test_a_place_that_cannot_be_written_leaves_a_store_in_memory(tmp_path: Path)
     report = store.open()
     store.commit(whole("tx", 3))
     assert report.fault is not None and store.fault is report.fault and len(drain(store)) == 5
+    store.close()
 
 
 def test_a_store_in_memory_goes_to_disk_when_it_can(tmp_path: Path) -> None:
@@ -149,6 +150,7 @@ def test_a_store_in_plain_memory_works(tmp_path: Path) -> None:
     assert store.open().fault is None
     store.commit(whole("tx", 100))
     assert len(drain(store)) == 102
+    store.close()
 
 
 # --- real disks -----------------------------------------------------------------------------------------------

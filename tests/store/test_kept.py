@@ -89,9 +89,9 @@ def test_power_was_lost_when_the_board_has_another_power_up(path: Path) -> None:
     seen = []
     for boot in ("a", "a", "b"):
         store = Store(path)
-        seen.append(store.open(boot).power_lost)
+        seen.append((store.open(boot).power_lost, store.restore().power_lost))
         store.close()
-    assert seen == [False, False, True]
+    assert seen == [(False, False), (False, False), (True, True)]
 
 
 # --- late knowledge of the time ---------------------------------------------------------------------------------
