@@ -4,8 +4,8 @@ Rules kept here
 * A device is read before anything is written to it; nothing is written that the station has not ordered.
 * Orders are levels: the controller is written again whenever what it reads back differs from the order, so a lost write
   or a rebooted board heals within one poll.
-* A device silent for longer than it may be is told once as lost, and once as found again; its first reading then counts
-  as news. A controller is polled on whatever its meter does, and the reverse.
+* A device silent for longer than it may be is told once as lost, at that very moment, and once as found again; its
+  first reading then counts as news. A controller is polled on whatever its meter does, and the reverse.
 * Every task beats a heart, so that the service manager's watchdog sees a hanging one.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.core.events import DeviceFound, DeviceLost, Event, EvseRead, MeterRead, TokenPresented, UnlockDone
 from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, ShowsState, TokenReader, Unlocks
@@ -22,6 +22,7 @@ from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, S
 TOLERANCE_A = 1.0  # many boards round to whole amperes
 READER_RETRY_S = 2.0
 REWRITE_S = 1.0  # between two tries of an order that the board does not keep
+T = TypeVar("T")
 Tell = Callable[[Event], Awaitable[None]]
 Beat = Callable[[str], None]
 
@@ -50,12 +51,22 @@ class _Silence:
 
     def __init__(self, evses: Sequence[int], device: str, limit_s: float, tell: Tell) -> None:
         self._evses, self._device, self._limit_s, self._tell = evses, device, limit_s, tell
-        self._since: float | None = None
+        self._heard = asyncio.get_running_loop().time()
+        self._why = ""
         self.lost = False
+
+    async def ask(self, question: Awaitable[T]) -> T:
+        """Wait for the device, but no longer than until it counts as lost; DriverError either way."""
+        until = None if self.lost else self._heard + self._limit_s
+        try:
+            async with asyncio.timeout_at(until):
+                return await question
+        except TimeoutError:
+            raise DriverError(self._why or f"no answer for {self._limit_s:g} s") from None
 
     async def answered(self) -> bool:
         """True when it had been lost."""
-        self._since = None
+        self._heard = asyncio.get_running_loop().time()
         if not self.lost:
             return False
         self.lost = False
@@ -64,9 +75,8 @@ class _Silence:
         return True
 
     async def failed(self, why: str, now: float) -> None:
-        if self._since is None:
-            self._since = now
-        if not self.lost and now - self._since >= self._limit_s:
+        self._why = why
+        if not self.lost and now - self._heard >= self._limit_s:
             self.lost = True
             for evse in self._evses:
                 await self._tell(DeviceLost(evse, self._device, why))
@@ -129,7 +139,7 @@ class _EvseTask:
             await asyncio.sleep(0)
 
     async def _poll(self, silence: _Silence) -> None:
-        reading = await self.parts.controller.read()
+        reading = await silence.ask(self.parts.controller.read())
         if await silence.answered():
             self._known, self._last_order, self._shown = None, None, None
         self.reading = reading
@@ -170,7 +180,7 @@ class _EvseTask:
         while True:
             began = loop.time()
             try:
-                samples = await self.parts.meter.read()
+                samples = await silence.ask(self.parts.meter.read())
                 await silence.answered()
                 await self._tell(MeterRead(self.parts.id, tuple(samples)))
             except DriverError as error:
