@@ -76,10 +76,14 @@ class Gate:
     def answered(self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect]) -> Any:
         head = self.store.head()
         assert head is not None
-        done = self._run(effects, lambda: self.store.answered(row_id, csms_id, via, effects))
-        if csms_id is not None:
-            self._life.scene.checker.names[head.event.transaction] = csms_id
-        return done
+
+        def call() -> Any:
+            done = self.store.answered(row_id, csms_id, via, effects)
+            if csms_id is not None:
+                self._life.scene.checker.names[head.event.transaction] = csms_id
+            return done
+
+        return self._run(effects, call)
 
     def dead_letter(self, row_id: int, why: str) -> Any:
         return self._run((), lambda: self.store.dead_letter(row_id, why))

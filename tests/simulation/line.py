@@ -18,6 +18,7 @@ from tests.simulation.plan import Rng
 TRIP_S = 0.03
 CONNECT_S = 10.0
 PING_S = 60.0  # a dead link is found after this
+GRACE_S = 0.1
 TIMEOUT_S = 30.0  # OCPPCommCtrlr.MessageTimeout
 QUEUE = 200
 
@@ -101,7 +102,7 @@ class Watch:
         self.calls += 1
         _, message_id, action, _ = frame
         now = asyncio.get_running_loop().time()
-        if self._open is not None and now < self._open[2] + TIMEOUT_S - 0.001:
+        if self._open is not None and now < self._open[2] + TIMEOUT_S - GRACE_S:
             self._complain(f"{action} {message_id} left while {self._open[1]} {self._open[0]} was open")
         self._open = (message_id, action, now)
         if action == "BootNotification":
@@ -121,7 +122,8 @@ class Watch:
         if kind == 2 and body == "TriggerMessage" and self.registration == "Pending":
             self._allowed.append(frame[3]["requestedMessage"])
         if self._open is not None and message_id == self._open[0]:
-            if kind == 3 and self._open[1] == "BootNotification":
+            in_time = asyncio.get_running_loop().time() < self._open[2] + TIMEOUT_S - GRACE_S
+            if in_time and kind == 3 and self._open[1] == "BootNotification":
                 self.registration = body["status"]
             self._open = None
 

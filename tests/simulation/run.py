@@ -16,7 +16,7 @@ from typing import Any
 from tests.simulation.board import Life
 from tests.simulation.checker import Totals
 from tests.simulation.loop import run_virtually
-from tests.simulation.people import Operator, Trouble, Visitors, heal, pause
+from tests.simulation.people import Operator, Trouble, Visitors, heal, pause, remote_stop
 from tests.simulation.plan import DAY_S, Plan
 from tests.simulation.scene import Scene
 
@@ -201,6 +201,8 @@ class Run:
         end_s = scene.now() + DRAIN_S
         while scene.now() < end_s and not self._drained():
             await asyncio.sleep(60.0)
+            for n in scene.points:  # one that waits for its car to return is ended from afar
+                await remote_stop(scene, n)
         if not self._drained():
             tx = {n: evse.tx for n, evse in self.life.station.facts.evses.items()}
             scene.checker.complain(f"not drained: {self.life.store.counts()}, open: {tx}")
