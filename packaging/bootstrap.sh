@@ -61,11 +61,15 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
 }
 
+refreshed=""
 apt_install() { # false when it cannot be done
     command -v apt-get >/dev/null || return 1
     say "installing Debian packages: $*"
     local apt="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
-    as_root $apt update || say "the package lists could not be refreshed; trying with those that are here"
+    if [ -z "$refreshed" ]; then
+        as_root $apt update || say "the package lists could not be refreshed; trying with those that are here"
+        refreshed=yes
+    fi
     as_root $apt install -y --no-install-recommends "$@" >/dev/null
 }
 
