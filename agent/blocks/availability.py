@@ -1,9 +1,9 @@
 """G: Availability. In or out of service, and what each connector's status is told to be.
 
 A change asked for during a transaction is scheduled and takes effect at its end (G03.FR.05); it is remembered over
-restarts at once. Statuses are told only after the hardware has been read and the CSMS has accepted us, when they differ
-from the last one told, and all anew when we were offline for longer than OfflineThreshold. A status must last for
-StatusMinimumDuration before it is told, a fault is told at once.
+restarts at once. Statuses are told only after the hardware has been read (or was given up on, which is a fault) and the
+CSMS has accepted us, when they differ from the last one told, and all anew when we were offline for longer than
+OfflineThreshold. A status must last for StatusMinimumDuration before it is told, a fault is told at once.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Availability(Block):
     def derive(self, now: Instant) -> Out:
         self._apply()
         self._deadlines.due(now.mono)
-        if not all(evse.seen for evse in self._facts.evses.values()):
+        if not all(_is_known(evse) for evse in self._facts.evses.values()):
             return
         for n in (STATION, *self._facts.evses):
             yield from self._tell(n, now)
@@ -125,6 +125,8 @@ class Availability(Block):
     def on_wanted(self, e: StatusWanted, now: Instant) -> Out:
         """The CSMS asks for the status of one EVSE, or of all (None)."""
         for n in (STATION, *self._facts.evses) if e.evse is None else (e.evse,):
+            if n != STATION and not _is_known(self._facts.evses[n]):
+                continue  # it is told as soon as it is known
             fact = self._fact(n)
             self._told[n] = fact
             yield Ask(_status(n, fact, now), triggered=True)
@@ -155,6 +157,11 @@ class Availability(Block):
         LinkUp: "on_up",
         Registered: "on_registered",
     }
+
+
+def _is_known(evse: Evse) -> bool:
+    """Its hardware has been read, or is known not to answer."""
+    return evse.seen or evse.stopped_by_fault
 
 
 def _status(n: int, fact: _Told, at: Instant) -> Status:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.effects import Answer, Call, RefuseCall
+from agent.core.effects import Answer, Call, RefuseCall, Status
 from agent.core.events import CallFailed, Event, Ref, TransactionAnswered
 from agent.core.types import Registration
 from agent.errors import RpcError
@@ -111,7 +111,9 @@ class Conversation:
         self._asked.clear()
         lost: list[Call] = self.outbox.down()
         open_call = self._endpoint.lost()
-        if open_call is not None and isinstance(open_call.tag, Call):
+        if open_call is not None and isinstance(open_call.tag, Status):
+            self.outbox.again(open_call.tag)
+        elif open_call is not None and isinstance(open_call.tag, Call):
             lost.append(open_call.tag)
         return [CallFailed(call, "offline") for call in lost]
 

@@ -129,6 +129,10 @@ class Outbox:
         self._boot, self._heartbeat, self._probing = None, False, False
         return lost
 
+    def again(self, status: Status) -> None:
+        """The connection broke before this status was answered: it may never have arrived. A newer one counts more."""
+        self._statuses.setdefault(status.evse, status)
+
     # --- what is next -------------------------------------------------------------------------------------------
 
     def next(self, dialect: Dialect, registration: Registration, now: float) -> Outgoing | Silent | None:
