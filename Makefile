@@ -3,7 +3,7 @@
 VENV := .venv/bin
 SETUP := pyproject.toml packaging/constraints.txt packaging/bootstrap.sh
 ARGS ?=
-SEEDS ?= 200
+SEEDS ?= 1-200
 JOBS ?= 2
 
 .PHONY: help demo test lint types tests bench soak clean
@@ -34,7 +34,7 @@ tests: .venv/.ready-test ## the tests alone (ARGS="tests/drivers -k bus")
 bench: .venv/.ready-test ## figures against a minimal charge point, measured in the same run
 	@$(VENV)/python -m tests.benchmarks $(ARGS)
 
-soak: .venv/.ready-test ## simulate SEEDS charger lives with faults and power cuts
+soak: .venv/.ready-test ## simulated charger lives full of faults and power cuts (SEEDS=1-1000)
 	@$(VENV)/python -m tests.simulation.soak $(SEEDS) $(ARGS)
 
 clean: ## remove all that was made here

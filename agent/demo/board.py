@@ -33,6 +33,7 @@ class Source(StrEnum):
 @dataclass(slots=True)
 class Step:
     title: str
+    about: str  # what there is to see, for somebody who has never seen it
     doing: Doing = Doing.WAITING
     began_s: float = 0.0
     took_s: float = 0.0

@@ -21,7 +21,7 @@ BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35",
 TITLE = "1;7"
 SHADES = {Source.DEMO: MAGENTA, Source.HARDWARE: YELLOW, Source.CHARGER: GREEN, Source.CSMS: CYAN}
 MARKS = {Doing.WAITING: ("·", DIM), Doing.NOW: ("▶", BOLD), Doing.DONE: ("✓", GREEN), Doing.FAILED: ("✗", RED)}
-ASCII = str.maketrans("·▶✓✗█▒░─→", ">>v!#=.->")
+ASCII = str.maketrans("·▶✓✗█▒░─→", " >v!#=.->")
 FULL_W = 3 * 230.0 * MAX_A
 BAR = 16
 LEFT = 40  # columns of the left half of the gauges
@@ -45,7 +45,7 @@ def render(board: Board, columns: int, rows: int) -> list[Row]:
     """Exactly `rows` rows, none wider than `columns`."""
     head = [_title(board, columns)]
     tips: list[Row] = [[("", f" {tip}")] for tip in board.tips]
-    middle = tips or _steps(board, rows)
+    middle = tips or [*_steps(board, rows), _about(board)]
     rule: Row = [(DIM, "─" * columns)]
     gauges = _gauges(board.gauges, board.start_wh)
     fixed = [*head, *middle, rule, *gauges, rule]
@@ -76,7 +76,7 @@ def _title(board: Board, columns: int) -> Row:
 
 def _steps(board: Board, rows: int) -> list[Row]:
     """All of them, or those around the present one when the window is low."""
-    room = rows - 1 - 6 - LEAST_LINES
+    room = rows - 2 - 6 - LEAST_LINES
     steps = list(enumerate(board.steps, 1))
     if room < len(steps):
         now = next((k for k, step in steps if step.doing in (Doing.NOW, Doing.FAILED)), len(steps))
@@ -89,6 +89,11 @@ def _step(number: int, step: Step, now_s: float) -> Row:
     mark, style = MARKS[step.doing]
     seconds = {Doing.WAITING: "", Doing.NOW: f"{now_s - step.began_s:5.1f} s"}.get(step.doing, f"{step.took_s:5.1f} s")
     return [(style, f" {mark} {number:2} {step.title:<56}"), (DIM, seconds)]
+
+
+def _about(board: Board) -> Row:
+    words = [step.about for step in board.steps if step.doing in (Doing.NOW, Doing.FAILED)]
+    return [(CYAN, f"      {words[-1]}")] if words else []
 
 
 def _gauges(g: Gauges, start_wh: float | None) -> list[Row]:
@@ -228,7 +233,7 @@ class Plain:
 
     def _step(self, number: int, step: Step) -> None:
         if step.doing is Doing.NOW:
-            self._say(f"\n[{number + 1}/{len(self._board.steps)}] {step.title}")
+            self._say(f"\n[{number + 1}/{len(self._board.steps)}] {step.title}\n      {step.about}")
 
     def _say(self, text: str) -> None:
         print(text, file=self._out, flush=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.demo.board import Doing, Source, Step
 from agent.demo.central import short
-from agent.demo.charger import MAX_A
+from agent.demo.charger import MAX_A, SAMPLE_S
 from agent.demo.ledger import Transaction
 from agent.demo.stage import RESTART_S, Stage, StoryFailed
 
@@ -35,7 +35,7 @@ class Memory:
 async def play(stage: Stage) -> list[str]:
     """The whole story; the lines of the receipt. StoryFailed when it does not come right."""
     memory = Memory()
-    for number, (_title, act) in enumerate(STEPS):
+    for number, (_title, _about, act) in enumerate(STEPS):
         stage.board.begin(number)
         try:
             await act(stage, memory)
@@ -47,7 +47,7 @@ async def play(stage: Stage) -> list[str]:
 
 
 def steps() -> list[Step]:
-    return [Step(title) for title, _act in STEPS]
+    return [Step(title, about) for title, about, _act in STEPS]
 
 
 def _say(stage: Stage, words: str) -> None:
@@ -157,16 +157,40 @@ def _still_charging(stage: Stage) -> None:
         raise StoryFailed(f"the car should draw up to {LOWERED_A:g} A all the time; it draws {gauges.drawn_a:g} A")
 
 
-STEPS: tuple[tuple[str, Callable[[Stage, Memory], Awaitable[None]]], ...] = (
-    ("The charger starts and registers", boot),
-    ("A card is tapped", tap),
-    ("The car is plugged in", plug_in),
-    ("Energy flows", charge),
-    (f"The central system lowers the current to {LOWERED_A:g} A", lower),
-    ("The link is cut while the car charges", cut),
-    ("The agent is killed, and comes back", kill),
-    ("The link returns, and everything that waited arrives", mend),
-    ("The car is unplugged", unplug),
+STEPS: tuple[tuple[str, str, Callable[[Stage, Memory], Awaitable[None]]], ...] = (
+    (
+        "The charger starts and registers",
+        "The agent finds its hardware over Modbus and greets the CSMS, which will bill.",
+        boot,
+    ),
+    ("A card is tapped", "May this card charge? The agent asks the CSMS.", tap),
+    (
+        "The car is plugged in",
+        "The charger offers a current, the car asks for it, the contactor closes.",
+        plug_in,
+    ),
+    ("Energy flows", f"The meter counts, and every {SAMPLE_S} seconds the CSMS hears of it.", charge),
+    (
+        f"The central system lowers the current to {LOWERED_A:g} A",
+        "A command from afar: less is offered now, and the car follows.",
+        lower,
+    ),
+    (
+        "The link is cut while the car charges",
+        "The car goes on. What the CSMS should hear waits on the agent's disk.",
+        cut,
+    ),
+    (
+        "The agent is killed, and comes back",
+        "kill -9 in mid-charge: the agent finds the charge on its disk and goes on.",
+        kill,
+    ),
+    (
+        "The link returns, and everything that waited arrives",
+        "In order, once, with the times at which it happened.",
+        mend,
+    ),
+    ("The car is unplugged", "The charge ends, and the CSMS writes the bill.", unplug),
 )
 
 
