@@ -47,7 +47,8 @@ def cut_power(where: Path) -> None:
 
 
 def write_until(where: Path, first: int, rows: int) -> int:
-    """A process of its own writes; the power goes when it has told of `rows` commits. The last number that it told."""
+    """A process of its own writes; the power goes when it has told of `rows` commits. The last number told before that:
+    what is told while the power goes may be a sync that the dying kernel let pass."""
     command = [sys.executable, "-c", WRITER, str(where / "store.db"), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as writer:
         assert writer.stdout is not None
@@ -55,8 +56,7 @@ def write_until(where: Path, first: int, rows: int) -> int:
             assert writer.stdout.readline(), "the writer died before its time"
         cut_power(where)
         writer.kill()
-        told = writer.stdout.read().splitlines()  # lines are written whole: they are shorter than a pipe's page
-    return max([first + rows - 1, *(int(line) for line in told)])
+    return first + rows - 1
 
 
 def seqs(path: Path) -> list[int]:
@@ -85,6 +85,6 @@ def test_what_was_committed_survives_every_power_cut(tmp_path: Path) -> None:
         with mounted(image, where):
             found = seqs(where / "store.db")
         assert found == list(range(first, found[-1] + 1)), f"cut {cut}"
-        assert acknowledged <= found[-1] <= acknowledged + 1, f"cut {cut}"
+        assert acknowledged <= found[-1], f"cut {cut}"
         first = found[-1] + 1
     assert subprocess.run(["e2fsck", "-fn", str(image)], capture_output=True, check=False).returncode == 0
