@@ -208,6 +208,7 @@ class Daemon:
     def _take_up(self, fresh: Config) -> None:
         old, self.config = self.config, fresh
         self.log.level = LEVELS[fresh.service.log_level]
+        self.runtime.settings_changed()
         if (old.station, old.buses, old.evses, old.readers, old.storage) != (
             fresh.station,
             fresh.buses,

@@ -40,7 +40,7 @@ from agent.core.events import (
     QueueFilled,
     Request,
     Tick,
-    VariableChanged,
+    VariablesSetRequested,
 )
 from agent.core.types import Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
@@ -138,7 +138,7 @@ class Runtime:
             variables = self._facts.variables
             variables.layer("preset", dialect.presets)
             variables.layer("pin", dialect.pins)
-            self._settings_changed()
+            self.settings_changed()
             news = self.version_seen(subprotocol)
             if news is not None:
                 await self._carry_out([news], self._clock.now(), deque())
@@ -269,8 +269,8 @@ class Runtime:
             await self._carry_out(self.station.handle(event, now), now, queue)
             if isinstance(event, Request) and not self.station.hears(type(event)):
                 await self._follow(self.conversation.refuse(event.ref), now)
-            if isinstance(event, VariableChanged):
-                self._settings_changed()
+            if isinstance(event, VariablesSetRequested):
+                self.settings_changed()
             queue.extend(self._queue_news())
 
     async def _delivered(self, outcome: Delivered) -> None:
@@ -305,7 +305,8 @@ class Runtime:
 
     # --- the end of a step: what to send next, and when to look again ---------------------------------------------
 
-    def _settings_changed(self) -> None:
+    def settings_changed(self) -> None:
+        """Variables that count outside of the station may have new values."""
         variables = self._facts.variables
         self._link.set_ping_interval(variables.number("OCPPCommCtrlr.WebSocketPingInterval"))
         outbox = self.conversation.outbox
