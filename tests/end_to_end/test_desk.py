@@ -64,7 +64,7 @@ async def desk(central: Central) -> AsyncIterator[Desk]:
         assert ": ok, 1 EVSE on 1 bus" in await made.do("check-config ")
         started = [await made.start("simulate ")]
         try:
-            await until(lambda: (made.folder / "sim.sock").exists(), "the hardware is there")
+            await until((made.folder / "sim.sock").exists, "the hardware is there")
             started.append(await made.start("run "))
             yield made
         finally:
