@@ -236,8 +236,9 @@ def test_a_missing_journal_leaves_stderr(
 @pytest.fixture
 def libraries() -> Iterator[None]:
     """Leave the libraries' loggers as they were."""
-    loggers = [logging.getLogger(name) for name in log_module.LIBRARIES]
+    loggers = [logging.getLogger(name) for name in (*log_module.LIBRARIES, "pymodbus.logging")]
     before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    logging.getLogger("pymodbus.logging").setLevel(logging.NOTSET)  # the bus silences it wherever it was loaded
     yield
     for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
         logger.handlers, logger.propagate, logger.level = handlers, propagate, level
