@@ -58,12 +58,13 @@ sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 
 }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 refreshed=""
 apt_install() { # false when it cannot be done
     command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || return 1
     say "installing Debian packages: $*"
     local apt="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
     if [ -z "$refreshed" ]; then
