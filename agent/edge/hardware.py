@@ -127,6 +127,7 @@ class _EvseTask:
                 await self._obey()
             except DriverError as error:
                 await silence.failed(str(error), loop.time())
+                await self._withhold()
             self._beat(f"evse{self.parts.id}")
             await self._rest(began + self.parts.poll_s - loop.time())
 
@@ -163,6 +164,16 @@ class _EvseTask:
             state = self._show
             await controller.show(state)
             self._shown = state
+
+    async def _withhold(self) -> None:
+        """Its answers are lost, yet it may hear us: our questions then feed its watchdog, so the order must go out."""
+        if self._wanted_a != 0 or self.reading is None or not self._must_write(0.0, asyncio.get_running_loop().time()):
+            return
+        try:
+            await self.parts.controller.offer(0.0)
+        except DriverError:
+            return  # tried again after the next poll that fails
+        self._last_order = (0.0, asyncio.get_running_loop().time())
 
     def _must_write(self, wanted_a: float, now: float) -> bool:
         if self._last_order is None or self._last_order[0] != wanted_a:
