@@ -8,7 +8,7 @@ was in memory is gone; the next life begins with a copy of the file as it was at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from agent.core.effects import Effect, Restart
 from agent.core.events import Event, Restored, Stopping
 from agent.core.evse import EvseLimits
 from agent.core.types import Instant
-from agent.edge.hardware import EvseParts, Hardware, ReaderParts
+from agent.edge import hardware
+from agent.edge.hardware import EvseParts, ReaderParts
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station as Charger
 from agent.runtime import Runtime
 from agent.store import Store, StoreFault
-from drivers.api import DriverError, EvseReading, IdToken, Sample
+from drivers.api import DriverError, IdToken, Sample
 from drivers.bus import Bus, Policy, SerialSettings
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
@@ -32,6 +33,7 @@ from tests.simulation.scene import Scene
 
 NO_MARK = Path("/nonexistent/ntp")
 SETTLE_S = 2.5
+SILENCE = hardware._Silence
 
 
 class PowerCut(BaseException):
@@ -148,21 +150,21 @@ class Ports:
         self._life.hardware.show(evse, state)
 
 
-class Controller:
-    """A mapped controller whose polls are slow while nothing happens (`Scene.rest`)."""
+def paced(scene: Scene) -> type[SILENCE]:
+    """Polls are slow while nothing happens (`Scene.rest`); a time in which nobody asks is no silence."""
 
-    def __init__(self, scene: Scene, evse: int, real: MappedEvse) -> None:
-        self._scene, self._evse, self._real = scene, evse, real
-        for ability in ("unlock", "show"):
-            if hasattr(real, ability):
-                setattr(self, ability, getattr(real, ability))
+    class Paced(SILENCE):
+        async def ask(self, question: Awaitable[Any]) -> Any:
+            began = scene.now()
+            try:
+                await scene.rest(self._evses[0])
+            except asyncio.CancelledError:
+                question.close()  # type: ignore[attr-defined]
+                raise
+            self._heard += scene.now() - began
+            return await super().ask(question)
 
-    async def read(self) -> EvseReading:
-        await self._scene.rest(self._evse)
-        return await self._real.read()
-
-    async def offer(self, current_a: float) -> None:
-        await self._real.offer(current_a)
+    return Paced
 
 
 class Meter:
@@ -172,7 +174,6 @@ class Meter:
         self._scene, self._evse, self._real = scene, evse, real
 
     async def read(self) -> Sequence[Sample]:
-        await self._scene.rest(self._evse)
         samples = self._scene.lies(self._evse, await self._real.read())
         self._scene.checker.read(self._evse, samples)
         return samples
@@ -205,7 +206,8 @@ class Life:
         self.watch = Watch(scene.checker.complain, lambda way, text: scene.frame(way, text, self.store.salt))
         self.link = Link(scene.csms, scene.weather, scene.plan.version, scene.link_rng, self.watch)
         self.station = self._station()
-        self.hardware = Hardware(self._parts(), self._readers(), self.feed, lambda _name: None)
+        hardware._Silence = paced(scene)  # type: ignore[misc]
+        self.hardware = hardware.Hardware(self._parts(), self._readers(), self.feed, lambda _name: None)
         clock = Clock(mono=scene.mono, wall=scene.wall, boot=scene.boot, ntp_mark=NO_MARK)
         ports = Ports(self, clock, self.link)
         gate = Gate(self, self.store)
@@ -263,7 +265,7 @@ class Life:
             watchdog = {} if plan.controller == "evse_wb" else {"watchdog_s": 60.0, "failsafe_a": 0.0}
             evse = MappedEvse(bus, 2 * n - 1, plan.controller, **watchdog)  # type: ignore[arg-type]
             meter = MappedMeter(bus, 2 * n, plan.meter)
-            parts.append(EvseParts(n, Controller(scene, n, evse), Meter(scene, n, meter), 1.0, 1.0, 10.0, 30.0))
+            parts.append(EvseParts(n, evse, Meter(scene, n, meter), 1.0, 1.0, 10.0, 30.0))
         return parts
 
     def _readers(self) -> list[ReaderParts]:

@@ -7,6 +7,7 @@ safety rules are about.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,17 +174,19 @@ class Checker:
             if wh is None or reading.at.boot not in self.boots:
                 continue
             at = self.boots[reading.at.boot] + reading.at.mono
-            if not any(abs(t - at) < 0.001 and abs(w - wh) < 0.01 for t, w in reversed(self.reads[event.evse])):
+            if not self._was_read(event.evse, at, wh):
                 if event.kind is TxKind.ENDED and self.silent_at(event.evse, at):
                     continue  # the last value known, told as the end of a transaction whose meter is gone
                 self.complain(f"{event.message_id}: {wh:g} Wh at {at:.3f} s is no reading of the meter")
 
     def read(self, evse: int, samples: Sequence[Sample]) -> None:
         wh = next(s.value for s in samples if s.measurand is _ENERGY and s.phase is None)
-        reads = self.reads.setdefault(evse, [])
-        reads.append((self._now(), wh))
-        if len(reads) > 4000:
-            del reads[:2000]
+        self.reads.setdefault(evse, []).append((self._now(), wh))
+
+    def _was_read(self, evse: int, at: float, wh: float) -> bool:
+        reads = self.reads.get(evse, [])
+        first = bisect_left(reads, (at - 0.001,))
+        return any(abs(t - at) < 0.001 and abs(w - wh) < 0.01 for t, w in reads[first : first + 3])
 
     def queued(self, counts: Sequence[int]) -> None:
         if max(counts) > QUEUED_MAX:

@@ -245,7 +245,12 @@ _ORDERS: tuple[Callable[[Operator], Coroutine[Any, Any, None]], ...] = (
     Operator._unknown,
     Operator._foreign,
 )
-_SETTINGS = (("MeterValueSampleInterval", "90"), ("HeartbeatInterval", "1700"), ("ConnectionTimeOut", "90"), ("Nope", "1"))
+_SETTINGS = (
+    ("MeterValueSampleInterval", "90"),
+    ("HeartbeatInterval", "1700"),
+    ("ConnectionTimeOut", "90"),
+    ("Nope", "1"),
+)
 _NONSENSE = (
     "",
     "hello",
@@ -342,7 +347,10 @@ class Trouble:
             scene.frozen.pop(evse, None)
         elif scene.points[evse].car is None:
             scene.advance()
-            meter, by_wh = scene.points[evse].meter, rng.choice((-900_000.0, 50_000.0))
+            meter, by_wh = (
+                scene.points[evse].meter,
+                rng.choice((-900_000.0, 50_000.0)) if scene.points[evse].meter.energy_wh > 1e6 else 200_000.0,
+            )
             scene.checker.leaps.setdefault(evse, []).append((scene.now(), by_wh))
             meter.set_wh(meter.energy_wh + by_wh)
             scene.stir(20.0)

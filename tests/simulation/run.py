@@ -24,7 +24,7 @@ FUSE_MAX = 12  # boundaries between the moment of a cut and the cut
 LOOK_S = 5.0
 DRAIN_S = 6 * 3600.0
 BROKEN_MAX = 5
-RAM = "/dev/shm"  # noqa: S108  a file system in memory, if there is one
+RAM = "/dev/shm"
 Prepare = Callable[[Scene], None]
 
 

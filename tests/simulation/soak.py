@@ -39,7 +39,8 @@ def outcomes(work: Sequence[Job], processes: int) -> Iterator[Outcome]:
 def summary(totals: Totals, runs: int, took_s: float) -> str:
     t = totals
     return (
-        f"{runs} runs, {t.days:.1f} simulated days in {took_s:.0f} s: {t.transactions} transactions, {t.wh / 1000:.1f} kWh, "
+        f"{runs} runs, {t.days:.1f} simulated days in {took_s:.0f} s: {t.transactions} transactions, "
+        f"{t.wh / 1000:.1f} kWh, "
         f"{t.cuts} power cuts, {t.kills} kills, {t.restarts} resets, {t.faults} faults, {t.frames} frames, "
         f"{t.repeats} repeats recognised, {t.dead} dead letters, "
         f"{t.excused} bills short for a lying or silent meter ({t.excused_wh:.0f} Wh)"
