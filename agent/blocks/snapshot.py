@@ -20,7 +20,8 @@ def encode(evse: int, tx: Transaction) -> dict[str, Any]:
         "remote_start_id": tx.remote_start_id,
         "reservation_id": tx.reservation_id,
         "begin": encode_reading(tx.begin) if tx.begin else None,
-        "stop": [str(tx.stop.reason), str(tx.stop.trigger), _token(tx.stop.token)] if tx.stop else None,
+        "stop": _stop(tx.stop),
+        "leaving": _stop(tx.leaving),
         "withheld": tx.withheld,
         "energy_limit_wh": tx.energy_limit_wh,
     }
@@ -34,12 +35,18 @@ def decode(found: OpenTransaction) -> tuple[int, Transaction]:
     tx.csms_id = found.csms_id
     tx.remote_start_id, tx.reservation_id = s["remote_start_id"], s["reservation_id"]
     tx.begin = decode_reading(s["begin"]) if s["begin"] else None
-    if s["stop"]:
-        reason, trigger, token = s["stop"]
-        tx.stop = Stop(StopReason(reason), Trigger(trigger), _to_token(token))
+    tx.stop, tx.leaving = _to_stop(s["stop"]), _to_stop(s.get("leaving"))
     tx.withheld, tx.energy_limit_wh = s["withheld"], s["energy_limit_wh"]
     tx.last_wh = max(tx.started_wh, found.energy_wh or 0)
     return s["evse"], tx
+
+
+def _stop(stop: Stop | None) -> list[Any] | None:
+    return [str(stop.reason), str(stop.trigger), _token(stop.token)] if stop else None
+
+
+def _to_stop(value: list[Any] | None) -> Stop | None:
+    return Stop(StopReason(value[0]), Trigger(value[1]), _to_token(value[2])) if value else None
 
 
 def _instant(at: Instant) -> list[Any]:

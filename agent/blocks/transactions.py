@@ -60,6 +60,9 @@ FINAL_S = 12.0  # an EV has 3 s to stop, the controller forces it off after 6 s 
 FINAL_SILENT_S = 60.0
 SETTLE_S = 1.0  # meters refresh their registers about once a second
 OPEN = "open"  # the table of snapshots
+STOP_POINT = "TxCtrlr.TxStopPoint"
+DEAUTHORIZES = (Trigger.STOP_AUTHORIZED, Trigger.REMOTE_STOP, Trigger.DEAUTHORIZED, Trigger.ENERGY_LIMIT_REACHED)
+DEAUTHORIZED_ENDS = {TxPoint.AUTHORIZED, TxPoint.POWER_PATH_CLOSED, TxPoint.ENERGY_TRANSFER}
 _BUTTON = {
     StopButton.LOCAL: StopReason.LOCAL,
     StopButton.EMERGENCY: StopReason.EMERGENCY_STOP,
@@ -137,7 +140,7 @@ class Transactions(Block):
             yield self._event(evse, tx, now, TxKind.UPDATED, trigger)
         points = points_of(evse)
         tx.reached_transfer |= TxPoint.ENERGY_TRANSFER in points
-        stops = self._vars.members("TxCtrlr.TxStopPoint")
+        stops = self._vars.members(STOP_POINT)
         if tx.reached_transfer and TxPoint.ENERGY_TRANSFER in stops and TxPoint.ENERGY_TRANSFER not in points:
             yield StopWanted(evse.id, StopReason.STOPPED_BY_EV, Trigger.CHARGING_STATE_CHANGED)
         limit = tx.energy_limit_wh
@@ -206,11 +209,23 @@ class Transactions(Block):
         tx = evse.tx
         if tx is None or tx.stop is not None:
             return
-        tx.stop = Stop(e.reason, e.trigger, e.token)
+        if evse.plugged and e.trigger in DEAUTHORIZES and not DEAUTHORIZED_ENDS & {*self._vars.members(STOP_POINT)}:
+            yield from self._only_deauthorize(evse, tx, e, now)
+            return
+        left = tx.leaving or Stop(e.reason, e.trigger, e.token)
+        tx.stop = Stop(left.reason, e.trigger, left.token)
         tx.stop_mono = now.mono
         tx.restored = False
         self._deadlines.set(evse.id, now.mono + FINAL_S)
         yield self._remember(tx)
+
+    def _only_deauthorize(self, evse: Evse, tx: Transaction, e: StopWanted, now: Instant) -> Iterator[Effect]:
+        """By its TxStopPoint the transaction goes on, without power, until the cable goes (E06)."""
+        if tx.leaving is None:
+            tx.leaving = Stop(e.reason, e.trigger, e.token)
+            tx.withheld = True
+            yield self._event(evse, tx, now, TxKind.UPDATED, e.trigger, token=e.token)
+            yield self._remember(tx)
 
     def on_pressed(self, e: StopPressed, _now: Instant) -> Out:
         if self._facts.evses[e.evse].tx is not None:
@@ -313,7 +328,7 @@ class Transactions(Block):
             self._deadlines.set(evse.id, now.mono + FINAL_S)
             yield from self._maybe_finish(evse, tx, now)
         elif evse.plugged and self._resume == "if-still-plugged" and not self._facts.closing:
-            if tx.token is not None:
+            if tx.token is not None and tx.leaving is None:
                 info = TokenInfo(TokenStatus.ACCEPTED, tx.group)
                 trigger = Trigger.REMOTE_START if tx.remote_start_id is not None else Trigger.AUTHORIZED
                 evse.grant = Grant(tx.token, info, trigger, now, tx.remote_start_id)

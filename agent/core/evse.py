@@ -78,6 +78,7 @@ class Transaction:
     stop: Stop | None = None
     stop_mono: float = 0.0
     last_wh: int = 0
+    leaving: Stop | None = None  # the authorization has ended, but only the cable's going ends the transaction
     withheld: bool = False
     energy_limit_wh: int | None = None
     kept: list[tuple[int, Reading]] = field(default_factory=list)  # readings for the end, numbered

@@ -349,3 +349,22 @@ def test_a_start_tells_no_state_that_lasted_for_no_time() -> None:
     bench.read(Pilot.B)
     bench.tap()
     assert [event.charging_state for event in bench.journal] == [ChargingState.EV_CONNECTED, ChargingState.SUSPENDED_EV]
+
+
+def test_with_the_cable_as_only_stop_point_a_card_only_takes_the_power() -> None:
+    bench = Bench(TxCtrlr__TxStopPoint="EVConnected").ready()
+    bench.charge()
+    assert offers(bench.tap()) == [0.0]
+    stop(bench)
+    assert TxKind.ENDED not in kinds(bench)
+    told = next(event for event in bench.journal if event.trigger is Trigger.STOP_AUTHORIZED)
+    assert (told.kind, told.token) == (TxKind.UPDATED, CARD)
+    again = restart(bench)
+    again.read(Pilot.B)
+    again.meter()
+    assert again.evse.offer_a == 0.0
+    again.read(Pilot.A)
+    again.wait(1.5)
+    again.meter()
+    ended = again.journal[-1]
+    assert (ended.stop_reason, ended.trigger, ended.token) == (StopReason.LOCAL, Trigger.EV_DEPARTED, CARD)
