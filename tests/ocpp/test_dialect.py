@@ -161,6 +161,8 @@ def test_times_and_values_of_readings_survive(spoken: Dialect, row: TransactionE
         return
     kept = [reading for reading in row.readings if sendable(reading, spoken)]
     expected = [round(reading.at.utc, 3) for reading in kept], [v for r in kept for v in sendable(r, spoken)]
+    if not kept and spoken is not V16 and row.kind is not TxKind.UPDATED:
+        expected = [round(row.at.utc, 3)], [float(row.energy_wh)]  # start and end always tell the register
     assert ([round(moment, 3) for moment in moments(message[1])], numbers(message[1])) == expected
 
 

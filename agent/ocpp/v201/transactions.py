@@ -4,6 +4,8 @@ the few rules about what is told only once:
 * `evse` with the event that begins the transaction, and again when an EV is plugged in after that (E01, E02).
 * `idToken`, `reservationId` and `remoteStartId` with the event that brings them: the first one, or an authorization
   during the transaction (E03.FR.01, F01.FR.25); `idToken` also with an end by a token.
+* The register at the start and at the end is told whatever measurands were chosen when it was recorded (another version
+  may have been spoken then): a bill needs it.
 * `stoppedReason` only at the end. Words that only 1.6 has are told by the nearest word of ours.
 """
 
@@ -12,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.core.events import Event, TransactionAnswered
-from agent.core.types import StopReason, TransactionEvent, Trigger, TxKind
+from agent.core.types import Context, Reading, StopReason, TransactionEvent, Trigger, TxKind
 from agent.ocpp.dialect import Message, Payload
 from agent.ocpp.fields import stamp, without_empty
 from agent.ocpp.v201.calls import token_info
 from agent.ocpp.v201.values import meter_values, place_out, token_out
+from drivers.api import Measurand, Sample
 
 REASONS: Mapping[StopReason, str] = {
     **{reason: str(reason) for reason in StopReason},
@@ -47,9 +50,17 @@ def tell(event: TransactionEvent, _csms_id: str | None) -> Message:
         numberOfPhasesUsed=event.phases,
         cableMaxCurrent=event.cable_a,
         reservationId=event.reservation_id if _authorizes(event) else None,
-        meterValue=meter_values(event.readings) or None,
+        meterValue=meter_values(event.readings) or meter_values(_register(event)) or None,
     )
     return "TransactionEvent", told
+
+
+def _register(event: TransactionEvent) -> tuple[Reading, ...]:
+    if event.kind is TxKind.UPDATED:
+        return ()
+    context = Context.BEGIN if event.kind is TxKind.STARTED else Context.END
+    energy = Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, float(event.energy_wh))
+    return (Reading(event.at, context, (energy,)),)
 
 
 def _info(event: TransactionEvent) -> Payload:
