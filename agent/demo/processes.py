@@ -1,7 +1,7 @@
 """The demo's two child processes: the simulated hardware and the agent. Each has a log file, and none outlives us.
 
 They are the same commands that a person would type (`chargepoint simulate`, `chargepoint run`), in sessions of their
-own, so that Ctrl-C reaches the demo alone, which ends them in order.
+own, so that Ctrl-C reaches the demo alone, which ends them in order. Should the demo be killed, the kernel ends them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ class Child:
         assert self.pid is None, "one at a time"
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *_ended_with_us(),
                 sys.executable,
                 "-m",
                 "agent",
@@ -79,3 +81,9 @@ class Child:
             return self.log.read_text(errors="replace").splitlines()[-lines:]
         except OSError:
             return []
+
+
+def _ended_with_us() -> tuple[str, ...]:
+    """What stands before a command so that it gets SIGTERM when we die; it becomes that command, under its own pid."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()

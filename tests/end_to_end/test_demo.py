@@ -118,6 +118,20 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(folder: Folder) -> None:
     assert not processes_of(folder)
 
 
+def test_a_killed_demo_leaves_no_process_behind(folder: Folder) -> None:
+    child = start(folder, "--plain", stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    while b"BootNotification" not in child.stdout.readline():
+        assert child.poll() is None
+    assert len(processes_of(folder)) == 2
+    child.kill()
+    child.communicate(timeout=20)
+    ends = time.monotonic() + 10
+    while processes_of(folder):
+        assert time.monotonic() < ends, processes_of(folder)
+        time.sleep(0.05)
+
+
 def test_a_killed_agent_in_the_wrong_place_fails_the_demo_in_plain_words(folder: Folder) -> None:
     child = start(folder, "--plain", stdout=subprocess.PIPE)
     assert child.stdout is not None
