@@ -139,6 +139,8 @@ class Ports:
         self._life.boundary()
         self._life.scene.stir()
         self._life.scene.trace("offer", f"{evse} {current_a:g}")
+        if current_a > 0:
+            self._life.scene.checker.powered(self._life.station.facts.evses[evse])
         self._life.hardware.offer(evse, current_a)
 
     def unlock(self, evse: int) -> None:
@@ -174,8 +176,13 @@ class Meter:
         self._scene, self._evse, self._real = scene, evse, real
 
     async def read(self) -> Sequence[Sample]:
-        samples = self._scene.lies(self._evse, await self._real.read())
-        self._scene.checker.read(self._evse, samples)
+        scene = self._scene
+        scene.advance()
+        before_wh = scene.points[self._evse].meter.energy_wh
+        samples = await self._real.read()
+        scene.checker.true(self._evse, samples, before_wh)
+        samples = scene.lies(self._evse, samples)
+        scene.checker.read(self._evse, samples)
         return samples
 
 
@@ -203,7 +210,7 @@ class Life:
         opened = self.store.open(scene.boot)
         if opened.fault is not None or opened.lost:
             scene.checker.complain(f"the store does not open: {opened}")
-        self.watch = Watch(scene.checker.complain, lambda way, text: scene.frame(way, text, self.store.salt))
+        self.watch = Watch(scene.checker, lambda way, text: scene.frame(way, text, self.store.salt))
         self.link = Link(scene.csms, scene.weather, scene.plan.version, scene.link_rng, self.watch)
         self.station = self._station()
         hardware._Silence = paced(scene)  # type: ignore[misc]

@@ -146,6 +146,18 @@ class Checker:
             self.complain(f"EVSE {evse}: the contactor has been closed for {limit_s:g} s without permission")
             self.unsafe_since.pop(evse)
 
+    def powered(self, evse: Evse) -> None:
+        """Power is given only when the transaction that pays for it is on disk."""
+        if evse.tx is not None and evse.tx.id not in self.tales:
+            self.complain(f"EVSE {evse.id} gets power before {evse.tx.id} is stored")
+
+    def told(self, message_id: str) -> None:
+        """A bill is told only when it is on disk."""
+        name, _, seq = message_id.rpartition("-")
+        tale = self.tales.get(name)
+        if tale is None or int(seq) >= len(tale.events):
+            self.complain(f"{message_id} is told before it is stored")
+
     # --- store: what is committed -----------------------------------------------------------------------------------
 
     def committed(self, effects: Sequence[Effect]) -> None:
@@ -178,6 +190,20 @@ class Checker:
                 if event.kind is TxKind.ENDED and self.silent_at(event.evse, at):
                     continue  # the last value known, told as the end of a transaction whose meter is gone
                 self.complain(f"{event.message_id}: {wh:g} Wh at {at:.3f} s is no reading of the meter")
+
+    def true(self, evse: int, samples: Sequence[Sample], before_wh: float) -> None:
+        """What came over the bus is what the register was while it was asked."""
+        wh = next(s.value for s in samples if s.measurand is _ENERGY and s.phase is None)
+        least_wh, most_wh = before_wh - self._coarse_wh, self._register_wh(evse) + self._coarse_wh
+        if not least_wh <= wh <= most_wh and not self.leapt_lately(evse):
+            self.complain(f"EVSE {evse}: the bus says {wh:g} Wh, the register was {before_wh:.1f} Wh")
+
+    def leapt_lately(self, evse: int) -> bool:
+        return any(self._now() - at < 2 * READ_S for at, _ in self.leaps.get(evse, ()))
+
+    @property
+    def _coarse_wh(self) -> float:
+        return COARSE_WH if self.plan.meter == COARSE else ROUND_WH
 
     def read(self, evse: int, samples: Sequence[Sample]) -> None:
         wh = next(s.value for s in samples if s.measurand is _ENERGY and s.phase is None)
@@ -240,7 +266,7 @@ class Checker:
     def _same(self, evse: int, where: str, from_s: float, to_s: float, was_wh: float, is_wh: float) -> None:
         moved_wh = sum(by for at, by in self.leaps.get(evse, ()) if from_s - READ_S < at <= to_s + READ_S)
         gap_wh = is_wh - was_wh - moved_wh
-        if abs(gap_wh) <= (COARSE_WH if self.plan.meter == COARSE else ROUND_WH):
+        if abs(gap_wh) <= self._coarse_wh:
             return
         if self.silent_at(evse, from_s) and 0 <= gap_wh <= LOST_WH_MAX:
             self.totals.excused += 1

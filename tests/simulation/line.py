@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.checker import Checker
 from tests.simulation.csms import Csms
 from tests.simulation.plan import Rng
 
@@ -21,6 +22,7 @@ PING_S = 60.0  # a dead link is found after this
 GRACE_S = 0.1
 TIMEOUT_S = 30.0  # OCPPCommCtrlr.MessageTimeout
 QUEUE = 200
+BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
 
 @dataclass(slots=True)
@@ -84,9 +86,9 @@ class Line:
 class Watch:
     """What the station may say: only boots before Accepted, one CALL at a time. One for each life."""
 
-    def __init__(self, complain: Callable[[str], None], trace: Callable[[str, str], None]) -> None:
+    def __init__(self, checker: Checker, trace: Callable[[str, str], None]) -> None:
         self.registration = "None"
-        self._complain, self._trace = complain, trace
+        self._checker, self._complain, self._trace = checker, checker.complain, trace
         self._open: tuple[str, str, float] | None = None
         self._allowed: list[str] = []
         self.calls = 0
@@ -101,6 +103,8 @@ class Watch:
             return
         self.calls += 1
         _, message_id, action, _ = frame
+        if action in BILLED:
+            self._checker.told(message_id)
         now = asyncio.get_running_loop().time()
         if self._open is not None and now < self._open[2] + TIMEOUT_S - GRACE_S:
             self._complain(f"{action} {message_id} left while {self._open[1]} {self._open[0]} was open")
