@@ -33,7 +33,12 @@ FAILURES = (StoryFailed, Refused, OSError, TimeoutError)
 
 def main(argv: Sequence[str]) -> int:
     """Play the story once; the exit code."""
-    parser = Parser(prog="chargepoint demo", description=(__doc__ or "").partition("\n")[0].partition(": ")[2])
+    parser = Parser(
+        prog="chargepoint demo",
+        description="Play a whole charging session on this machine, and say whether it came out right.",
+        epilog="exit codes: 0 the bill agrees with the meter, 1 it did not come out right, 2 the command line was "
+        "wrong, 130 ended by Ctrl-C",
+    )
     parser.add_argument("--ocpp", choices=("1.6", "2.0.1"), default="2.0.1", help="protocol version (2.0.1)")
     parser.add_argument("--stay", action="store_true", help="leave charger and central system running for play")
     parser.add_argument("--plain", action="store_true", help="plain lines, no panel")
@@ -72,11 +77,12 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
         after = await _play(stage, screen)
         code = int(Exit.OK)
         if stay:
-            await _stay(stage, screen, after)
+            await _stay(stage, screen, after)  # until a signal ends it
     except FAILURES as error:
         code, after = int(Exit.FAILURE), _failure(stage, error)
     except asyncio.CancelledError:  # by a signal; when the charger stays, that is how it ends
         task.uncancel()
+        after = after if isinstance(screen, Panel) else []  # plain text has told it before
     finally:
         frames.cancel()
         screen.close()
