@@ -118,9 +118,9 @@ class Csms:
     def url(self) -> str:
         return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{self.port}/ocpp"
 
-    def _look(self, _ws: ServerConnection, request: Request) -> Response | None:
+    def _look(self, ws: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
-        return Response(HTTPStatus.SERVICE_UNAVAILABLE, "down", _headers()) if self.refusing else None
+        return ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "down") if self.refusing else None
 
     def _choose(self, _ws: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         return next((Subprotocol(f"ocpp{v}") for v in self.versions if f"ocpp{v}" in offered), None)
@@ -248,10 +248,10 @@ class Csms:
     ) -> Payload:
         """The first `action` with these members after `since`, now or later."""
 
-        def found() -> Payload | None:
-            return next((p for p in self.calls(action, since) if wanted.items() <= p.items()), None)
+        def found() -> list[Payload]:
+            return [p for p in self.calls(action, since) if wanted.items() <= p.items()]
 
-        return await self.until(found, f"{action} {wanted or ''}", timeout_s)
+        return (await self.until(found, f"{action} {wanted or ''}", timeout_s))[0]
 
     async def until(self, found: Callable[[], T | None], what: str, timeout_s: float = PATIENCE_S) -> T:
         """What `found` gives as soon as it gives something true; looked at after each frame."""
@@ -268,12 +268,6 @@ class Csms:
         """The last frames, for whoever looks at a failed test."""
         lines = [f"{'>' if f.ours else '<'} {f.at:.2f} {json.dumps(f.message)[:300]}" for f in self.frames[-60:]]
         return "\n".join(lines)
-
-
-def _headers() -> Any:
-    from websockets.datastructures import Headers
-
-    return Headers({"Content-Length": "4", "Connection": "close"})
 
 
 def _reply(message_id: str, answer: Payload | Refusal | None) -> list[Any]:

@@ -140,16 +140,24 @@ async def test_the_boot_tells_who_we_are_and_the_interval_becomes_the_heartbeat(
 
 
 @BOTH
-async def test_a_boot_that_is_refused_or_unreadable_is_tried_again(version: str) -> None:
+async def test_an_answer_to_the_boot_that_cannot_be_read_counts_as_rejected(version: str) -> None:
     async with charger(version, start=False) as c:
-        answers = iter([Refusal("InternalError"), {"status": "Nonsense", "interval": 1}])
-
-        def boot(p: dict[str, object]) -> object:
-            return next(answers, None) or c.csms._usual(p | {"action": "BootNotification"})
-
-        c.csms.on("BootNotification", boot)  # type: ignore[arg-type]
+        c.csms.on("BootNotification", {"status": "Nonsense", "interval": 1})
         await c.start()
         await boots(c, 1)
-        c.csms.cut()
-        await boots(c, 3)
+        c.csms.as_usual("BootNotification")
+        await boots(c, 2)
         await status(c.csms, "Available")
+        assert c.csms.actions()[:2] == ["BootNotification", "BootNotification"]
+
+
+@BOTH
+async def test_a_dead_controller_at_start_is_told_and_hides_no_other_evse(version: str) -> None:
+    """Whatever is silent from the first moment on is no secret: it is faulted, in the time that the file states."""
+    async with charger(version, start=False, evses=2, service="[safety]\ncontroller_silent_s = 1") as c:
+        await c.do("bus", device="evse", mode="timeout", evse=1)
+        await c.start()
+        await status(c.csms, "Faulted", 1)
+        await status(c.csms, "Available", 2)
+        await c.do("bus", device="evse", mode="ok", evse=1)
+        await status(c.csms, "Available", 1)
