@@ -95,6 +95,8 @@ class Outbox:
         """Takes a wish; returns calls that will never be sent because there is no more room."""
         call = ask.call
         if ask.triggered:
+            if isinstance(call, Status):
+                self._told.pop(call.evse, None)  # who asks for it gets it, whatever was told before
             self._triggered.append(call)
             return [self._triggered.popleft()] if len(self._triggered) > MAX_OTHERS else []
         if isinstance(call, Boot):
