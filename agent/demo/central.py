@@ -29,6 +29,7 @@ CALL, RESULT, ERROR = 2, 3, 4
 ANSWER_S = 10.0
 MAX_FRAME_BYTES = 256 * 1024
 BOOT_INTERVAL_S = 60
+PROFILE = 1  # the one charging profile that we use: a new one takes the place of the old one
 CARDS = {"0100A57C21": "Accepted", "0100A57C22": "Accepted", "0100BADBAD": "Blocked"}  # any other is Invalid
 Payload = dict[str, Any]
 
@@ -98,6 +99,8 @@ class Central:
 
     async def open(self) -> None:
         """Listen; the port stays the same from one `open` to the next."""
+        if self._server is not None:
+            return
         self._server = await serve(
             self._talk,
             HOST,
@@ -182,8 +185,7 @@ class Central:
         running = self.ledger.open()
         if running is None:
             raise Refused("no transaction is running")
-        self._numbers += 1
-        action, payload = self._speaks().limit(running.id, limit_a, self._numbers, now())
+        action, payload = self._speaks().limit(running.id, limit_a, PROFILE, now())
         await self._command(action, payload, f"let the car draw {limit_a:g} A at most")
         running.limit_a = limit_a
 

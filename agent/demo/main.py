@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.cli import Parser
-from agent.demo import story
+from agent.demo import keys, story
 from agent.demo.board import Board, Source
 from agent.demo.central import Refused
 from agent.demo.charger import Places
@@ -112,7 +112,10 @@ async def _stay(stage: Stage, screen: Screen, lines: Sequence[str]) -> None:
         stage.board.say(Source.DEMO, "the receipt agrees to the watt-hour; it is yours now")
     else:
         tell([*lines, "", *stage.board.tips, ""])
-    await stage.serve_as_manager()
+    with keys.listening(stage) as usable:
+        if usable:
+            stage.board.tips = [*stage.board.tips[:-1], *keys.tips()]
+        await stage.serve_as_manager()
 
 
 def _summary(stage: Stage) -> list[str]:

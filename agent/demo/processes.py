@@ -55,8 +55,9 @@ class Child:
         self.starts += 1
 
     async def kill(self) -> None:
-        """SIGKILL: it cannot hear it coming."""
-        assert self._process is not None
+        """SIGKILL: it cannot hear it coming. Nothing happens to one that does not run."""
+        if self._process is None or self._process.returncode is not None:
+            return
         self._process.kill()
         await asyncio.wait_for(self._process.wait(), END_S)
 

@@ -204,10 +204,16 @@ class Terminal:
         os.close(self.ours)
 
 
-def test_on_a_terminal_the_panel_is_drawn_and_the_receipt_stays(folder: Folder) -> None:
-    terminal = Terminal(folder, 80, 24)
-    shown = terminal.read_until("The story took", LONGEST_S + 20)
+def test_on_a_terminal_the_panel_is_drawn_keys_work_and_the_receipt_stays(folder: Folder) -> None:
+    terminal = Terminal(folder, 80, 24, "--stay")
+    manners = termios.tcgetattr(terminal.ours)
+    terminal.read_until("Keys here:", LONGEST_S + 20)
+    os.write(terminal.ours, b"?c")  # a key that is none, and one that is
+    terminal.read_until("you: cut the link", 10)
+    terminal.child.send_signal(signal.SIGINT)
+    shown = terminal.read_until("The story took", 20)
     assert terminal.child.wait(timeout=20) == 0
+    assert termios.tcgetattr(terminal.ours) == manners
     terminal.close()
     panel, _, after = shown.rpartition("\x1b[?1049l")
     assert panel.startswith("\x1b[?1049h\x1b[?25l")  # alternate screen, no cursor ...
