@@ -9,7 +9,6 @@ OfflineThreshold. A status must last for StatusMinimumDuration before it is told
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
@@ -24,13 +23,14 @@ from agent.core.events import (
     StatusWanted,
 )
 from agent.core.evse import Evse, connector_status
+from agent.core.record import record
 from agent.core.types import ConnectorStatus, Instant, Registration
 
 TABLE = "availability"
 STATION = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Told:
     """What a status message would say, save its time."""
 

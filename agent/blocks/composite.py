@@ -19,11 +19,11 @@ a charger without a clock shall not refuse to charge. Links do not matter here: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from math import floor, inf
 
 from agent.core.evse import MINIMUM_A
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.record import record, replace
 
 NOMINAL_V = 230.0
 MAX_PERIODS = 1024  # what a GetCompositeSchedule answer can carry
@@ -38,7 +38,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Installed:
     """A profile and what it is for: `evse` 0 the station or all EVSEs; `transaction`: our id, for a TxProfile."""
 
@@ -47,7 +47,7 @@ class Installed:
     transaction: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a limit is asked for. `evse` 0 is the station's connection to the grid. `began`: when Relative schedules
     began (UTC epoch s), None = they would begin at the moment asked about. `cap_a`: what the hardware allows at most.
@@ -62,7 +62,7 @@ class Place:
     dated: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limit:
     """`amps` a phase, None = no profile limits. `phases`: how many the governing period allows. `minimum_a`: the
     schedule calls less than this inefficient."""

@@ -9,13 +9,13 @@ were received.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
 from agent.blocks.composite import STATION, Installed
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.record import as_dict, replace
 from agent.core.types import ClockQuality, Instant
 from agent.core.variables import Variables
 
@@ -83,7 +83,7 @@ def replaces(new: Installed, old: Installed) -> bool:
 
 def encode(one: Installed) -> dict[str, Any]:
     """JSON types only; words stay words, and what is not set is left out."""
-    profile = {name: value for name, value in asdict(one.profile).items() if value is not None and name != "periods"}
+    profile = {name: value for name, value in as_dict(one.profile).items() if value is not None and name != "periods"}
     words = {name: str(profile[name]) for name in ("purpose", "kind", "recurrency") if name in profile}
     periods = [[period.start_s, period.limit, period.phases] for period in one.profile.periods]
     return {"evse": one.evse, "transaction": one.transaction, "profile": profile | words | {"periods": periods}}

@@ -17,7 +17,6 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from math import floor, inf
 from typing import Any, ClassVar
 
@@ -43,6 +42,7 @@ from agent.core.events import (
 )
 from agent.core.evse import CONNECTED, Evse
 from agent.core.profile import Profile, Purpose
+from agent.core.record import record, replace
 from agent.core.types import ClockQuality, Instant, Trigger
 from drivers.api import IdToken
 
@@ -54,7 +54,7 @@ LATE_S = 1.0  # an EV that is ready later than this after its transaction began 
 _ENTRIES = "SmartChargingCtrlr.Entries[ChargingProfiles]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Wish:
     """A profile for the transaction that a remote start may lead to."""
 

@@ -7,9 +7,9 @@ event (`CallDone`, `CallFailed` or the special one).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from agent.core.record import record
 from agent.core.types import ConnectorStatus, Instant, Reading, SetStatus, TransactionEvent, VariableId, VariableView
 from drivers.api import IdToken
 
@@ -23,14 +23,14 @@ class Effect:
 # --- durable ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record(Effect):
     """Append to the journal; it stays there until the CSMS has answered it."""
 
     event: TransactionEvent
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Remember(Effect):
     """Keep `value` (JSON types only) under table and key over restarts; replaces what was there."""
 
@@ -39,7 +39,7 @@ class Remember(Effect):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forget(Effect):
     """Drop one key, or the whole table when `key` is None."""
 
@@ -50,7 +50,7 @@ class Forget(Effect):
 # --- hardware -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Offer(Effect):
     """Hold this current on offer from now on; 0 withholds power."""
 
@@ -58,14 +58,14 @@ class Offer(Effect):
     current_a: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unlock(Effect):
     """Open the connector lock; answered by `events.UnlockDone`."""
 
     evse: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Show(Effect):
     """Show this word on the charger's indicator."""
 
@@ -82,17 +82,17 @@ class Call:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boot(Call):
     reason: str  # OCPP 2 BootReasonEnumType
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heartbeat(Call):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Status(Call):
     """`evse` 0: the station as a whole, where the version has such a message. `error`: a fault id or ""."""
 
@@ -105,14 +105,14 @@ class Status(Call):
     connected: bool = True  # something is plugged in; a version without Preparing tells by it Occupied from Available
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Authorize(Call):
     token: IdToken
     evses: tuple[int, ...]
     purpose: str = "start"  # "start", "stop" or "remote"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MeterReport(Call):
     """Meter values outside of any transaction (or asked for by the CSMS)."""
 
@@ -121,14 +121,14 @@ class MeterReport(Call):
     transaction: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataSend(Call):
     vendor: str
     message: str | None = None
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportPart(Call):
     """One NotifyReport."""
 
@@ -139,17 +139,17 @@ class ReportPart(Call):
     views: tuple[VariableView, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FirmwareStatus(Call):
     status: str = "Idle"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogStatus(Call):
     status: str = "Idle"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask(Effect):
     """Send this when it is its turn. `triggered`: the CSMS asked for it, so it may go even while it is Pending."""
 
@@ -166,7 +166,7 @@ class Answer:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StatusAnswer(Answer):
     """Most requests: one word of OCPP ("Accepted", "Rejected", "Scheduled", "NotImplemented", "Unlocked" ...)."""
 
@@ -175,19 +175,19 @@ class StatusAnswer(Answer):
     reason: str = ""  # statusInfo.reasonCode, at most 20 characters
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariablesAnswer(Answer):
     views: tuple[VariableView, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WritesAnswer(Answer):
     """In the order of the writes."""
 
     results: tuple[tuple[VariableId, SetStatus], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionStatusAnswer(Answer):
     """`ongoing` None when no transaction was named."""
 
@@ -195,13 +195,13 @@ class TransactionStatusAnswer(Answer):
     ongoing: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataAnswer(Answer):
     status: str
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScheduleAnswer(Answer):
     """`periods`: (start_s, limit, phases) from `start`; empty with status "Rejected"."""
 
@@ -210,10 +210,10 @@ class ScheduleAnswer(Answer):
     start: Instant | None = None
     duration_s: int = 0
     unit: str = "A"
-    periods: tuple[tuple[int, float, int | None], ...] = field(default=())
+    periods: tuple[tuple[int, float, int | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefuseCall(Answer):
     """Answer with a CALLERROR: `code` as "NotSupported", "InternalError" ..."""
 
@@ -221,7 +221,7 @@ class RefuseCall(Answer):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply(Effect):
     """Answer the request named by `ref` (events.Ref)."""
 
@@ -232,14 +232,14 @@ class Reply(Effect):
 # --- the process --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Redial(Effect):
     """Close the link and dial anew with the settings as they are now."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Restart(Effect):
     """End the process so that the service manager starts it again; `hard` also runs the configured reboot command."""
 
@@ -247,18 +247,18 @@ class Restart(Effect):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LearnTime(Effect):
     """The CSMS told its time in the answer being handled; the runtime knows when request and answer crossed."""
 
     utc: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Note(Effect):
     """A line for the technician's journal. `level`: "debug", "info", "warning" or "error"."""
 
     level: str
     code: str
     text: str
-    fields: tuple[tuple[str, str | int | float], ...] = field(default=())
+    fields: tuple[tuple[str, str | int | float], ...] = ()

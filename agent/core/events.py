@@ -8,10 +8,10 @@ blocks themselves, which tell one another what they concluded. `ref` names an in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.effects import Authorize, Call
+from agent.core.record import record
 from agent.core.types import (
     Reading,
     Registration,
@@ -35,7 +35,7 @@ class Event:
 # --- the runtime --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Restored(Event):
     """First event of a process: what the store remembers. `tables[table][key]` as the blocks had it remembered;
     `open_transactions` as `OpenTransaction`; `power_lost`: the board was without power since the last run."""
@@ -45,7 +45,7 @@ class Restored(Event):
     power_lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenTransaction:
     """A transaction without an Ended event in the store: its last journal facts, and the block's own snapshot."""
 
@@ -56,46 +56,46 @@ class OpenTransaction:
     energy_wh: int | None = None  # the highest meter register of any of its events, delivered or not
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tick(Event):
     """A deadline has come."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkUp(Event):
     """A connection to the CSMS stands. `fresh`: the first one since this process began."""
 
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkDown(Event):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QueueEmptied(Event):
     """Every transaction event has been answered by the CSMS."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QueueFilled(Event):
     """A transaction event waits for the CSMS, and none did before."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StorageFailed(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SamplesThinned(Event):
     """The store is at its bound: middle samples were dropped."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StorageRecovered(Event):
     pass
 
@@ -103,7 +103,7 @@ class StorageRecovered(Event):
 # --- the hardware -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EvseRead(Event):
     """A controller was read and something differs from the time before (or it is the first time)."""
 
@@ -111,7 +111,7 @@ class EvseRead(Event):
     reading: EvseReading
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MeterRead(Event):
     """A meter was read just now."""
 
@@ -119,7 +119,7 @@ class MeterRead(Event):
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceLost(Event):
     """A device has been silent for longer than it may. `device`: "controller", "meter" or "reader"."""
 
@@ -128,13 +128,13 @@ class DeviceLost(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceFound(Event):
     evse: int
     device: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenPresented(Event):
     """A card at the reader that serves these EVSEs."""
 
@@ -142,7 +142,7 @@ class TokenPresented(Event):
     token: IdToken
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnlockDone(Event):
     """The lock motor has answered our `Unlock`."""
 
@@ -153,7 +153,7 @@ class UnlockDone(Event):
 # --- conclusions of the blocks ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PilotChanged(Event):
     """`before` is None at the first reading of this process."""
 
@@ -162,14 +162,14 @@ class PilotChanged(Event):
     after: Pilot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plugged(Event):
     """An EV is connected at both ends."""
 
     evse: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unplugged(Event):
     """The EV has gone; `cable_left`: its cable still sits in our socket."""
 
@@ -177,34 +177,34 @@ class Unplugged(Event):
     cable_left: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FaultRaised(Event):
     evse: int
     fault: str  # an id of the fault catalogue, agent.core.faults
     info: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FaultCleared(Event):
     evse: int
     fault: str  # an id of the fault catalogue, agent.core.faults
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferChanged(Event):
     """Another current is on offer; what follows from that (charging state, status) is to be looked at again."""
 
     evse: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MeterReplaced(Event):
     """The meter's register has leapt for good; `evse.meter` is still the last reading of the old one."""
 
     evse: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SampleTaken(Event):
     """It is time to tell a reading of the running transaction. `trigger` says whose time."""
 
@@ -213,27 +213,27 @@ class SampleTaken(Event):
     trigger: Trigger
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StatusWanted(Event):
     """The CSMS asks for the status of one EVSE, or of all (None)."""
 
     evse: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResetDue(Event):
     """A reset has been accepted: every transaction is to end for this reason."""
 
     reason: StopReason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StopPressed(Event):
     evse: int
     button: StopButton
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoteStartWanted(Event):
     """A remote start was accepted for one of these EVSEs; whether its token must be asked about is yet to be seen."""
 
@@ -243,7 +243,7 @@ class RemoteStartWanted(Event):
     group: IdToken | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted(Event):
     """An EVSE may give energy to the bearer of this token."""
 
@@ -255,7 +255,7 @@ class Granted(Event):
     reservation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Denied(Event):
     """A token was refused."""
 
@@ -264,7 +264,7 @@ class Denied(Event):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StopWanted(Event):
     """The authorization of an EVSE ends, and its transaction with it. `token`: the card that stopped it, if one did."""
 
@@ -274,7 +274,7 @@ class StopWanted(Event):
     token: IdToken | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GrantLapsed(Event):
     """Nobody plugged in within the time (EVConnectionTimeOut / ConnectionTimeOut)."""
 
@@ -282,13 +282,13 @@ class GrantLapsed(Event):
     token: IdToken
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionBegan(Event):
     evse: int
     transaction: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionResumed(Event):
     """A transaction from before the restart goes on."""
 
@@ -296,20 +296,20 @@ class TransactionResumed(Event):
     transaction: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionEnded(Event):
     evse: int
     transaction: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariableChanged(Event):
     """A variable has a new actual value (set by the CSMS or computed)."""
 
     id: VariableId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Registered(Event):
     """The CSMS answered our BootNotification; `status` as it is now."""
 
@@ -319,25 +319,25 @@ class Registered(Event):
 # --- answers of the CSMS to our calls -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BootAnswered(Event):
     status: Registration
     interval_s: float
     utc: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HeartbeatAnswered(Event):
     utc: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenAnswered(Event):
     call: Authorize
     info: TokenInfo
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionAnswered(Event):
     """The CSMS has taken a transaction event; the journal row is gone by the same commit. `info` only when told;
     `csms_id`: the CSMS's own name for the transaction, where it gives one."""
@@ -347,14 +347,14 @@ class TransactionAnswered(Event):
     csms_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallDone(Event):
     """Any other call was answered."""
 
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallFailed(Event):
     """A call was not answered with a result. `why`: "offline", "timeout", "dropped" or the CSMS's error."""
 
@@ -365,7 +365,7 @@ class CallFailed(Event):
 # --- requests of the CSMS -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ref:
     """Names one inbound request."""
 
@@ -373,12 +373,12 @@ class Ref:
     action: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request(Event):
     ref: Ref
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StartRequested(Request):
     """`evse` None: the station chooses. `profile`: a charging profile for the transaction, see `core.profile`."""
 
@@ -389,20 +389,20 @@ class StartRequested(Request):
     profile: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StopRequested(Request):
     """`transaction` is our id or the CSMS's, whichever the version uses."""
 
     transaction: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResetRequested(Request):
     kind: ResetKind
     evse: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AvailabilityRequested(Request):
     """`evse` None: the whole station. `connector` is only checked for existence."""
 
@@ -411,7 +411,7 @@ class AvailabilityRequested(Request):
     connector: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariablesRequested(Request):
     """`ids` None: all that are readable. Others as asked, unknown ones included."""
 
@@ -419,19 +419,19 @@ class VariablesRequested(Request):
     attribute: str = "Actual"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariableWrite:
     id: VariableId
     value: str
     verdict: SetStatus | None = None  # decided already while decoding (an unknown name, a value no row can convert)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariablesSetRequested(Request):
     writes: tuple[VariableWrite, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportRequested(Request):
     """`base`: "ConfigurationInventory", "FullInventory" or "SummaryInventory"."""
 
@@ -439,18 +439,18 @@ class ReportRequested(Request):
     base: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnlockRequested(Request):
     evse: int
     connector: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClearCacheRequested(Request):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TriggerRequested(Request):
     """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics", "Firmware", or the
     CSMS's own word for what we do not know."""
@@ -459,19 +459,19 @@ class TriggerRequested(Request):
     evse: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionStatusRequested(Request):
     transaction: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataReceived(Request):
     vendor: str
     message: str | None = None
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProfileSetRequested(Request):
     """`profile` is a `core.profile.Profile`; `evse` 0 = the whole station."""
 
@@ -479,7 +479,7 @@ class ProfileSetRequested(Request):
     profile: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProfileClearRequested(Request):
     profile_id: int | None = None
     evse: int | None = None
@@ -487,7 +487,7 @@ class ProfileClearRequested(Request):
     stack_level: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScheduleRequested(Request):
     evse: int
     duration_s: int
@@ -497,8 +497,8 @@ class ScheduleRequested(Request):
 # --- orders from the charger's own command line -------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stopping(Event):
     """The process is about to end in an orderly way; power is withheld, transactions stay open for the next run."""
 
-    why: str = field(default="")
+    why: str = ""

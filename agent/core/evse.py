@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.core.faults import CATALOGUE
+from agent.core.record import record
 from agent.core.types import ChargingState, ConnectorStatus, Instant, Reading, StopReason, TokenInfo, Trigger
 from drivers.api import IdToken, Pilot, Sample
 
@@ -18,7 +19,7 @@ CONNECTED = (Pilot.B, Pilot.C, Pilot.D)
 REQUESTING = (Pilot.C, Pilot.D)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EvseLimits:
     """What the manufacturer says of one EVSE."""
 
@@ -30,7 +31,7 @@ class EvseLimits:
     unlocks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Grant:
     """Somebody may charge here."""
 
@@ -42,7 +43,7 @@ class Grant:
     reservation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MeterState:
     """The last plausible reading of the meter."""
 
@@ -51,7 +52,7 @@ class MeterState:
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """Why and by whom a transaction is being ended."""
 

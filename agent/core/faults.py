@@ -6,13 +6,12 @@ the technician who reads `chargepoint status` or the journal; each protocol vers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.core.record import record
 from agent.core.types import StopReason
 from drivers.api import Fault
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FaultRow:
     id: str
     stops: bool

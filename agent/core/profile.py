@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from agent.core.record import record
 
 
 class Purpose(StrEnum):
@@ -26,7 +27,7 @@ class Recurrency(StrEnum):
     WEEKLY = "Weekly"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Period:
     """`phases` None: as many as there are (3 on AC)."""
 
@@ -35,7 +36,7 @@ class Period:
     phases: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Profile:
     """One installed profile. `start`: of the schedule, None = when it was received or when the transaction began.
     `transaction`: our id or the CSMS's, for a TxProfile that names one."""
@@ -52,4 +53,4 @@ class Profile:
     valid_from: float | None = None
     valid_to: float | None = None
     minimum_rate: float | None = None
-    transaction: str | None = field(default=None)
+    transaction: str | None = None

@@ -7,9 +7,9 @@ tables. The words of the hardware (Pilot, Measurand, Phase, Sample, IdToken, Fau
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from agent.core.record import record
 from drivers.api import IdToken, Sample
 
 
@@ -21,7 +21,7 @@ class ClockQuality(IntEnum):
     SYNCED = 2  # NTP or the CSMS has confirmed it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instant:
     """A moment: `mono` in seconds of a clock that never jumps within a `boot`, and the best guess of UTC (epoch s)."""
 
@@ -55,7 +55,7 @@ class TokenStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenInfo:
     """What the CSMS, the local list or the cache says of a token. `expires` is UTC epoch seconds, None = never."""
 
@@ -169,7 +169,7 @@ class Context(StrEnum):
     OTHER = "Other"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reading:
     """What a meter said at one moment. `at` is when it was read, never when it is sent."""
 
@@ -178,7 +178,7 @@ class Reading:
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionEvent:
     """One row of the journal: everything that either protocol version will ever need to tell it; nothing is
     recomputed when it is sent. `energy_wh` and `started_wh` are the meter's lifetime import register."""
@@ -196,7 +196,7 @@ class TransactionEvent:
     started_at: Instant | None = None
     token: IdToken | None = None  # who started; on Ended: who stopped, if a token did
     group: IdToken | None = None
-    readings: tuple[Reading, ...] = field(default=())
+    readings: tuple[Reading, ...] = ()
     stop_reason: StopReason | None = None
     offline: bool = False
     reservation_id: int | None = None
@@ -225,7 +225,7 @@ class Mutability(StrEnum):
     READ_WRITE = "ReadWrite"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class VariableId:
     """Names one variable of the device model; component and variable compare without regard to case in OCPP."""
 
@@ -249,7 +249,7 @@ class SetStatus(StrEnum):
     REBOOT_REQUIRED = "RebootRequired"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VariableView:
     """One variable as it is told to the CSMS or to a technician. `value` is None when unknown or write-only."""
 
@@ -259,7 +259,7 @@ class VariableView:
     mutability: Mutability = Mutability.READ_ONLY
     data_type: str = "string"
     unit: str = ""
-    values: tuple[str, ...] = field(default=())
+    values: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     persistent: bool = True

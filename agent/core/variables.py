@@ -7,8 +7,8 @@ the configuration file, preset by the protocol version, default of the catalogue
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from agent.core.record import record
 from agent.core.types import Instant, Mutability, SetStatus, VariableId, VariableView
 
 RO, WO, RW = Mutability.READ_ONLY, Mutability.WRITE_ONLY, Mutability.READ_WRITE
@@ -16,7 +16,7 @@ LIST_TYPES = ("MemberList", "SequenceList")
 MAX_TEXT = 2500  # the longest attribute value of OCPP
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One variable: `kind` is an OCPP DataEnumType word; `values` limits lists and options; `default` "": unset."""
 
@@ -25,7 +25,7 @@ class Row:
     default: str
     mutability: Mutability = RW
     unit: str = ""
-    values: tuple[str, ...] = field(default=())
+    values: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     reboot: bool = False  # a new value counts after a restart only

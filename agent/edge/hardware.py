@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.core.events import DeviceFound, DeviceLost, Event, EvseRead, MeterRead, TokenPresented, UnlockDone
+from agent.core.record import record
 from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, ShowsState, TokenReader, Unlocks
 
 TOLERANCE_A = 1.0  # many boards round to whole amperes
@@ -27,7 +27,7 @@ Tell = Callable[[Event], Awaitable[None]]
 Beat = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EvseParts:
     """What one EVSE is made of, and how often it is asked."""
 
@@ -40,7 +40,7 @@ class EvseParts:
     meter_silent_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReaderParts:
     reader: TokenReader
     evses: tuple[int, ...]

@@ -22,9 +22,9 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.core.record import record
 from agent.edge import reasons
 from agent.edge.dial import BackOff, LinkSettings, Target, target
 from agent.edge.overdue import Overdue
@@ -41,17 +41,17 @@ CONSUMER_TIMEOUT_S = 60.0  # a consumer that takes a frame longer than this has 
 USER_AGENT = "chargepoint-agent"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Connected:
     subprotocol: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Received:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Oversized:
     """A frame longer than `frame_limit` came; the connection stands."""
 
@@ -59,14 +59,14 @@ class Oversized:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ignored:
     """A frame came that is not UTF-8; the connection stands."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Disconnected:
     """`was_up`: a `Connected` stood before this; else a dial failed. `redial_in_s` None: nobody will dial again."""
 

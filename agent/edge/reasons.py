@@ -11,10 +11,10 @@ import errno
 import re
 import socket
 import ssl
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from agent.core.record import record
 from agent.edge import tls
 from agent.edge.dial import retry_after_s
 from agent.errors import LinkError
@@ -49,7 +49,7 @@ class WhyKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkWhy:
     kind: WhyKind
     text: str

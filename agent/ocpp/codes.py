@@ -14,8 +14,9 @@ Choices where the specifications leave room (OCPP-J 1.6 section 4.2.3, OCPP 2.0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from agent.core.record import record
 
 Rule = Literal[
     # the frame
@@ -45,7 +46,7 @@ Rule = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Codes:
     """The error table of one version. A rule without a code is met with silence."""
 

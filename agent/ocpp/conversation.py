@@ -10,11 +10,11 @@ of ours that breaks its schema is our bug, is never sent, and is told as `Fault`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall, Status
 from agent.core.events import CallFailed, Event, Ref, TransactionAnswered
+from agent.core.record import record
 from agent.core.types import Registration
 from agent.errors import RpcError
 from agent.ocpp import dialect as dialects
@@ -26,7 +26,7 @@ from agent.ocpp.schema import Validator
 LONGEST_ACTION_SHOWN = 40
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Say:
     """Send this text. `action` is set for a call of ours, `row_id` when it tells a journal row."""
 
@@ -35,14 +35,14 @@ class Say:
     row_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hear:
     """Tell the station."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delivered:
     """The CSMS has taken a journal row; `event` is None when there was nothing to tell."""
 
@@ -50,7 +50,7 @@ class Delivered:
     event: TransactionAnswered | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Undeliverable:
     """A journal row has had its attempts."""
 
@@ -58,14 +58,14 @@ class Undeliverable:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hang:
     """The CSMS no longer answers: drop the link."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     """For the log. `bug`: of ours."""
 

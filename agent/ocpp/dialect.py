@@ -23,6 +23,7 @@ from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall
 from agent.core.events import CallDone, Event, Ref, Request, TransactionAnswered
+from agent.core.record import record
 from agent.core.types import Registration, TransactionEvent
 from agent.errors import RpcError
 from agent.ocpp.codes import Codes
@@ -31,7 +32,7 @@ Payload = dict[str, Any]
 Message = tuple[str, Payload]  # action, payload
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Station:
     """What the charger is, as far as messages tell it. Empty: not known, and then not told."""
 

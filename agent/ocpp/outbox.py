@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.core.effects import Ask, Authorize, Boot, Call, Heartbeat, Status
+from agent.core.record import record
 from agent.core.types import Registration, TransactionEvent
 from agent.ocpp.dialect import Dialect, Message, Station
 
@@ -39,7 +40,7 @@ class Waiting(Protocol):
     def csms_id(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outgoing:
     """To be sent now. `about`: the call, or the journal row, that it tells."""
 
@@ -49,7 +50,7 @@ class Outgoing:
     about: Call | Waiting
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Silent:
     """This version has nothing to tell of this journal row: it counts as delivered."""
 

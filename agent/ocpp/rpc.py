@@ -26,9 +26,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from agent.core.record import record
 from agent.ocpp.codes import Codes, Rule
 
 LONGEST_FRAME = 512 * 1024  # characters; the socket must let more through, or it closes before we can answer
@@ -47,7 +47,7 @@ CALL, CALLRESULT, CALLERROR = 2, 3, 4
 Payload = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallIn:
     """The peer asks. Answer `ref` once: `result`, `error`, `refuse` or `ignore`."""
 
@@ -57,7 +57,7 @@ class CallIn:
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResultIn:
     """The peer answered a call of ours; `late`: after its time-out or on another link."""
 
@@ -68,7 +68,7 @@ class ResultIn:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ErrorIn:
     """The peer refused a call of ours, or answered it with something unreadable."""
 
@@ -80,7 +80,7 @@ class ErrorIn:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Discarded:
     """Nothing for the core. `answer` is to be sent if there is one; `why` is for the log and quotes no payload."""
 
@@ -91,7 +91,7 @@ class Discarded:
 Input = CallIn | ResultIn | ErrorIn | Discarded
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outstanding:
     """A call of ours that waits for its answer until `deadline`."""
 
@@ -101,7 +101,7 @@ class Outstanding:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Asked:
     """A CALL of the peer: in progress, or answered with `answer`."""
 

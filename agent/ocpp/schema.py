@@ -17,12 +17,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from agent.core.record import record
 from agent.ocpp.codes import Rule
 
 Kind = Literal["request", "response"]
@@ -31,7 +31,7 @@ _LIMIT = 2**63
 _NUMERAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Violation:
     """The first thing wrong with a payload: the schema's word for the rule, why in words, and where."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.core.effects import Effect, Forget, Record, Remember
+from agent.core.record import record, replace
 from agent.core.types import ChargingState, StopReason, TransactionEvent, Trigger, TxKind
 from agent.store.codec import Unreadable, encode_event
 from agent.store.journal import check_sum, read_body
@@ -22,7 +22,7 @@ _COLUMNS = "id, tx, seq, role, energy_wh, check_sum, body"
 dumps = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """`soft_bytes`: content past which samples thin out; `hard_bytes`: what the file may never exceed. With the WAL
     (2 MB, for a moment up to 6) and the reserve (2 MB) all is within 64 MiB."""
@@ -33,7 +33,7 @@ class Limits:
     dead_letters: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Committed:
     """What a commit did beyond what it was told: samples thinned out and of which transactions, and the message ids of
     dead letters that had to make room for newer ones."""
@@ -49,7 +49,7 @@ class Committed:
 def apply(draft: Draft, effects: Sequence[Effect]) -> None:
     for effect in effects:
         if isinstance(effect, Record):
-            record(draft, effect.event)
+            append(draft, effect.event)
         elif isinstance(effect, Remember):
             _remember(draft, effect)
         else:
@@ -57,7 +57,7 @@ def apply(draft: Draft, effects: Sequence[Effect]) -> None:
             _forget(draft, effect)
 
 
-def record(draft: Draft, event: TransactionEvent) -> None:
+def append(draft: Draft, event: TransactionEvent) -> None:
     body = encode_event(event)
     row_id, role, sum_ = draft.give_id(), role_of(event), check_sum(body)
     draft.db.run(
@@ -215,7 +215,7 @@ def close_orphans(draft: Draft) -> list[str]:
             draft.change(replace(tx, ended=True), store=True)
             said.append(f"open transaction {tx.id}: nothing left to end it with")
         else:
-            record(draft, replace(ended, seq=tx.next_seq))
+            append(draft, replace(ended, seq=tx.next_seq))
             said.append(f"open transaction {tx.id}: ended with its last stored value, {ended.energy_wh} Wh")
     return said
 

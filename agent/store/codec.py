@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from agent.core.record import replace
 from agent.core.types import (
     ChargingState,
     ClockQuality,

@@ -7,9 +7,9 @@ for many rows. It follows each commit; if it cannot, it forgets all and reads an
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from zlib import crc32
 
+from agent.core.record import record
 from agent.core.types import Instant, TransactionEvent
 from agent.store.codec import Unreadable, decode_event
 from agent.store.database import Database
@@ -20,7 +20,7 @@ WINDOW_ROWS = 32
 Raw = tuple[int, str, int, str]  # id, transaction, check sum, body
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """A row to be told to the CSMS. `csms_id`: its name for the transaction; "-1" when the start was given up, None
     while it waits. `via`: the dialect that told the start."""
@@ -31,7 +31,7 @@ class Row:
     via: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadLetter:
     """A row that the CSMS would not take. `event` is None when the row itself is damaged."""
 
@@ -42,7 +42,7 @@ class DeadLetter:
     event: TransactionEvent | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Counts:
     """`bytes`: of the rows' own text. `oldest`: when the head of the journal happened."""
 

@@ -6,15 +6,16 @@ succeeded turns the draft into the ledger (`settle`), so that memory never runs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from agent.core.record import record, replace
 from agent.store.database import Database
 from agent.store.thinning import Role
 
 GIVEN_UP = "-1"  # errata 3.18: stands for the CSMS's id when a start could not be delivered
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tx:
     """One transaction. `rows`: in the journal; `dead`: among the dead letters; `starting`: its start is in the journal;
     `level`: how often it was thinned; `next_seq`, `energy_wh`: over all of its rows, delivered or not."""

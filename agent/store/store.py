@@ -19,11 +19,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from agent.core.effects import Effect, Record
 from agent.core.events import OpenTransaction, Restored
+from agent.core.record import record, replace
 from agent.core.types import ClockQuality, TxKind
 from agent.store import changes
 from agent.store import ledger as facts
@@ -42,7 +42,7 @@ MAX_CLOCKS = 64
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """`fault`: the file cannot be used, the store lives in memory. `lost`: what damage has cost, in words; the damaged
     file is kept as `set_aside`. `power_lost`: the board was without power since the last start."""

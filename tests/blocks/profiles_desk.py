@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.blocks.profiles import Profiles
 from agent.blocks.station import Facts, Station
 from agent.core.catalogue import rows
@@ -18,6 +16,7 @@ from agent.core.events import (
 )
 from agent.core.evse import Evse, EvseLimits, Grant, Stop, Transaction
 from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.record import replace
 from agent.core.types import ClockQuality, Instant, StopReason, TokenInfo, TokenStatus, Trigger, VariableId
 from agent.core.variables import Variables
 from drivers.api import IdToken, Pilot

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agent.blocks.composite import MAX_CHANGES, MAX_PERIODS, Installed, Limit, Place, limit, next_change, schedule
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.record import replace
 
 NOON = 1_800_014_400.0
 HOUR = 3600
@@ -16,7 +15,7 @@ HERE = Place(evse=1, transaction="t", began=NOON, cap_a=32.0)
 
 def profile(amps: float = 10.0, **changes: object) -> Profile:
     plain = Profile(1, 0, Purpose.TX_DEFAULT, Kind.ABSOLUTE, "A", (Period(0, amps),), start=NOON)
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)
 
 
 def default(amps: float = 10.0, evse: int = 0, **changes: object) -> Installed:

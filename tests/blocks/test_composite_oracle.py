@@ -8,13 +8,13 @@ from the lowest stack level to the highest, and takes the least of the purposes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.blocks.composite import Installed, Place, limit, next_change, schedule
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.record import replace
 
 SLOT_S = 600
 SLOTS = 9 * 144  # nine days

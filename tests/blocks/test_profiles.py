@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agent.core.effects import Forget, Remember
@@ -13,6 +11,7 @@ from agent.core.events import (
     Tick,
 )
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.record import replace
 from agent.core.types import ClockQuality
 from tests.blocks.profiles_desk import PLAIN, REF, STATION, TX, UTC, Desk, end
 

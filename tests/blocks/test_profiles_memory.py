@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -17,6 +16,7 @@ from agent.core.events import (
 )
 from agent.core.evse import Grant, Transaction
 from agent.core.profile import Kind, Period, Profile, Recurrency
+from agent.core.record import replace
 from agent.core.types import ClockQuality, Instant, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken
 from tests.blocks.profiles_desk import PLAIN, REF, TX, UTC, Desk

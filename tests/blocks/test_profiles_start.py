@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.blocks.profiles import Profiles
 from agent.core.effects import Ask, Authorize, Forget, Remember
 from agent.core.events import (
@@ -16,6 +14,7 @@ from agent.core.events import (
     TokenAnswered,
 )
 from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.record import replace
 from agent.core.types import TokenInfo, TokenStatus
 from drivers.api import IdToken, Pilot
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers

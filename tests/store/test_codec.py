@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.record import replace
 from agent.core.types import ClockQuality, Instant, TransactionEvent
 from agent.store.codec import _KINDS, _MEASURANDS, Unreadable, decode_event, encode_event, retimed, retimed_json
 from drivers.api import Measurand

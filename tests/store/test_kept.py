@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core.effects import Forget, Record, Remember
+from agent.core.record import replace
 from agent.core.types import ClockQuality
 from agent.store import Store
 from tests.store.conftest import Opener

@@ -8,8 +8,8 @@ that the feature is absent. Names compare without regard to case; they are answe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from agent.core.record import record
 from agent.core.types import Mutability, SetStatus, VariableId, VariableView
 from agent.ocpp.dialect import Station
 
@@ -76,7 +76,7 @@ def take_rotation(value: str) -> str | None:
 # --- the table ---
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """One key. `fact`: its value when there is no variable behind it."""
 

@@ -6,7 +6,6 @@ Texts are cut at the length that their field allows: a message refused for its l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agent.core.effects import (
     Authorize,
@@ -21,6 +20,7 @@ from agent.core.effects import (
     Status,
 )
 from agent.core.events import BootAnswered, CallDone, Event, HeartbeatAnswered, TokenAnswered
+from agent.core.record import replace
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
 from agent.ocpp.fields import branch, hope, integer, listed, number, one_of, same, stamp, time, without_empty
