@@ -1,4 +1,4 @@
-"""One running charger for each protocol version, shared by the tests that ask it something and change nothing for good."""
+"""One running charger for each protocol version, shared by tests that ask it something and change nothing for good."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.end_to_end.agent_helpers import Charger, charger
+from tests.end_to_end.agent_helpers import Charger, charger, eventually
 
 
 async def _run(version: str) -> AsyncIterator[Charger]:
     async with charger(version, evses=2) as c:
         await c.ready()
+
+        async def metered() -> bool:
+            return all(evse["energy_wh"] for evse in (await c.status())["evses"])
+
+        await eventually(metered, "both meters are read")
         yield c
 
 

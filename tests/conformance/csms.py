@@ -130,7 +130,7 @@ class Csms:
         self.links += 1
         self._news.set()
         self.version = str(ws.subprotocol).removeprefix("ocpp")
-        original = ws.protocol.recv_frame  # type: ignore[has-type]
+        original = ws.protocol.recv_frame
 
         def recv_frame(frame: Any) -> None:
             self.pings += int(frame.opcode == 9)
@@ -220,7 +220,7 @@ class Csms:
         self._replies.pop(action, None)
 
     def _usual(self, p: Payload) -> Payload:
-        return USUAL.get(p["action"], lambda _csms, _p: {})(self, p)
+        return USUAL[p["action"]](self, p) if p["action"] in USUAL else {}
 
     def card_info(self, tag: str, group_name: str) -> Payload:
         status, group = self.cards.get(tag, ("Accepted", ""))
@@ -238,14 +238,14 @@ class Csms:
 
     def calls(self, action: str, since: int = 0) -> list[Payload]:
         """All payloads of this action that the charger sent."""
-        return [f.message[3] for f in self.frames[since:] if not f.ours and f.message[0] == 2 and f.message[2] == action]
+        return [
+            f.message[3] for f in self.frames[since:] if not f.ours and f.message[0] == 2 and f.message[2] == action
+        ]
 
     def actions(self, since: int = 0) -> list[str]:
         return [f.message[2] for f in self.frames[since:] if not f.ours and f.message[0] == 2]
 
-    async def hear(
-        self, action: str, since: int = 0, timeout_s: float = PATIENCE_S, **wanted: Any
-    ) -> Payload:
+    async def hear(self, action: str, since: int = 0, timeout_s: float = PATIENCE_S, **wanted: Any) -> Payload:
         """The first `action` with these members after `since`, now or later."""
 
         def found() -> list[Payload]:

@@ -74,9 +74,7 @@ def _charges16(csms: Csms) -> list[Charge]:
         if action == "StartTransaction":
             number = answers[message_id]["transactionId"]
             assert number not in known, f"{number} was started twice"
-            known[number] = Charge(
-                str(number), p["connectorId"], p["idTag"], epoch(p["timestamp"]), p["meterStart"], p
-            )
+            known[number] = Charge(str(number), p["connectorId"], p["idTag"], epoch(p["timestamp"]), p["meterStart"], p)
         elif action == "MeterValues" and "transactionId" in p:
             charge = known[p["transactionId"]]
             assert charge.ended is None, f"a sample after the end: {p}"

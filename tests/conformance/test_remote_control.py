@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.conformance.csms import Csms
+from tests.conformance.csms import Csms, Payload
 from tests.conformance.ledger import (
     availability,
     begun,
@@ -190,8 +190,8 @@ async def test_triggers_and_questions_during_a_charge(version: str) -> None:
         assert (await over(csms)).reason == "Remote"
 
 
-async def triggered16(csms: Csms, mark: int) -> dict[str, object]:
-    def found() -> list[dict[str, object]]:
+async def triggered16(csms: Csms, mark: int) -> Payload:
+    def found() -> list[Payload]:
         return [p for p in csms.calls("MeterValues", mark) if "Trigger" in str(p)]
 
     return (await csms.until(found, "triggered values"))[0]

@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 CARD, OTHER_CARD, STRANGER = "010063E9AE", "0100A1B2C3", "0100DEAD01"
 IDENTITY = "CP 42"  # a space: the URL needs it percent-encoded
 START_S = 15.0
+HOLD_S = 0.8  # a hand holds a card for half a second; the reader must miss it before it counts again
 QUICK: Mapping[str, Any] = {
     "RetryBackOffWaitMinimum": 0,
     "RetryBackOffRandomRange": 0,
@@ -140,6 +141,7 @@ class Charger:
         self.environ: dict[str, str] = {}
         self.program: tuple[str, ...] = ("-m", "agent", "run", "--config", str(folder / "agent.toml"))
         self.process: asyncio.subprocess.Process | None = None
+        self._away_at: dict[int, float] = {}
         self.write_config()
         self.hw = SimulatedHardware(station_of(load(str(self.config))))
 
@@ -214,6 +216,10 @@ class Charger:
         await self.hw.wait(key, value, evse, timeout_s)
 
     async def tap(self, tag: str = CARD, evse: int = 1) -> None:
+        """A card at the reader, once the card before it has been taken away."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._away_at.get(evse, 0.0) - loop.time())
+        self._away_at[evse] = loop.time() + HOLD_S
         await self.hw.do("tap", tag=tag, evses=[evse])
 
     async def meter_wh(self, evse: int = 1) -> float:
@@ -242,7 +248,7 @@ async def eventually(look: Callable[[], Any], what: str, timeout_s: float = PATI
     """The same for what is asked with an await: the first true thing that it gives."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not (seen := await look()):
+            while not (seen := await look()):  # noqa: ASYNC110  nobody tells
                 await asyncio.sleep(0.05)
             return seen
     except TimeoutError:

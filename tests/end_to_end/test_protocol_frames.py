@@ -11,19 +11,19 @@ import pytest
 
 from tests.conformance.csms import SILENCE, Csms, Refusal
 from tests.conformance.ledger import begun, read, trigger
-from tests.end_to_end.agent_helpers import charger
+from tests.end_to_end.agent_helpers import charger, until
 
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 # what is sent (message id "x" where it has one), the code of 1.6, the code of 2.0.1; None: silence
 FRAMES: dict[str, tuple[str, str | None, str | None]] = {
     "an unknown action": ('[2,"x","MakeCoffee",{}]', "NotImplemented", "NotImplemented"),
-    "an action that this station lacks": ('[2,"x","CancelReservation",{"reservationId":1}]', "NotSupported", "NotSupported"),
+    "an action we lack": ('[2,"x","CancelReservation",{"reservationId":1}]', "NotSupported", "NotSupported"),
     "a payload that is a list": ('[2,"x","ClearCache",[]]', "FormationViolation", "FormatViolation"),
     "a CALL without payload": ('[2,"x","ClearCache"]', "ProtocolError", "RpcFrameworkError"),
     "a CALL with too much": ('[2,"x","ClearCache",{},{}]', "FormationViolation", "RpcFrameworkError"),
     "a missing member": ('[2,"x","Reset",{}]', "OccurenceConstraintViolation", "OccurrenceConstraintViolation"),
     "a wrong type": ('[2,"x","Reset",{"type":5}]', "TypeConstraintViolation", "TypeConstraintViolation"),
-    "a word that is none": ('[2,"x","Reset",{"type":"Soon"}]', "PropertyConstraintViolation", "PropertyConstraintViolation"),
+    "a wrong word": ('[2,"x","Reset",{"type":"Soon"}]', "PropertyConstraintViolation", "PropertyConstraintViolation"),
     "text cut off": ('[2,"x","ClearCache",{', "FormationViolation", "FormatViolation"),
     "no JSON at all": ("hello", None, "RpcFrameworkError"),
     "an object": ("{}", None, "RpcFrameworkError"),
@@ -87,14 +87,12 @@ async def test_late_double_and_foreign_answers_are_survived(version: str) -> Non
         asked = next(f.message[1] for f in c.csms.frames[mark:] if f.message[2:3] == ["Authorize"])
         late: dict[str, Any] = {"idTagInfo" if version == "1.6" else "idTokenInfo": {"status": "Accepted"}}
         await c.wait("offered-ma", "0")
-        async with asyncio.timeout(10):
-            while "no answer to Authorize" not in c.log:
-                await asyncio.sleep(0.05)
+        await until(lambda: "no answer to Authorize" in c.log, "the time for an answer is over")
         await c.csms.send([3, asked, late])
         await c.csms.send([3, asked, late])
         await c.csms.send([3, "never-asked", {"a": 1}])
         await c.csms.send([4, "never-asked", "InternalError", "", {}])
-        await c.csms.send('[3, 17, {}]')
+        await c.csms.send("[3, 17, {}]")
         await c.csms.send("[3]")
         c.csms.as_usual("Authorize")
         await c.do("plug-in")
@@ -110,7 +108,8 @@ async def test_two_calls_are_answered_while_ours_is_open(version: str) -> None:
         c.csms.on("Authorize", SILENCE)
         await c.tap()
         await c.csms.hear("Authorize")
-        assert await asyncio.gather(read(c.csms, "ConnectionTimeOut"), read(c.csms, "ConnectionTimeOut")) == ["120"] * 2
+        answers = await asyncio.gather(*(read(c.csms, "ConnectionTimeOut") for _ in range(2)))
+        assert answers == ["120", "120"]
         with pytest.raises(Refusal, match="NotImplemented"):
             await c.csms.call("MakeCoffee")
 

@@ -75,7 +75,7 @@ async def test_a_start_that_is_always_refused_blocks_nothing(version: str) -> No
 
         def refuse(p: Payload) -> Payload | Refusal:
             name = str(p.get("transactionInfo", {}).get("transactionId", ""))
-            if p.get("eventType", "Started") == "Started" and (not refused or version == "1.6" and len(refused) < 2):
+            if p.get("eventType", "Started") == "Started" and (not refused or (version == "1.6" and len(refused) < 2)):
                 refused.append(name)
             if version == "1.6" and len(refused) <= 2 and len(c.csms.calls(start)) <= 2:
                 return Refusal("InternalError")

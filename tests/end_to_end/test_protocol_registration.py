@@ -1,4 +1,4 @@
-"""Registration (1.6 section 4.2, 2.0.1 B01 to B03): what may cross the wire before the CSMS has accepted the charger."""
+"""Registration (1.6 section 4.2, 2.0.1 B01 to B03): what may cross the wire before Accepted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def boots(c: Charger, count: int) -> list[float]:
 
 @BOTH
 async def test_pending_lets_the_csms_look_and_set_and_trigger_but_not_start(version: str) -> None:
-    async with charger(csms=answering(version, boot="Pending", interval_s=2), *[version]) as c:
+    async with charger(version, csms=answering(version, boot="Pending", interval_s=2)) as c:
         await boots(c, 1)
         assert await change(c.csms, "ConnectionTimeOut", "55") == "Accepted"
         assert await read(c.csms, "ConnectionTimeOut") == "55"
@@ -55,7 +55,7 @@ async def test_pending_lets_the_csms_look_and_set_and_trigger_but_not_start(vers
 
 @BOTH
 async def test_rejected_is_silent_until_the_interval_is_over(version: str) -> None:
-    async with charger(csms=answering(version, boot="Rejected", interval_s=2), *[version]) as c:
+    async with charger(version, csms=answering(version, boot="Rejected", interval_s=2)) as c:
         await boots(c, 1)
         await c.do("plug-in")
         await c.tap()
@@ -124,7 +124,7 @@ async def test_statuses_wait_for_the_hardware(version: str) -> None:
 
 @BOTH
 async def test_the_boot_tells_who_we_are_and_the_interval_becomes_the_heartbeat(version: str) -> None:
-    async with charger(csms=answering(version, boot="Accepted", interval_s=1), *[version]) as c:
+    async with charger(version, csms=answering(version, boot="Accepted", interval_s=1)) as c:
         await c.ready()
         boot = c.csms.calls("BootNotification")[0]
         if version == "1.6":

@@ -6,6 +6,7 @@ Several EVSEs of one charger play at once where a test says so: each has a line 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ async def test_four_charges_at_once_are_each_told_and_billed_rightly(version: st
     ],
     ids=["evse_wb", "heidelberg_ec", "two on one line, em340", "two on one line, sdm120"],
 )
-async def test_other_hardware_charges_as_well(version: str, plan: dict[str, object]) -> None:
+async def test_other_hardware_charges_as_well(version: str, plan: dict[str, Any]) -> None:
     async def story(c: Charger, evse: int) -> None:
         await c.do("plug-in", evse=evse)
         await c.tap(CARD if evse == 1 else OTHER_CARD, evse)
