@@ -1,0 +1,380 @@
+"""Each measurement by itself: what it does, and the figures that it gives. The table is put together in `__main__`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.core.effects import Record
+from agent.core.types import (
+    ChargingState,
+    ClockQuality,
+    Context,
+    Instant,
+    Reading,
+    StopReason,
+    TransactionEvent,
+    Trigger,
+    TxKind,
+)
+from agent.store import Store
+from drivers.api import IdToken, Measurand, Phase, Sample
+from tests.benchmarks.central import Central
+from tests.benchmarks.stage import (
+    CARD,
+    MINIMAL,
+    Scene,
+    charger,
+    child_of,
+    cpu_percent,
+    end,
+    running,
+    start,
+    until,
+    uss_mib,
+)
+from tests.benchmarks.tap import Frame, Tap
+
+SETTLE_S = 2.0
+STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
+COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "1.6": ("GetConfiguration", {"key": ["HeartbeatInterval"]}),
+    "2.0.1": (
+        "GetVariables",
+        {"getVariableData": [{"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}]},
+    ),
+}
+TRIGGERS: dict[str, tuple[str, dict[str, Any]]] = {
+    version: ("TriggerMessage", {"requestedMessage": "Heartbeat"}) for version in COMMANDS
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A figure of the minimal charge point, and ours."""
+
+    minimal: float
+    agent: float
+
+
+# --- start -------------------------------------------------------------------------------------------------------
+
+
+async def _start_ms(central: Central, version: str, *words: str, log: Path | None = None) -> float:
+    central.expect(version)
+    began = time.monotonic()
+    process = start(*words, log=log)
+    try:
+        return (await central.heard("BootNotification") - began) * 1000
+    finally:
+        await asyncio.to_thread(end, process)
+
+
+async def starts(central: Central, version: str, runs: int) -> Pair:
+    """Milliseconds from the start of the process to BootNotification at the central system, medians, alternated."""
+    minimal: list[float] = []
+    agent: list[float] = []
+    async with charger(central.url, version) as scene:
+        await _start_ms(central, version, *scene.agent, log=scene.log)  # makes the database and compiled modules
+        for _ in range(runs):
+            minimal.append(await _start_ms(central, version, "-m", MINIMAL[version], central.url))
+            agent.append(await _start_ms(central, version, *scene.agent, log=scene.log))
+    return Pair(statistics.median(minimal), statistics.median(agent))
+
+
+# --- memory and processor ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a process takes: MiB, and per cent of one core."""
+
+    idle_mib: float
+    charging_mib: float
+    idle_cpu: float
+    charging_cpu: float
+
+
+async def minimal_load(central: Central, version: str, span_s: float) -> Load:
+    """Idle, then with a sample of eight values sent each second."""
+    found = []
+    for words in ((), ("--every", "1")):
+        central.expect(version)
+        with running("-m", MINIMAL[version], central.url, *words) as process:
+            await central.heard("Heartbeat")
+            await asyncio.sleep(SETTLE_S)
+            found.append((await cpu_percent(process.pid, span_s), uss_mib(process.pid)))
+    (idle_cpu, idle), (charging_cpu, charging) = found
+    return Load(idle, charging, idle_cpu, charging_cpu)
+
+
+async def agent_load(central: Central, version: str, span_s: float, **more: Any) -> Load:
+    """Idle, then charging with a sample stored and sent each second; controller and meter are polled all the time."""
+    async with charger(central.url, version, **more) as scene:
+        central.expect(version)
+        with running(*scene.agent, log=scene.log) as process:
+            await central.heard("StatusNotification")
+            await asyncio.sleep(SETTLE_S)
+            idle_cpu, idle = await cpu_percent(process.pid, span_s), uss_mib(process.pid)
+            await charge(scene, central, version)
+            charging_cpu, charging = await cpu_percent(process.pid, span_s), uss_mib(process.pid)
+    return Load(idle, charging, idle_cpu, charging_cpu)
+
+
+async def charge(scene: Scene, central: Central, version: str) -> None:
+    """Until energy flows and the second sample has come."""
+    await scene.do("tap", f"tag={CARD}")
+    await scene.do("plug-in", "ev=auto")
+    action = {"1.6": "MeterValues", "2.0.1": "TransactionEvent"}[version]
+    async with asyncio.timeout(40.0):
+        await central.heard(action, 2 if version == "1.6" else 6, 40.0)
+    await asyncio.sleep(SETTLE_S)
+
+
+# --- round trip --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Microseconds."""
+
+    median: float
+    p99: float
+
+
+async def _trip(central: Central, action: str, payload: dict[str, Any], rounds: int) -> Trip:
+    times = []
+    for n in range(-20, rounds):
+        text = json.dumps([2, f"ask-{n}", action, payload])
+        began = time.perf_counter()
+        answer = json.loads(await central.ask(text))
+        took = time.perf_counter() - began
+        assert answer[0] in (2, 3), answer
+        if n >= 0:
+            times.append(took * 1e6)
+    return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98])
+
+
+async def echo_trip(central: Central, rounds: int) -> Trip:
+    """The websockets library alone."""
+    central.expect("echo")
+    with running("-m", MINIMAL["echo"], central.url):
+        await central.heard("connection")
+        return await _trip(central, *COMMANDS["1.6"], rounds)
+
+
+async def trips(central: Central, version: str, rounds: int) -> tuple[Trip, Trip, Trip, Trip]:
+    """Get one variable: minimal, agent; trigger a message: minimal, agent. In turns, both processes stand."""
+    found: list[Trip] = []
+    central.expect(version)
+    with running("-m", MINIMAL[version], central.url):
+        await central.heard("Heartbeat")
+        await asyncio.sleep(SETTLE_S)
+        found += [await _trip(central, *words[version], rounds) for words in (COMMANDS, TRIGGERS)]
+    async with charger(central.url, version) as scene:
+        central.expect(version)
+        with running(*scene.agent, log=scene.log):
+            await central.heard("StatusNotification")
+            await asyncio.sleep(SETTLE_S)
+            found += [await _trip(central, *words[version], rounds) for words in (COMMANDS, TRIGGERS)]
+    return found[0], found[2], found[1], found[3]
+
+
+# --- drain -------------------------------------------------------------------------------------------------------
+
+
+def _at(seconds: float) -> Instant:
+    return Instant(1000.0 + seconds, 1_790_000_000.0 + seconds, ClockQuality.SYNCED, "0d5f8a52-6a0e-4b52-9be0")
+
+
+def _event(seq: int, last: int) -> TransactionEvent:
+    kind = TxKind.STARTED if seq == 0 else TxKind.ENDED if seq == last else TxKind.UPDATED
+    lines = (Phase.L1, Phase.L2, Phase.L3)
+    samples = (
+        *(Sample(Measurand.VOLTAGE, 230.1, phase) for phase in (Phase.L1_N, Phase.L2_N, Phase.L3_N)),
+        *(Sample(Measurand.CURRENT_IMPORT, 16.02, phase) for phase in lines),
+        Sample(Measurand.POWER_ACTIVE_IMPORT, 11040.2),
+        Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, 123456.0),
+    )
+    return TransactionEvent(
+        "bench", seq, kind, _at(seq), Trigger.METER_VALUE_PERIODIC, evse=1, connector=1, started_wh=0, energy_wh=seq,
+        charging_state=ChargingState.CHARGING, started_at=_at(0), token=IdToken(CARD) if seq == 0 else None,
+        readings=(Reading(_at(seq), Context.PERIODIC, samples),),
+        stop_reason=StopReason.LOCAL if kind is TxKind.ENDED else None,
+    )  # fmt: skip
+
+
+def fill(folder: Path, count: int) -> None:
+    """A finished transaction of `count` events that nobody has been told."""
+    store = Store(folder / "memory" / "chargepoint.db")
+    store.open()
+    for first in range(0, count, 1000):
+        store.commit([Record(_event(seq, count - 1)) for seq in range(first, min(first + 1000, count))])
+    store.close()
+
+
+async def _rate(central: Central, count: int) -> float:
+    await central.transactions(count, 120.0)
+    return (central.tx_count - 1) / (central.tx_at[1] - central.tx_at[0])
+
+
+async def drains(central: Central, version: str, count: int) -> Pair:
+    """Messages a second when a backlog is told: the minimal one's lies in memory, ours in the store."""
+    central.expect(version)
+    with running("-m", MINIMAL[version], central.url, "--drain", str(count // 4)):
+        minimal = await _rate(central, count // 4)
+    async with charger(central.url, version) as scene:
+        fill(scene.folder, count)
+        central.expect(version)
+        with running(*scene.agent, log=scene.log):
+            return Pair(minimal, await _rate(central, count))
+
+
+# --- what the disk sees ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Disk:
+    """fdatasync calls, and bytes written to files of the store."""
+
+    syncs: float
+    bytes: float
+
+    def per(self, count: int) -> Disk:
+        return Disk(self.syncs / count, self.bytes / count)
+
+
+@dataclass(frozen=True)
+class Disks:
+    """`stored`: a sample while the central system is away. `told`: a sample, stored, told, answered and gone.
+    `transaction`: all that a transaction takes besides its samples."""
+
+    idle: Disk
+    stored: Disk
+    told: Disk
+    transaction: Disk
+
+
+class _Trace:
+    """What strace has written; `since()` gives what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._mark = path, 0
+
+    def since(self) -> Disk:
+        text = self._path.read_bytes()
+        lines = [line for line in text[self._mark :].decode(errors="replace").splitlines() if "/memory/" in line]
+        self._mark = len(text)
+        written = (int(n) for line in lines for n in re.findall(r"write\w*\(.*= (\d+)$", line))
+        return Disk(sum("sync(" in line for line in lines), sum(written))
+
+
+async def disk(central: Central, version: str, span_s: float) -> Disks:
+    """Idle, then charging, then charging while the link is down."""
+    async with charger(central.url, version) as scene:
+        words = (*STRACE, "-o", str(scene.folder / "trace"))
+        central.expect(version)
+        with running(*scene.agent, log=scene.log, before=words) as tracer:
+            await central.heard("StatusNotification")
+            await asyncio.sleep(SETTLE_S + 1)
+            trace = _Trace(scene.folder / "trace")
+            trace.since()
+            await asyncio.sleep(span_s)
+            idle = trace.since()
+            await charge(scene, central, version)
+            begin, count = trace.since(), central.tx_count
+            await asyncio.sleep(span_s)
+            told, samples = trace.since(), central.tx_count - count
+            await central.hang_up()
+            await asyncio.sleep(1.0)
+            trace.since()
+            began = time.monotonic()
+            await asyncio.sleep(span_s)
+            stored = trace.since().per(round(time.monotonic() - began))
+            os.kill(child_of(tracer.pid), signal.SIGTERM)  # a tracer does not pass it on
+    one = told.per(samples)
+    return Disks(idle, stored, one, Disk(begin.syncs - one.syncs * (count - 1), begin.bytes - one.bytes * (count - 1)))
+
+
+def sync_us() -> float:
+    """One fdatasync of one page, median of 200."""
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for n in range(200):
+            os.pwrite(file.fileno(), b"x" * 4096, n * 4096)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - began) * 1e6)
+    return statistics.median(times)
+
+
+# --- the bus -----------------------------------------------------------------------------------------------------
+
+
+async def reaction(central: Central, version: str) -> tuple[float, float]:
+    """Milliseconds from the answer that shows pilot C to the end of the request that orders current, at 115200 and at
+    9600 baud, with the default polling."""
+    found = []
+    for baud in (115200, 9600):
+        async with (
+            charger(central.url, version, baud=baud, port="tapped") as scene,
+            Tap(scene.folder / "tapped", scene.folder / "bus") as tap,
+        ):
+            central.expect(version)
+            with running(*scene.agent, log=scene.log):
+                await central.heard("StatusNotification")
+                await asyncio.sleep(SETTLE_S)
+                await scene.do("tap", f"tag={CARD}")
+                await central.heard("Authorize")
+                since = len(tap.frames)
+                await scene.do("plug-in", "ev=auto")
+                await until(lambda t=tap, s=since: _order(t.frames[s:]), "the order")
+                frames = tap.frames[since:]
+                found.append((_order(frames) - _shown(frames)) * 1000)
+    return found[0], found[1]
+
+
+def _order(frames: Sequence[Frame]) -> float:
+    """When current was ordered: the first write of a register other than 0."""
+    for frame in frames:
+        if frame.from_master and frame.data[1] in (6, 16) and frame.data[-4:-2] != b"\0\0":
+            return frame.at
+    return 0.0
+
+
+def _shown(frames: Sequence[Frame]) -> float:
+    """When the pilot that the order follows was shown: the controller's first answer that tells another state."""
+    answers = [f for f in frames if not f.from_master and f.data[0] == 1 and f.data[1] == 3 and f.at < _order(frames)]
+    states = [f.data[3:5] for f in answers]
+    changed = [f.at for f, now, before in zip(answers[1:], states[1:], states, strict=False) if now != before]
+    return changed[-1] if changed else answers[-1].at
+
+
+async def line(central: Central, version: str, span_s: float) -> float:
+    """Time on the line over the time of its bytes, when everything is polled as fast as it goes, at 9600 baud."""
+    async with (
+        charger(central.url, version, baud=9600, port="tapped", controller_ms=50, meter_ms=50) as scene,
+        Tap(scene.folder / "tapped", scene.folder / "bus") as tap,
+    ):
+        central.expect(version)
+        with running(*scene.agent, log=scene.log):
+            await central.heard("StatusNotification")
+            await asyncio.sleep(SETTLE_S)
+            since = len(tap.frames)
+            await asyncio.sleep(span_s)
+            frames = tap.frames[since:]
+    frames = frames[next(n for n, f in enumerate(frames) if f.from_master) :]
+    while frames[-1].from_master is False:
+        frames.pop()
+    size = sum(len(f.data) for f in frames[:-1])
+    return (frames[-1].at - frames[0].at) / (size * 10 / 9600)
