@@ -18,7 +18,12 @@ from agent import __version__
 from agent.clock import Clock
 from agent.config import Config, load
 from agent.core.effects import Restart
-from agent.core.events import Event, Stopping, StorageFailed, StorageRecovered
+from agent.core.events import (
+    Event,
+    Stopping,
+    StorageFailed,
+    StorageRecovered,
+)
 from agent.edge.dial import LinkSettings
 from agent.edge.hardware import Hardware
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received

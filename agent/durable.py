@@ -11,7 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from agent.core.effects import Effect, Record
-from agent.core.events import Event, SamplesThinned, StorageFailed, StorageRecovered
+from agent.core.events import (
+    Event,
+    SamplesThinned,
+    StorageFailed,
+    StorageRecovered,
+)
 from agent.core.types import TxKind
 from agent.errors import StoreError
 from agent.ocpp.outbox import Waiting

@@ -38,10 +38,9 @@ from agent.core.events import (
     LinkUp,
     QueueEmptied,
     QueueFilled,
-    Request,
     Tick,
-    VariablesSetRequested,
 )
+from agent.core.requests import Request, VariablesSetRequested
 from agent.core.types import Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable

@@ -20,7 +20,7 @@ FILES = sorted(path for top in ("agent", "drivers") for path in (ROOT / top).rgl
 OURS = ("agent", "drivers")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 70
-LONGER = {"agent/core/events.py": 520}  # one list of all that can happen; in two files one would have to look twice
+LONGER: dict[str, int] = {}
 VERSION_WORDS = re.compile(r"\b1\.6\b|2\.0\.1|\bv16\b|\bv201\b|ocpp1|ocpp2", re.IGNORECASE)
 
 OUTSIDE_WORLD = (  # what a pure layer never touches

@@ -18,7 +18,6 @@ from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Authorize, Effect, Forget, Note, Reply, StatusAnswer
 from agent.core.events import (
     CallFailed,
-    ClearCacheRequested,
     Denied,
     Event,
     Granted,
@@ -34,6 +33,7 @@ from agent.core.events import (
     TransactionEnded,
 )
 from agent.core.evse import Evse, Grant
+from agent.core.requests import ClearCacheRequested
 from agent.core.types import Instant, StopReason, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken, shorten
 

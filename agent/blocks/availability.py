@@ -15,7 +15,6 @@ from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Remember, Reply, Status, StatusAnswer
 from agent.core.events import (
-    AvailabilityRequested,
     LinkDown,
     LinkUp,
     Registered,
@@ -24,6 +23,7 @@ from agent.core.events import (
 )
 from agent.core.evse import Evse, connector_status
 from agent.core.record import record
+from agent.core.requests import AvailabilityRequested
 from agent.core.types import ConnectorStatus, Instant, Registration
 
 TABLE = "availability"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from agent.blocks.station import Block, Out
 from agent.core.effects import DataAnswer, Reply
-from agent.core.events import DataReceived
+from agent.core.requests import DataReceived
 from agent.core.types import Instant
 
 Handler = Callable[[str | None, Any], tuple[str, Any]]

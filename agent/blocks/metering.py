@@ -13,7 +13,12 @@ from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Note
-from agent.core.events import DeviceFound, Event, MeterRead, MeterReplaced
+from agent.core.events import (
+    DeviceFound,
+    Event,
+    MeterRead,
+    MeterReplaced,
+)
 from agent.core.evse import Evse, MeterState
 from agent.core.types import Instant
 from drivers.api import Measurand, Sample

@@ -30,12 +30,8 @@ from agent.core.events import (
     Event,
     Granted,
     GrantLapsed,
-    ProfileClearRequested,
-    ProfileSetRequested,
     RemoteStartWanted,
     Restored,
-    ScheduleRequested,
-    StartRequested,
     StopWanted,
     TransactionBegan,
     TransactionEnded,
@@ -43,6 +39,12 @@ from agent.core.events import (
 from agent.core.evse import CONNECTED, Evse
 from agent.core.profile import Profile, Purpose
 from agent.core.record import record, replace
+from agent.core.requests import (
+    ProfileClearRequested,
+    ProfileSetRequested,
+    ScheduleRequested,
+    StartRequested,
+)
 from agent.core.types import ClockQuality, Instant, Trigger
 from drivers.api import IdToken
 

@@ -36,10 +36,8 @@ from agent.core.events import (
     Restored,
     Tick,
     VariableChanged,
-    VariablesRequested,
-    VariablesSetRequested,
-    VariableWrite,
 )
+from agent.core.requests import VariablesRequested, VariablesSetRequested, VariableWrite
 from agent.core.types import Instant, Mutability, Registration, SetStatus, VariableId, VariableView
 
 BOOT_RETRY_S = 30.0

@@ -33,23 +33,25 @@ from agent.core.events import (
     Event,
     QueueEmptied,
     QueueFilled,
-    Ref,
     RemoteStartWanted,
     ResetDue,
-    ResetRequested,
     SampleTaken,
-    StartRequested,
     StatusWanted,
-    StopRequested,
     StopWanted,
     Tick,
     TransactionEnded,
-    TransactionStatusRequested,
-    TriggerRequested,
     UnlockDone,
-    UnlockRequested,
 )
 from agent.core.evse import Evse
+from agent.core.requests import (
+    Ref,
+    ResetRequested,
+    StartRequested,
+    StopRequested,
+    TransactionStatusRequested,
+    TriggerRequested,
+    UnlockRequested,
+)
 from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
 
 DRAIN_S = 10.0

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Ask, Reply, ReportPart, StatusAnswer
-from agent.core.events import ReportRequested
+from agent.core.requests import ReportRequested
 from agent.core.types import Instant, Mutability
 from agent.core.variables import Row
 

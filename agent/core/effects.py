@@ -223,7 +223,7 @@ class RefuseCall(Answer):
 
 @record
 class Reply(Effect):
-    """Answer the request named by `ref` (events.Ref)."""
+    """Answer the request named by `ref` (requests.Ref)."""
 
     ref: Any
     answer: Answer

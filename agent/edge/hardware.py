@@ -15,7 +15,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from agent.core.events import DeviceFound, DeviceLost, Event, EvseRead, MeterRead, TokenPresented, UnlockDone
+from agent.core.events import (
+    DeviceFound,
+    DeviceLost,
+    Event,
+    EvseRead,
+    MeterRead,
+    TokenPresented,
+    UnlockDone,
+)
 from agent.core.record import record
 from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, ShowsState, TokenReader, Unlocks
 

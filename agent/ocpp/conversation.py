@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall, Status
-from agent.core.events import CallFailed, Event, Ref, TransactionAnswered
+from agent.core.events import CallFailed, Event, TransactionAnswered
 from agent.core.record import record
+from agent.core.requests import Ref
 from agent.core.types import Registration
 from agent.errors import RpcError
 from agent.ocpp import dialect as dialects

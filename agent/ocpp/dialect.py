@@ -22,8 +22,9 @@ from importlib import import_module
 from typing import Any
 
 from agent.core.effects import Answer, Call, RefuseCall
-from agent.core.events import CallDone, Event, Ref, Request, TransactionAnswered
+from agent.core.events import CallDone, Event, TransactionAnswered
 from agent.core.record import record
+from agent.core.requests import Ref, Request
 from agent.core.types import Registration, TransactionEvent
 from agent.errors import RpcError
 from agent.ocpp.codes import Codes

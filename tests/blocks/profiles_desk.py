@@ -6,17 +6,16 @@ from agent.blocks.profiles import Profiles
 from agent.blocks.station import Facts, Station
 from agent.core.catalogue import rows
 from agent.core.effects import Effect, Reply, ScheduleAnswer, StatusAnswer
-from agent.core.events import (
-    Event,
+from agent.core.events import Event, Tick
+from agent.core.evse import Evse, EvseLimits, Grant, Stop, Transaction
+from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.record import replace
+from agent.core.requests import (
     ProfileClearRequested,
     ProfileSetRequested,
     Ref,
     ScheduleRequested,
-    Tick,
 )
-from agent.core.evse import Evse, EvseLimits, Grant, Stop, Transaction
-from agent.core.profile import Kind, Period, Profile, Purpose
-from agent.core.record import replace
 from agent.core.types import ClockQuality, Instant, StopReason, TokenInfo, TokenStatus, Trigger, VariableId
 from agent.core.variables import Variables
 from drivers.api import IdToken, Pilot

@@ -7,13 +7,11 @@ import pytest
 from agent.core.effects import Ask, Authorize, Forget, StatusAnswer
 from agent.core.events import (
     CallFailed,
-    ClearCacheRequested,
     LinkDown,
-    Ref,
-    StartRequested,
     TokenAnswered,
     TransactionAnswered,
 )
+from agent.core.requests import ClearCacheRequested, Ref, StartRequested
 from agent.core.types import StopReason, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken, Pilot
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers

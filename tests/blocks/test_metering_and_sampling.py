@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.core.effects import Ask, MeterReport, Note, Remember
-from agent.core.events import MeterRead, Ref, VariablesSetRequested, VariableWrite
+from agent.core.events import MeterRead
+from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.types import Context, StopReason, Trigger, TxKind, VariableId
 from drivers.api import Measurand, Pilot, Sample
 from tests.blocks.helpers import Bench, of

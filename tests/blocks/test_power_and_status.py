@@ -6,15 +6,14 @@ import pytest
 
 from agent.core.effects import Ask, Offer, Status, StatusAnswer
 from agent.core.events import (
-    AvailabilityRequested,
     DeviceFound,
     DeviceLost,
     LinkDown,
     LinkUp,
-    Ref,
     Stopping,
     StorageFailed,
 )
+from agent.core.requests import AvailabilityRequested, Ref
 from agent.core.types import ConnectorStatus
 from drivers.api import Fault, Pilot
 from tests.blocks.helpers import OTHER_CARD, Bench, of, offers

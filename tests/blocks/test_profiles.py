@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.core.effects import Forget, Remember
-from agent.core.events import (
-    ProfileClearRequested,
-    ProfileSetRequested,
-    Tick,
-)
+from agent.core.events import Tick
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import replace
+from agent.core.requests import ProfileClearRequested, ProfileSetRequested
 from agent.core.types import ClockQuality
 from tests.blocks.profiles_desk import PLAIN, REF, STATION, TX, UTC, Desk, end
 

@@ -9,7 +9,6 @@ import pytest
 from agent.core.effects import Forget, Note, Remember
 from agent.core.events import (
     OpenTransaction,
-    ProfileSetRequested,
     Restored,
     Tick,
     TransactionEnded,
@@ -17,6 +16,7 @@ from agent.core.events import (
 from agent.core.evse import Grant, Transaction
 from agent.core.profile import Kind, Period, Profile, Recurrency
 from agent.core.record import replace
+from agent.core.requests import ProfileSetRequested
 from agent.core.types import ClockQuality, Instant, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken
 from tests.blocks.profiles_desk import PLAIN, REF, TX, UTC, Desk

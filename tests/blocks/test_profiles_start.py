@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from agent.blocks.profiles import Profiles
 from agent.core.effects import Ask, Authorize, Forget, Remember
-from agent.core.events import (
-    OpenTransaction,
+from agent.core.events import OpenTransaction, Restored, TokenAnswered
+from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.record import replace
+from agent.core.requests import (
     ProfileClearRequested,
     ProfileSetRequested,
     Ref,
-    Restored,
     StartRequested,
-    TokenAnswered,
 )
-from agent.core.profile import Kind, Period, Profile, Purpose
-from agent.core.record import replace
 from agent.core.types import TokenInfo, TokenStatus
 from drivers.api import IdToken, Pilot
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers

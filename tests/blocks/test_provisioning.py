@@ -24,12 +24,15 @@ from agent.core.effects import (
 from agent.core.events import (
     BootAnswered,
     CallFailed,
-    DataReceived,
     HeartbeatAnswered,
     LinkDown,
     LinkUp,
     QueueEmptied,
     QueueFilled,
+    UnlockDone,
+)
+from agent.core.requests import (
+    DataReceived,
     Ref,
     ReportRequested,
     ResetRequested,
@@ -37,7 +40,6 @@ from agent.core.events import (
     StopRequested,
     TransactionStatusRequested,
     TriggerRequested,
-    UnlockDone,
     UnlockRequested,
     VariablesRequested,
     VariablesSetRequested,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.core.effects import Offer
-from agent.core.events import DeviceLost, OpenTransaction, Ref, StopRequested, TransactionAnswered, UnlockRequested
+from agent.core.events import DeviceLost, OpenTransaction, TransactionAnswered
+from agent.core.requests import Ref, StopRequested, UnlockRequested
 from agent.core.types import ChargingState, StopReason, TokenInfo, TokenStatus, Trigger, TxKind
 from drivers.api import Fault, Pilot, StopButton
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers

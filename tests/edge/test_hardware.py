@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from agent.core.events import DeviceFound, DeviceLost, Event, EvseRead, MeterRead, TokenPresented, UnlockDone
+from agent.core.events import (
+    DeviceFound,
+    DeviceLost,
+    Event,
+    EvseRead,
+    MeterRead,
+    TokenPresented,
+    UnlockDone,
+)
 from agent.edge.hardware import EvseParts, Hardware, ReaderParts
 from drivers.api import DriverError, IdToken, Pilot
 from drivers.bus import Bus, SerialSettings

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.core.effects import Ask, Boot, Heartbeat, StatusAnswer
-from agent.core.events import BootAnswered, CallFailed, ClearCacheRequested, HeartbeatAnswered, Ref
+from agent.core.events import BootAnswered, CallFailed, HeartbeatAnswered
+from agent.core.requests import ClearCacheRequested, Ref
 from agent.core.types import Registration, TxKind
 from agent.ocpp.conversation import (
     Conversation,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.core import catalogue
 from agent.core.effects import Authorize, Heartbeat, VariablesAnswer
-from agent.core.events import CallDone, Event, Request, TransactionAnswered, VariablesRequested
+from agent.core.events import CallDone, Event, TransactionAnswered
+from agent.core.requests import Request, VariablesRequested
 from agent.core.types import TxKind
 from agent.core.variables import Variables
 from agent.errors import RpcError

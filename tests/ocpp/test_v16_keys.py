@@ -6,7 +6,7 @@ import pytest
 
 from agent.core import catalogue
 from agent.core.effects import VariablesAnswer, WritesAnswer
-from agent.core.events import VariablesRequested, VariablesSetRequested
+from agent.core.requests import VariablesRequested, VariablesSetRequested
 from agent.core.types import SetStatus, VariableId
 from agent.core.variables import Variables
 from agent.ocpp import dialect

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent.core.effects import Answer, DataAnswer, RefuseCall, ScheduleAnswer, StatusAnswer
-from agent.core.events import (
+from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.requests import (
     AvailabilityRequested,
     ClearCacheRequested,
     DataReceived,
@@ -21,7 +22,6 @@ from agent.core.events import (
     TriggerRequested,
     UnlockRequested,
 )
-from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.types import ResetKind
 from agent.errors import RpcError
 from agent.ocpp import dialect

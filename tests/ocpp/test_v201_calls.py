@@ -16,7 +16,13 @@ from agent.core.effects import (
     ReportPart,
     Status,
 )
-from agent.core.events import BootAnswered, CallDone, HeartbeatAnswered, TokenAnswered, TransactionAnswered
+from agent.core.events import (
+    BootAnswered,
+    CallDone,
+    HeartbeatAnswered,
+    TokenAnswered,
+    TransactionAnswered,
+)
 from agent.core.types import (
     ChargingState,
     ConnectorStatus,

@@ -17,7 +17,8 @@ from agent.core.effects import (
     VariablesAnswer,
     WritesAnswer,
 )
-from agent.core.events import (
+from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.requests import (
     AvailabilityRequested,
     ClearCacheRequested,
     DataReceived,
@@ -36,7 +37,6 @@ from agent.core.events import (
     VariablesSetRequested,
     VariableWrite,
 )
-from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.types import ResetKind, SetStatus, VariableId
 from agent.core.variables import Variables
 from agent.errors import RpcError

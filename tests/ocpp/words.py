@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 
-from agent.core.events import Ref
+from agent.core.requests import Ref
 from agent.core.types import (
     ChargingState,
     Context,

@@ -29,6 +29,7 @@ from drivers.bus import Bus, Policy, SerialSettings
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
 from tests.simulation.line import Link, Watch
+from tests.simulation.plan import MAPS
 from tests.simulation.scene import Scene
 
 NO_MARK = Path("/nonexistent/ntp")
@@ -271,7 +272,7 @@ class Life:
         for n in scene.points:
             watchdog = {} if plan.controller == "evse_wb" else {"watchdog_s": 60.0, "failsafe_a": 0.0}
             evse = MappedEvse(bus, 2 * n - 1, plan.controller, **watchdog)  # type: ignore[arg-type]
-            meter = MappedMeter(bus, 2 * n, plan.meter)
+            meter = MappedMeter(bus, 2 * n, plan.meter, folders=[MAPS])
             parts.append(EvseParts(n, evse, Meter(scene, n, meter), 1.0, 1.0, 10.0, 30.0))
         return parts
 

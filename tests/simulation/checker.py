@@ -155,7 +155,7 @@ class Checker:
         """A bill is told only when it is on disk."""
         name, _, seq = message_id.rpartition("-")
         tale = self.tales.get(name)
-        if tale is None or int(seq) >= len(tale.events):
+        if tale is None or not seq.isdecimal() or int(seq) >= len(tale.events):
             self.complain(f"{message_id} is told before it is stored")
 
     # --- store: what is committed -----------------------------------------------------------------------------------

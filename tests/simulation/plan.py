@@ -9,9 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 EPOCH = 1_796_000_000.0  # true UTC when a run begins
+
+MAPS = Path(__file__).with_name("maps")  # of meters that no manufacturer has made
 
 Rng = random.Random
 
@@ -79,6 +82,9 @@ _POINTS = (("PowerPathClosed", "EVConnected,Authorized"),) * 3 + (
 _COMMON = {"OCPPCommCtrlr.RetryBackOffWaitMinimum": "5", "OCPPCommCtrlr.MessageAttemptInterval[TransactionEvent]": "20"}
 
 
+METERS = ("eastron_sdm630", "eastron_sdm630", "two_words", "two_words", "eastron_sdm120", "carlo_gavazzi_em340")
+
+
 def rough(seed: int, version: str, days: float) -> Plan:
     """Everything goes wrong, how much of it is the seed's."""
     rng = random.Random(f"{seed}/plan")
@@ -94,7 +100,7 @@ def rough(seed: int, version: str, days: float) -> Plan:
         days,
         evses=rng.choice((1, 1, 2)),
         controller="reference" if not attached else rng.choice(("reference", "evse_wb", "heidelberg_ec")),
-        meter=rng.choice(("eastron_sdm630",) * 4 + ("eastron_sdm120", "carlo_gavazzi_em340")),
+        meter=rng.choice(METERS),
         attached=attached,
         resume=rng.choice(("if-still-plugged", "if-still-plugged", "never")),
         station_max_a=rng.choice((None, None, 20.0, 9.0)),

@@ -21,12 +21,12 @@ from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
 from drivers.simulated.registers import SimDevice
 from drivers.simulated.server import Thinking
-from drivers.simulated.wire import SimWire
 from drivers.simulated.world import World
 from tests.simulation.checker import Checker
 from tests.simulation.csms import Csms
 from tests.simulation.line import Weather
-from tests.simulation.plan import EPOCH, Plan
+from tests.simulation.plan import EPOCH, MAPS, Plan
+from tests.simulation.wire import WatchedWire
 
 TOKENS = {
     "04AABBCC": ("Accepted", "FAMILY"),
@@ -49,14 +49,14 @@ class Scene:
         self.unlocks = plan.controller == "reference" and not plan.attached
         bus = SimBus("b", port="/dev/ttyS1")
         evses = tuple(self._evse(n) for n in range(1, plan.evses + 1))
-        self.world = World(SimStation((bus,), evses, seed=plan.seed), self._on_world)
+        self.world = World(SimStation((bus,), evses, seed=plan.seed, map_dirs=(str(MAPS),)), self._on_world)
         units: dict[int, SimDevice] = {unit: device for (_, unit), device in build_devices(self.world).items()}
         self.units = units
         thinking = Thinking((0.005, 0.020), 0.65, plan.seed)
-        self.wire = SimWire(bus, units, thinking, self.advance)
+        self.checker = Checker(plan, self.now, lambda evse: self.points[evse].meter.energy_wh)
+        self.wire = WatchedWire(bus, units, thinking, self.advance, self.checker.complain)
         self.policy: Policy | None = None
         self.points: dict[int, ChargingPoint] = self.world.points
-        self.checker = Checker(plan, self.now, lambda evse: self.points[evse].meter.energy_wh)
         self.checker.first_wh = {n: point.meter.energy_wh for n, point in self.points.items()}
         self.csms = Csms(plan.rng("csms"), plan.csms, TOKENS, self.checker.complain)
         self.checker.books = self.csms.books

@@ -23,7 +23,13 @@ from agent.core.effects import (
     ReportPart,
     Status,
 )
-from agent.core.events import BootAnswered, CallDone, Event, HeartbeatAnswered, TokenAnswered
+from agent.core.events import (
+    BootAnswered,
+    CallDone,
+    Event,
+    HeartbeatAnswered,
+    TokenAnswered,
+)
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
 from agent.ocpp.fields import branch, hope, number, one_of, stamp, text, time, without_empty

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.core.effects import DataAnswer, ScheduleAnswer, StatusAnswer, VariablesAnswer, WritesAnswer
-from agent.core.events import (
+from agent.core.profile import Profile, Purpose
+from agent.core.requests import (
     AvailabilityRequested,
     ClearCacheRequested,
     DataReceived,
@@ -23,7 +24,6 @@ from agent.core.events import (
     VariablesSetRequested,
     VariableWrite,
 )
-from agent.core.profile import Profile, Purpose
 from agent.core.types import ResetKind, SetStatus, VariableId
 from agent.ocpp import profiles
 from agent.ocpp.dialect import DecodeRequest, EncodeAnswer, Payload, Station

@@ -19,7 +19,13 @@ from agent.core.effects import (
     ReportPart,
     Status,
 )
-from agent.core.events import BootAnswered, CallDone, Event, HeartbeatAnswered, TokenAnswered
+from agent.core.events import (
+    BootAnswered,
+    CallDone,
+    Event,
+    HeartbeatAnswered,
+    TokenAnswered,
+)
 from agent.core.record import replace
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station

@@ -13,7 +13,8 @@ from agent.core.effects import (
     VariablesAnswer,
     WritesAnswer,
 )
-from agent.core.events import (
+from agent.core.profile import Profile, Purpose
+from agent.core.requests import (
     AvailabilityRequested,
     ClearCacheRequested,
     DataReceived,
@@ -33,7 +34,6 @@ from agent.core.events import (
     VariablesSetRequested,
     VariableWrite,
 )
-from agent.core.profile import Profile, Purpose
 from agent.core.types import ResetKind, SetStatus, VariableId, VariableView
 from agent.ocpp import profiles
 from agent.ocpp.dialect import DecodeRequest, EncodeAnswer, Payload, Station

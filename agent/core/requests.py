@@ -1,0 +1,142 @@
+"""All that the CSMS can ask of a station, in neutral words: the part of the events that comes in as CALLs.
+
+`ref` names a request until it is answered with `effects.Reply`; every request is answered exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.core.events import Event
+from agent.core.record import record
+from agent.core.types import ResetKind, SetStatus, VariableId
+from drivers.api import IdToken
+
+
+@record
+class Ref:
+    """Names one inbound request."""
+
+    id: str
+    action: str
+
+
+@record
+class Request(Event):
+    ref: Ref
+
+
+@record
+class StartRequested(Request):
+    """`evse` None: the station chooses. `profile`: a charging profile for the transaction, see `core.profile`."""
+
+    token: IdToken
+    evse: int | None = None
+    remote_start_id: int | None = None
+    group: IdToken | None = None
+    profile: Any = None
+
+
+@record
+class StopRequested(Request):
+    """`transaction` is our id or the CSMS's, whichever the version uses."""
+
+    transaction: str
+
+
+@record
+class ResetRequested(Request):
+    kind: ResetKind
+    evse: int | None = None
+
+
+@record
+class AvailabilityRequested(Request):
+    """`evse` None: the whole station. `connector` is only checked for existence."""
+
+    operative: bool
+    evse: int | None = None
+    connector: int | None = None
+
+
+@record
+class VariablesRequested(Request):
+    """`ids` None: all that are readable. Others as asked, unknown ones included."""
+
+    ids: tuple[VariableId, ...] | None
+    attribute: str = "Actual"
+
+
+@record
+class VariableWrite:
+    id: VariableId
+    value: str
+    verdict: SetStatus | None = None  # decided already while decoding (an unknown name, a value no row can convert)
+
+
+@record
+class VariablesSetRequested(Request):
+    writes: tuple[VariableWrite, ...]
+
+
+@record
+class ReportRequested(Request):
+    """`base`: "ConfigurationInventory", "FullInventory" or "SummaryInventory"."""
+
+    request_id: int
+    base: str
+
+
+@record
+class UnlockRequested(Request):
+    evse: int
+    connector: int = 1
+
+
+@record
+class ClearCacheRequested(Request):
+    pass
+
+
+@record
+class TriggerRequested(Request):
+    """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics", "Firmware", or the
+    CSMS's own word for what we do not know."""
+
+    message: str
+    evse: int | None = None
+
+
+@record
+class TransactionStatusRequested(Request):
+    transaction: str | None = None
+
+
+@record
+class DataReceived(Request):
+    vendor: str
+    message: str | None = None
+    data: Any = None
+
+
+@record
+class ProfileSetRequested(Request):
+    """`profile` is a `core.profile.Profile`; `evse` 0 = the whole station."""
+
+    evse: int
+    profile: Any
+
+
+@record
+class ProfileClearRequested(Request):
+    profile_id: int | None = None
+    evse: int | None = None
+    purpose: str | None = None
+    stack_level: int | None = None
+
+
+@record
+class ScheduleRequested(Request):
+    evse: int
+    duration_s: int
+    unit: str | None = None
