@@ -10,7 +10,8 @@ Layers, from the metal to the CSMS (README.md draws them, `tests/test_layers.py`
 * `agent.store`    remembers: SQLite, one commit a step.
 * `agent.runtime`  joins them: take an event, decide, commit, act, arm one timer. `agent.daemon` builds it all.
 
-Start reading at `core/events.py` and `core/requests.py`, then `blocks/station.py`, then `blocks/transactions.py`, then `runtime.py`.
+Start reading at `core/events.py` and `core/requests.py`, then `blocks/station.py`, `blocks/transactions.py` and
+`runtime.py`.
 """
 
 __version__ = "0.1.0"
