@@ -90,13 +90,13 @@ class Payloads:
     def _mutate(self, payload: Any) -> Any:
         places = list(_places(payload))
         if not places:
-            return self._rng.choice(JUNK)
+            return copy.deepcopy(self._rng.choice(JUNK))
         owner, key = self._rng.choice(places)
         kind = self._rng.choice(("replace", "replace", "remove", "add", "repeat"))
         if kind == "remove":
             del owner[key]
         elif kind == "add" and isinstance(owner, dict):
-            owner["unknown"] = self._rng.choice(JUNK)
+            owner["unknown"] = copy.deepcopy(self._rng.choice(JUNK))
         elif kind == "repeat" and isinstance(owner[key], list):
             owner[key] = owner[key] * self._rng.choice((2, 5))
         elif isinstance(owner[key], int) and self._rng.random() < 0.4:
