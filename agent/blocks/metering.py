@@ -61,7 +61,7 @@ class Metering(Block):
             self._replaced.discard(evse.id)
             return True
         if last is None or last.at.boot != now.boot:
-            return energy_wh >= 0
+            return energy_wh >= (evse.tx.last_wh - 1 if evse.tx is not None else 0)  # not below what is on the bill
         power_w = evse.limits.max_a * evse.limits.phases * NOMINAL_V
         most_wh = power_w * 1.2 * (now.mono - last.at.mono) / 3600 + MARGIN_WH
         return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + most_wh
