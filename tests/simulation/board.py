@@ -132,6 +132,9 @@ class Ports:
     def set_ping_interval(self, interval_s: float) -> None:
         self._link.set_ping_interval(interval_s)
 
+    def takes_at_once(self, text: str) -> bool:
+        return self._link.takes_at_once(text)
+
     async def send(self, text: str) -> bool:
         self._life.boundary()
         return await self._link.send(text)

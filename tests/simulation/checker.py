@@ -264,7 +264,9 @@ class Checker:
         return self.boots[event.at.boot] + event.at.mono
 
     def _same(self, evse: int, where: str, from_s: float, to_s: float, was_wh: float, is_wh: float) -> None:
-        moved_wh = sum(by for at, by in self.leaps.get(evse, ()) if from_s - READ_S < at <= to_s + READ_S)
+        leaps = self.leaps.get(evse, [])  # each counts in the first gap that ends after it
+        moved_wh = sum(by for at, by in leaps if at <= to_s + READ_S)
+        self.leaps[evse] = [leap for leap in leaps if leap[0] > to_s + READ_S]
         gap_wh = is_wh - was_wh - moved_wh
         if abs(gap_wh) <= self._coarse_wh:
             return

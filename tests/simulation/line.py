@@ -203,6 +203,9 @@ class Link:
     def set_ping_interval(self, interval_s: float) -> None:
         assert interval_s >= 0
 
+    def takes_at_once(self, _text: str) -> bool:
+        return self.line is not None and self.line.open
+
     async def send(self, text: str) -> bool:
         line = self.line
         if line is None or not line.open:

@@ -11,7 +11,7 @@ from typing import Any
 
 from drivers.api import Fault
 from drivers.simulated.registers import ControllerRegisters
-from tests.simulation.csms import Payload
+from tests.simulation.books import Payload
 from tests.simulation.plan import DAY_S, Rng
 from tests.simulation.scene import STRANGER, TOKENS, Scene
 
@@ -315,7 +315,7 @@ class Trouble:
         long_s = rng.choice((1.0, 4.0, 25.0, 100.0))
         if unit % 2 == 0:
             scene.checker.silence(unit // 2, scene.now() + long_s)
-        scene.stir(long_s + 60.0)
+        scene.stir(long_s + 15.0)
         if mode == "gone":
             for n in scene.points:
                 scene.checker.silence(n, scene.now() + long_s)

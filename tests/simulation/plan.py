@@ -90,8 +90,8 @@ def rough(seed: int, version: str, days: float) -> Plan:
     rng = random.Random(f"{seed}/plan")
     storm = rng.choice((0.5, 1.0, 2.0))
     variables = _COMMON | {key: rng.choice(values) for key, values in _VARIABLES.items()}
+    start, stop = rng.choice(_POINTS)
     if version != "1.6":
-        start, stop = rng.choice(_POINTS)
         variables |= {"TxCtrlr.TxStartPoint": start, "TxCtrlr.TxStopPoint": stop}
     attached = rng.random() < 0.3
     return Plan(

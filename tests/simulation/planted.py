@@ -6,14 +6,12 @@ They are put in from outside, by replacing a method for the time of one run; not
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from agent.blocks import sampling, transactions
 from agent.blocks.transactions import Transactions
-from agent.core.effects import Effect, Offer, Record, Remember
+from agent.core.effects import Call, Effect, Offer, Remember
 from agent.core.evse import Evse
 from agent.core.types import Context, Instant, Reading
 from agent.ocpp import outbox
@@ -23,6 +21,7 @@ from tests.simulation import board
 from tests.simulation import scene as scenes
 from tests.simulation.plan import Plan
 from tests.simulation.run import Outcome, run
+from tests.simulation.scene import changed
 
 Plant = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -37,7 +36,8 @@ def swapped(owner: Any, name: str, new: Any) -> Iterator[None]:
         setattr(owner, name, old)
 
 
-def ram_only_transaction_id() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def ram_only_transaction_id() -> Iterator[None]:
     """The CSMS's name of a transaction is kept in memory only."""
     names: dict[str, str] = {}
     answered, head = board.Gate.answered, board.Gate.head
@@ -55,12 +55,10 @@ def ram_only_transaction_id() -> contextlib.AbstractContextManager[None]:
     def remembers(self: board.Gate) -> Any:
         row = head(self)
         name = None if row is None else names.get(f"{id(self)}/{row.event.transaction}")
-        return row if name is None else replace(row, csms_id=name)
+        return row if name is None else changed(row, csms_id=name)
 
-    stack = contextlib.ExitStack()
-    stack.enter_context(swapped(board.Gate, "answered", forgets))
-    stack.enter_context(swapped(board.Gate, "head", remembers))
-    return stack
+    with swapped(board.Gate, "answered", forgets), swapped(board.Gate, "head", remembers):
+        yield
 
 
 def delete_before_answer() -> contextlib.AbstractContextManager[None]:
@@ -85,22 +83,6 @@ def act_before_commit() -> contextlib.AbstractContextManager[None]:
     return swapped(Runtime, "_carry_out", hasty)
 
 
-def tell_before_commit() -> contextlib.AbstractContextManager[None]:
-    """A transaction event is sent before it is stored."""
-    commit = board.Gate.commit
-
-    def hasty(self: board.Gate, effects: Sequence[Effect]) -> Any:
-        runtime = self._life.runtime
-        for effect in effects:
-            if isinstance(effect, Record) and effect.event.seq == 0 and runtime.conversation.linked:
-                message = runtime.conversation.dialect.tell(effect.event, None)
-                if message is not None:
-                    runtime._send(json.dumps([2, effect.event.message_id, *message]))
-        return commit(self, effects)
-
-    return swapped(board.Gate, "commit", hasty)
-
-
 def new_id_on_retry() -> contextlib.AbstractContextManager[None]:
     """A repeat of a transaction event goes out under an id of its own."""
     following = outbox.Outbox.next
@@ -108,16 +90,17 @@ def new_id_on_retry() -> contextlib.AbstractContextManager[None]:
 
     def renamed(self: outbox.Outbox, *args: Any) -> Any:
         found = following(self, *args)
-        if isinstance(found, outbox.Outgoing) and not isinstance(found.about, outbox.Call):
+        if isinstance(found, outbox.Outgoing) and not isinstance(found.about, Call):
             tries[found.message_id] = tries.get(found.message_id, -1) + 1
             again = tries[found.message_id]
-            return replace(found, message_id=f"{found.message_id}.{again}") if again else found
+            return changed(found, message_id=f"{found.message_id}.{again}") if again else found
         return found
 
     return swapped(outbox.Outbox, "next", renamed)
 
 
-def stale_sample_restamped() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def stale_sample_restamped() -> Iterator[None]:
     """When the meter is silent its last reading is told again, with the time of now."""
 
     def fresh(self: sampling.Sampling, evse: Evse, context: Context, key: str) -> Reading | None:
@@ -132,10 +115,8 @@ def stale_sample_restamped() -> contextlib.AbstractContextManager[None]:
         self.moment = now
         return on_tick(self, e, now)
 
-    stack = contextlib.ExitStack()
-    stack.enter_context(swapped(sampling.Sampling, "_fresh", fresh))
-    stack.enter_context(swapped(sampling.Sampling, "on_tick", ticks))
-    return stack
+    with swapped(sampling.Sampling, "_fresh", fresh), swapped(sampling.Sampling, "on_tick", ticks):
+        yield
 
 
 def no_quarantine() -> contextlib.AbstractContextManager[None]:

@@ -21,7 +21,7 @@ from tests.simulation.plan import DAY_S, Plan
 from tests.simulation.scene import Scene
 
 FUSE_MAX = 12  # boundaries between the moment of a cut and the cut
-LOOK_S = 5.0
+LOOK_S = 10.0
 DRAIN_S = 6 * 3600.0
 BROKEN_MAX = 5
 RAM = "/dev/shm"
@@ -154,7 +154,7 @@ class Run:
         await asyncio.sleep(DAY_S / self.plan.cuts_a_day * rng.uniform(0.2, 1.0))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DAY_S):
-                while all(point.car is None for point in self.scene.points.values()):
+                while all(p.car is None for p in self.scene.points.values()):  # noqa: ASYNC110  the world tells nobody
                     await asyncio.sleep(1.0)
         await asyncio.sleep(rng.choice((0.0, 1.0, 5.0, 30.0, 300.0)) * rng.random())
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.core.effects import Effect, Offer, Record
 from agent.core.events import Event
@@ -35,8 +36,8 @@ TOKENS = {
     "04B10C4ED0": ("Blocked", ""),
 }
 STRANGER = "04FFFF00"
-BUSY_S = 8.0  # quick polls for this long after an event
-CHARGING_REST_S = 20.0
+BUSY_S = 5.0  # quick polls for this long after an event
+CHARGING_REST_S = 30.0
 IDLE_REST_S = 900.0
 LAMP_S = 1.0
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
@@ -147,7 +148,7 @@ class Scene:
         left = self.lie_back.get(evse, 0)
         if left:
             self.lie_back[evse] = left - 1
-            return tuple(replace(s, value=s.value / 2) if s.measurand is _ENERGY else s for s in samples)
+            return tuple(changed(s, value=s.value / 2) if s.measurand is _ENERGY else s for s in samples)
         return samples
 
     # --- hands --------------------------------------------------------------------------------------------------
@@ -204,6 +205,11 @@ class Scene:
     @property
     def core_digest(self) -> str:
         return self._core.hexdigest()[:16]
+
+
+def changed(value: Any, /, **fields: Any) -> Any:
+    """A copy with other fields, of a named tuple or a dataclass."""
+    return value._replace(**fields) if hasattr(value, "_replace") else replace(value, **fields)
 
 
 def shown(token: IdToken | None) -> str:

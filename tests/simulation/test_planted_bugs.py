@@ -1,0 +1,45 @@
+"""Bugs are planted one at a time (`planted`), and each is caught by the seed that is named here, within a day or two.
+
+| bug                          | caught at seed | by                                                               |
+|------------------------------|----------------|------------------------------------------------------------------|
+| RAM-only transaction id      | 1, OCPP 1.6    | after a restart a message names a transaction nobody knows       |
+| delete before answer         | 1, OCPP 1.6    | a transaction's end never reaches the CSMS                       |
+| act before commit            | 1, OCPP 1.6    | power is on before the transaction is on disk                    |
+| new id on retry              | 1, OCPP 1.6    | a message id that is no row of the journal                       |
+| stale sample re-stamped      | 1, OCPP 1.6    | a reading that the meter never gave at that moment               |
+| no quarantine after time-out | 1, OCPP 2.0.1  | the answer to one question is taken for that to another          |
+| end without settling         | 1, OCPP 1.6    | watt-hours between two transactions                              |
+| open transactions forgotten  | 1, OCPP 1.6    | a transaction that is open for ever                              |
+| counter not stored           | 1, OCPP 1.6    | a transaction id is used a second time                           |
+| cable's rating not looked at | 1, OCPP 2.0.1  | an offer above the cable                                         |
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import planted
+from tests.simulation.plan import rough
+from tests.simulation.planted import Plant
+
+CAUGHT: list[tuple[Plant, int, str, str]] = [
+    (planted.ram_only_transaction_id, 1, "1.6", "which is unknown"),
+    (planted.delete_before_answer, 1, "1.6", "never told to have ended|billed 0 times"),
+    (planted.act_before_commit, 1, "1.6", "gets power before"),
+    (planted.new_id_on_retry, 1, "1.6", "told before it is stored|tells again"),
+    (planted.stale_sample_restamped, 1, "1.6", "is no reading of the meter"),
+    (planted.no_quarantine, 1, "2.0.1", "the bus took the answer"),
+    (planted.end_without_settling, 1, "1.6", "belong to no transaction"),
+    (planted.forgets_open_transactions, 1, "1.6", "open for ever"),
+    (planted.counts_from_one_again, 1, "1.6", "starts a second time"),
+    (planted.offer_above_the_cable, 1, "2.0.1", "although limits are"),
+]
+
+
+@pytest.mark.parametrize(("plant", "seed", "version", "how"), CAUGHT, ids=[plant.__name__ for plant, *_ in CAUGHT])
+def test_a_planted_bug_is_caught_at_its_seed(plant: Plant, seed: int, version: str, how: str) -> None:
+    import re
+
+    outcome = planted.run_with(plant, rough(seed, version, 2.0))
+    assert outcome.broken, "the bug was not found"
+    assert any(re.search(how, line) for line in outcome.broken), outcome.broken
