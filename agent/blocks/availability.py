@@ -48,6 +48,7 @@ class Availability(Block):
         self._since: dict[int, tuple[_Told, Instant]] = {}
         self._deadlines = Deadlines()
         self._down_since: float | None = None
+        self._asked: dict[int, None] = {}  # statuses that the CSMS wants, in order
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -87,6 +88,7 @@ class Availability(Block):
     def derive(self, now: Instant) -> Out:
         self._apply()
         self._deadlines.due(now.mono)
+        yield from self._tell_asked(now)
         if not all(_is_known(evse) for evse in self._facts.evses.values()):
             return
         for n in (STATION, *self._facts.evses):
@@ -122,18 +124,25 @@ class Availability(Block):
             status = ConnectorStatus.AVAILABLE
         return _Told(status, "", "", False)
 
-    def on_wanted(self, e: StatusWanted, now: Instant) -> Out:
+    def on_wanted(self, e: StatusWanted, _now: Instant) -> Out:
         """The CSMS asks for the status of one EVSE, or of all (None)."""
         for n in (STATION, *self._facts.evses) if e.evse is None else (e.evse,):
-            if n != STATION and not _is_known(self._facts.evses[n]):
-                continue  # it is told as soon as it is known
-            fact = self._fact(n)
-            self._told[n] = fact
-            yield Ask(_status(n, fact, now), triggered=True)
+            self._asked[n] = None
+        return iter(())
+
+    def _tell_asked(self, now: Instant) -> Iterator[Effect]:
+        """What was asked for and is known; the rest is told as soon as it is."""
+        for n in tuple(self._asked):
+            if n == STATION or _is_known(self._facts.evses[n]):
+                del self._asked[n]
+                fact = self._fact(n)
+                self._told[n] = fact
+                yield Ask(_status(n, fact, now), triggered=True)
 
     # --- the link -----------------------------------------------------------------------------------------------
 
     def on_down(self, _e: LinkDown, now: Instant) -> Out:
+        self._asked.clear()
         if self._down_since is None:
             self._down_since = now.mono
         return iter(())
