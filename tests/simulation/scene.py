@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.core import record
 from agent.core.effects import Effect, Offer, Record
 from agent.core.events import Event
 from agent.core.evse import Evse
@@ -208,8 +209,8 @@ class Scene:
 
 
 def changed(value: Any, /, **fields: Any) -> Any:
-    """A copy with other fields, of a named tuple or a dataclass."""
-    return value._replace(**fields) if hasattr(value, "_replace") else replace(value, **fields)
+    """A copy with other fields, of a record of the agent or a dataclass of the drivers."""
+    return record.replace(value, **fields) if hasattr(value, "_values") else replace(value, **fields)
 
 
 def shown(token: IdToken | None) -> str:
