@@ -59,6 +59,7 @@ class LinkPort(Protocol):
     def drop(self, reason: str) -> None: ...
     def redial(self, reason: str = ...) -> None: ...
     def set_ping_interval(self, interval_s: float) -> None: ...
+    def takes_at_once(self, text: str) -> bool: ...
     async def send(self, text: str) -> bool: ...
 
 
@@ -95,6 +96,7 @@ class Runtime:
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_send: asyncio.Queue[str] = asyncio.Queue(MAX_TO_SEND)
+        self._sending = False  # `sender` is at it
         self._held: dict[int, float] = {}  # offers that wait for the disk
         self._offered: dict[int, float] = {}
         self._queued = False
@@ -247,7 +249,7 @@ class Runtime:
             if isinstance(outcome, Say):
                 if outcome.row_id is not None:
                     self._store.sent(outcome.row_id)
-                self._send(outcome.text)
+                await self._send(outcome.text)
             elif isinstance(outcome, Hear):
                 await self._steps_within([outcome.event])
             elif isinstance(outcome, Delivered):
@@ -290,8 +292,12 @@ class Runtime:
         self._queued = queued
         return [QueueFilled() if queued else QueueEmptied()]
 
-    def _send(self, text: str) -> None:
+    async def _send(self, text: str) -> None:
+        """Now, if that needs no waiting; else in its turn, by `sender`."""
         self._log.debug("FrameOut", text)
+        if self._to_send.empty() and not self._sending and self._link.takes_at_once(text):
+            await self._link.send(text)
+            return
         try:
             self._to_send.put_nowait(text)
         except asyncio.QueueFull:
@@ -300,7 +306,10 @@ class Runtime:
     async def sender(self) -> None:
         """Carries frames to the link, one after the other; runs beside the loop so that no step waits for a socket."""
         while True:
-            await self._link.send(await self._to_send.get())
+            text = await self._to_send.get()
+            self._sending = True
+            await self._link.send(text)
+            self._sending = False
 
     # --- the end of a step: what to send next, and when to look again ---------------------------------------------
 

@@ -19,13 +19,13 @@ The WebSocket library is loaded at the first dial: the rest of the agent starts 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from agent.core.record import record
 from agent.edge import reasons
+from agent.edge.connection import close, is_clear, watch_tcp
 from agent.edge.dial import BackOff, LinkSettings, Target, target
 from agent.edge.overdue import Overdue
 from agent.edge.reasons import LinkWhy, WhyKind
@@ -39,6 +39,7 @@ HARD_LIMIT = 4  # times `frame_limit`: a frame this long is not even taken in
 HEAD_CHARS = 200  # of a frame that is too long: enough to read its message id
 CONSUMER_TIMEOUT_S = 60.0  # a consumer that takes a frame longer than this has lost the connection anyway
 USER_AGENT = "chargepoint-agent"
+AT_ONCE_CHARS = 4096  # at four bytes a character half of what the library buffers before a sender has to wait
 
 
 @record
@@ -156,6 +157,10 @@ class Link:
         self._stopping = True
         self._interrupt(LinkWhy(WhyKind.STOPPED, "the agent stops"))
 
+    def takes_at_once(self, text: str) -> bool:
+        """`send` would not wait for anything."""
+        return len(text) <= AT_ONCE_CHARS and self._ws is not None and is_clear(self._ws)
+
     async def send(self, text: str) -> bool:
         """True: the text was handed to the operating system (no more can be known). False: there is no link."""
         ws, overdue = self._ws, self._send_overdue
@@ -209,7 +214,7 @@ class Link:
             return await self._live(ws, subprotocol), True
         finally:
             self._ws = self.subprotocol = self.rtt_s = None
-            await _close(ws, settings.close_timeout_s)
+            await close(ws, settings.close_timeout_s)
 
     def _ordered(self) -> LinkWhy | None:
         return self._order
@@ -265,7 +270,7 @@ class Link:
 
     async def _live(self, ws: ClientConnection, subprotocol: str) -> LinkWhy:
         began = self._alive_at = self._mono()
-        _watch_tcp(ws, self._settings)
+        watch_tcp(ws, self._settings)
         stuck = LinkWhy(WhyKind.SEND, "the server takes no more data")
         self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck, dead=ws))
         self.subprotocol = subprotocol
@@ -375,24 +380,3 @@ def _event(frame: bytes, limit: int) -> LinkEvent:
         return Received(str(frame, "utf-8"))
     except UnicodeDecodeError:
         return Ignored(len(frame))
-
-
-def _watch_tcp(ws: ClientConnection, settings: LinkSettings) -> None:
-    """Let the kernel give up a dead peer too: data unacknowledged for this long, or silence if pings are off."""
-    sock = ws.transport.get_extra_info("socket")
-    if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
-        return
-    limit_s = settings.ping_interval_s + settings.ping_timeout_s + settings.send_timeout_s
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
-
-
-async def _close(ws: ClientConnection, limit_s: float) -> None:
-    """Politely if the server plays along, in any case within about `limit_s`."""
-    try:
-        async with asyncio.timeout(limit_s * 1.5):
-            await ws.close(1001)
-    except TimeoutError:
-        return  # the transport is aborted below
-    finally:
-        ws.transport.abort()

@@ -175,3 +175,32 @@ async def test_an_assertion_of_the_consumer_ends_the_loop() -> None:
     with pytest.raises(AssertionError, match="a bug"):
         async with asyncio.timeout(DEADLINE_S):
             await link.run()
+
+
+async def test_a_short_text_may_go_at_once() -> None:
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        assert bench.link.takes_at_once("x")
+
+
+async def test_a_long_text_may_have_to_wait() -> None:
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        assert not bench.link.takes_at_once("x" * 10_000)
+
+
+async def test_nothing_goes_at_once_behind_what_still_waits_to_be_written() -> None:
+    async def deaf(ws: ServerConnection) -> None:
+        ws.transport.pause_reading()
+        await ws.wait_closed()
+
+    async with csms(deaf) as url, linked(url) as bench:
+        await bench.up()
+        send = asyncio.create_task(bench.link.send("x" * 8_000_000))
+        await bench.until(lambda: not bench.link.takes_at_once("x"))
+        send.cancel()
+
+
+async def test_nothing_goes_at_once_without_a_link() -> None:
+    link = Link(lambda: BASE, lambda _event: None, rng=lambda: 0.0)
+    assert not link.takes_at_once("x")

@@ -1,0 +1,43 @@
+"""What the link asks of one open WebSocket connection: to be watched by TCP, to say whether it is clear, to close.
+
+Everything here is bounded in time, and nothing of the WebSocket library is loaded for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+    from agent.edge.dial import LinkSettings
+
+OPEN = 1  # websockets.protocol.State.OPEN
+
+
+def is_clear(ws: ClientConnection) -> bool:
+    """Open, and nothing waits to be written: a short text goes to the operating system, or into the buffer, at once."""
+    return ws.state == OPEN and ws.transport.get_write_buffer_size() == 0
+
+
+def watch_tcp(ws: ClientConnection, settings: LinkSettings) -> None:
+    """Let the kernel give up a dead peer too: data unacknowledged for this long, or silence if pings are off."""
+    sock = ws.transport.get_extra_info("socket")
+    if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    limit_s = settings.ping_interval_s + settings.ping_timeout_s + settings.send_timeout_s
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
+
+
+async def close(ws: ClientConnection, limit_s: float) -> None:
+    """Politely if the server plays along, in any case within about `limit_s`."""
+    try:
+        async with asyncio.timeout(limit_s * 1.5):
+            await ws.close(1001)
+    except TimeoutError:
+        return  # the transport is aborted below
+    finally:
+        ws.transport.abort()
