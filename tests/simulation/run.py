@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.simulation.board import Life
+from agent.edge import hardware
+from tests.simulation.board import SILENCE, Life
 from tests.simulation.checker import Totals
 from tests.simulation.loop import run_virtually
 from tests.simulation.people import Operator, Trouble, Visitors, heal, pause, remote_stop
@@ -239,4 +240,7 @@ def run(plan: Plan, prepare: Prepare | None = None, lines: bool = False) -> Outc
                 tuple(scene.errors),
             )
 
-    return run_virtually(main())
+    try:
+        return run_virtually(main())
+    finally:
+        hardware._Silence = SILENCE  # type: ignore[misc]
