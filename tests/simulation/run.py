@@ -17,9 +17,10 @@ from agent.edge import hardware
 from tests.simulation.board import SILENCE, Life
 from tests.simulation.checker import Totals
 from tests.simulation.loop import run_virtually
-from tests.simulation.people import Operator, Trouble, Visitors, heal, pause, remote_stop
+from tests.simulation.people import Operator, Visitors, pause, remote_stop
 from tests.simulation.plan import DAY_S, Plan
 from tests.simulation.scene import Scene
+from tests.simulation.trouble import Trouble, heal
 
 FUSE_MAX = 12  # boundaries between the moment of a cut and the cut
 LOOK_S = 10.0
