@@ -87,6 +87,7 @@ class Conversation:
         self._endpoint = Endpoint(self.dialect.codes)
         self._validators: dict[str, Validator] = {}
         self._asked: dict[str, CallIn] = {}
+        self._failed: CallFailed | None = None  # a call of ours that was not fit to be sent
         self.linked = False
         self.sent_mono = 0.0  # when the call that was answered last had left
         self.answered_mono = 0.0
@@ -122,6 +123,9 @@ class Conversation:
 
     def next(self, registration: Registration, now: float, timeout_s: float) -> Outcome | None:
         """What is to be sent now, if anything; a row that has nothing to say in this version is `Delivered` at once."""
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            return Hear(failed)
         if not self.linked or self._endpoint.outstanding is not None:
             return None
         found = self.outbox.next(self.dialect, registration, now)
@@ -140,7 +144,8 @@ class Conversation:
 
     def _own_fault(self, found: Outgoing, why: str) -> Outcome:
         if isinstance(found.about, Call):
-            return Hear(CallFailed(found.about, f"not sent: {why}"))
+            self._failed = CallFailed(found.about, f"not sent: {why}")
+            return Fault(f"our {found.action} breaks its schema: {why}", bug=True)
         return Undeliverable(found.about, f"{found.action} breaks its schema: {why}")
 
     def reply(self, ref: Ref, answer: Answer) -> list[Outcome]:

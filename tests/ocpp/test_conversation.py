@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.core.effects import Ask, Boot, Heartbeat, StatusAnswer
+from agent.core.effects import Ask, Boot, Heartbeat, ReportPart, Status, StatusAnswer
 from agent.core.events import BootAnswered, CallFailed, HeartbeatAnswered
 from agent.core.requests import ClearCacheRequested, Ref
-from agent.core.types import Registration, TxKind
+from agent.core.types import ConnectorStatus, Registration, TxKind
 from agent.ocpp.conversation import (
     Conversation,
     Delivered,
@@ -211,3 +211,23 @@ def test_rubbish_is_survived(frame: str) -> None:
 def test_a_frame_that_is_too_long_is_refused_by_its_head() -> None:
     (answer,) = texts(Line().talk.oversized('[2,"abc","DataTransfer",{"vendorId":"x'))
     assert answer[:3] == [4, "abc", "FormationViolation"]
+
+
+def test_a_call_of_ours_that_breaks_its_schema_is_never_sent_is_told_and_fails() -> None:
+    line = Line("2.0.1")
+    broken = ReportPart("no number", 0, True, row(1).event.at, ())  # type: ignore[arg-type]
+    line.ask(Ask(broken))
+    told = line.talk.next(ACCEPTED, 0.0, 30.0)
+    assert isinstance(told, Fault) and told.bug
+    heard = line.talk.next(ACCEPTED, 0.0, 30.0)
+    assert isinstance(heard, Hear) and isinstance(heard.event, CallFailed)
+
+
+def test_a_status_that_was_on_its_way_when_the_link_broke_goes_again() -> None:
+    line = Line()
+    status = Status(1, 1, ConnectorStatus.AVAILABLE, row(1).event.at)
+    line.ask(Ask(status))
+    first = line.said()
+    assert line.talk.disconnected() == []
+    line.talk.connected("ocpp1.6")
+    assert line.said()[2:] == first[2:]
