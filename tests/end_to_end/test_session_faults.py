@@ -37,7 +37,11 @@ async def test_a_ground_fault_ends_the_charge_and_is_told_with_its_name(version:
         await status(c.csms, "Faulted")
         if version == "1.6":
             told = await c.csms.hear("StatusNotification", status="Faulted")
-            assert (told["errorCode"], told["vendorErrorCode"], told["vendorId"]) == ("GroundFailure", "ground", "Example")
+            assert (told["errorCode"], told["vendorErrorCode"], told["vendorId"]) == (
+                "GroundFailure",
+                "ground",
+                "Example",
+            )
         await c.do("fault-clear", name="ground")
         await status(c.csms, "Finishing" if version == "1.6" else "Occupied")
         await c.do("unplug")
