@@ -152,6 +152,11 @@ class Csms:
         if self._ws is not None:
             self._ws.transport.abort()
 
+    async def hang_up(self, code: int) -> None:
+        """Close as a server does that has something against us."""
+        assert self._ws is not None
+        await self._ws.close(code, "go away")
+
     def mend(self) -> None:
         self.refusing = False
 

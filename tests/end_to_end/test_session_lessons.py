@@ -1,13 +1,17 @@
-"""What went wrong in the field with other charge points, each as a story of its own (numbers: tests/conformance)."""
+"""What went wrong in the field with other charge points, each as a story of its own (numbers: tests/conformance), and
+what central systems really do.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 
 import pytest
 
 from tests.conformance.csms import SILENCE
-from tests.conformance.ledger import begun, charges, over
+from tests.conformance.ledger import begun, change, charges, over, read, remote_start, remote_stop
 from tests.end_to_end.agent_helpers import charger, until
 
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
@@ -65,3 +69,75 @@ async def test_lesson_12_the_link_comes_back_in_mid_charge(version: str) -> None
         await c.csms.until(lambda: len(charges(c.csms)[0].samples) > told, "samples go on")
         assert await c.see("relay-count") == closings
         assert c.process is not None and c.process.returncode is None
+
+
+@BOTH
+async def test_a_remote_stop_milliseconds_after_the_start_is_told_after_it(version: str) -> None:
+    async with charger(version) as c:
+        await c.ready()
+        await c.do("plug-in")
+        assert await remote_start(c.csms, "QUICK") == "Accepted"
+        charge = await begun(c.csms)
+        assert await remote_stop(c.csms, charge.id) == "Accepted"
+        ended = await over(c.csms)
+        assert (ended.reason, ended.ended_wh) == ("Remote", ended.started_wh)
+
+
+@BOTH
+async def test_five_changes_at_once_right_after_the_boot_are_each_obeyed(version: str) -> None:
+    async with charger(version) as c:
+        await c.csms.hear("BootNotification")
+        wishes = {"ConnectionTimeOut": "61", "HeartbeatInterval": "62", "ResetRetries": "4",
+                  "MeterValueSampleInterval": "63", "LocalPreAuthorize": "true"}  # fmt: skip
+        answers = await asyncio.gather(*(change(c.csms, name, value) for name, value in wishes.items()))
+        assert set(answers) <= {"Accepted"}
+        assert {name: await read(c.csms, name) for name in wishes} == wishes
+
+
+@BOTH
+async def test_the_same_transaction_id_again_after_a_reset_of_the_backend_harms_nothing(version: str) -> None:
+    async with charger(version) as c:
+        await c.ready()
+        if version == "1.6":
+            c.csms.on("StartTransaction", {"transactionId": 1, "idTagInfo": {"status": "Accepted"}})
+        for count in (1, 2):
+            await c.do("plug-in")
+            await c.tap()
+            await c.charging()
+            await c.do("unplug")
+            stop = "StopTransaction" if version == "1.6" else "TransactionEvent"
+            await c.csms.until(lambda count=count, stop=stop: len(ends(c.csms.calls(stop))) == count, "an end")  # type: ignore[misc]
+        await c.delivered()
+
+
+def ends(payloads: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [p for p in payloads if "meterStop" in p or p.get("eventType") == "Ended"]
+
+
+@BOTH
+async def test_a_stop_of_the_process_is_in_time_though_bus_and_csms_are_dead(version: str) -> None:
+    async with charger(version) as c:
+        await c.ready()
+        await c.do("plug-in")
+        await c.tap()
+        await c.charging()
+        for action in ("StatusNotification", "MeterValues", "TransactionEvent", "Heartbeat"):
+            c.csms.on(action, SILENCE)
+        await c.do("bus", device="evse", mode="timeout")
+        await c.do("bus", device="meter", mode="timeout")
+        began = time.monotonic()
+        assert await c.end() == 0
+        assert time.monotonic() - began < 5
+        await c.wait("contactor", "open", timeout_s=20)  # its own watchdog
+
+
+@BOTH
+async def test_a_backend_that_closes_with_a_code_is_dialled_again(version: str) -> None:
+    async with charger(version) as c:
+        await c.ready()
+        for links in (2, 3):
+            await c.csms.hang_up(1008 if links == 2 else 1001)
+            await c.csms.until(lambda links=links: c.csms.links == links, "another link")  # type: ignore[misc]
+        await c.do("plug-in")
+        await c.tap()
+        await begun(c.csms)
