@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.csms import SILENCE
 from tests.conformance.ledger import begun, change, charges, over, read, remote_start, remote_stop
-from tests.end_to_end.agent_helpers import charger, until
+from tests.end_to_end.agent_helpers import CARD, charger, until
 
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 
@@ -141,3 +141,54 @@ async def test_a_backend_that_closes_with_a_code_is_dialled_again(version: str) 
         await c.do("plug-in")
         await c.tap()
         await begun(c.csms)
+
+
+async def test_a_transaction_that_starts_with_the_card_times_out_without_a_plug_and_tells_the_plug_with_one() -> None:
+    points = {"TxCtrlr.TxStartPoint": "Authorized", "TxCtrlr.TxStopPoint": "Authorized", "ConnectionTimeOut": 2}
+    async with charger("2.0.1", variables=points) as c:
+        await c.ready()
+        await c.tap()
+        first = await over(c.csms)
+        assert first.reason == "Timeout"
+        assert first.started["transactionInfo"]["chargingState"] == "Idle"
+        await c.tap()
+        await begun(c.csms, 2)
+        await c.do("plug-in")
+        plugged = await c.csms.hear("TransactionEvent", triggerReason="CablePluggedIn")
+        assert plugged["evse"] == {"id": 1, "connectorId": 1}
+        await c.charging()
+        await c.tap()
+        assert (await over(c.csms, 2)).reason == "Local"
+
+
+async def test_a_transaction_that_starts_with_the_plug_learns_its_card_later() -> None:
+    points = {"TxCtrlr.TxStartPoint": "EVConnected,Authorized", "TxCtrlr.TxStopPoint": "EVConnected"}
+    async with charger("2.0.1", variables=points) as c:
+        await c.ready()
+        await c.do("plug-in")
+        charge = await begun(c.csms)
+        assert charge.tag is None
+        assert await c.see("order-ma") == "0"  # nobody is authorized yet
+        await c.tap()
+        told = await c.csms.hear("TransactionEvent", triggerReason="Authorized")
+        assert told["idToken"]["idToken"] == CARD
+        await c.charging()
+        await c.tap()  # takes the power, and the transaction waits for the cable
+        await c.wait("contactor", "open")
+        assert charges(c.csms)[0].ended is None
+        await c.do("unplug")
+        ended = await over(c.csms)
+        assert ended.ended_wh == pytest.approx(await c.meter_wh(), abs=0.5)
+
+
+@BOTH
+async def test_an_invalid_card_may_take_the_energy_that_the_csms_allows_and_no_more(version: str) -> None:
+    variables = {"StopTransactionOnInvalidId": False, "MaxEnergyOnInvalidId": 30}
+    async with charger(version, variables=variables) as c:
+        c.csms.cards = {"BLOCKED": ("Blocked", "")}
+        await c.ready()
+        await c.do("plug-in")
+        assert await remote_start(c.csms, "BLOCKED") == "Accepted"
+        charge = await over(c.csms)
+        assert charge.reason == "DeAuthorized"
+        assert 30 <= charge.ended_wh - charge.started_wh < 60
