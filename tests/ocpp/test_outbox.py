@@ -89,7 +89,7 @@ def test_somebody_waits_for_an_authorization_so_it_goes_first() -> None:
     desk = Desk(row(1))
     desk.box.ask(status(ConnectorStatus.PREPARING))
     desk.box.ask(Ask(Authorize(IdToken("AA"), (1,))))
-    assert desk.sent() == ["Authorize", "StatusNotification", "StartTransaction"]
+    assert desk.sent() == ["Authorize", "StartTransaction", "StatusNotification"]
 
 
 def test_a_long_journal_lets_others_have_their_turn() -> None:
