@@ -75,7 +75,7 @@ class Authorization(Block):
 
     def on_token(self, e: TokenPresented, now: Instant) -> Out:
         evses = [self._facts.evses[n] for n in e.evses]
-        mine = next((v for v in evses if v.grant and _same(v.grant.token, e.token)), None)
+        mine = next((v for v in evses if _charges(v, e.token)), None)
         if mine is not None:
             yield from self._second_tap(mine, e.token)
         elif self._floating and _same(self._floating.grant.token, e.token):
@@ -289,6 +289,13 @@ class Authorization(Block):
 
 def _key(token: IdToken) -> str:
     return token.value.lower()
+
+
+def _charges(evse: Evse, token: IdToken) -> bool:
+    """This token may charge here, or did before a restart that has not been looked into yet."""
+    if evse.tx is not None and evse.tx.restored and evse.tx.token is not None:
+        return _same(evse.tx.token, token)
+    return evse.grant is not None and _same(evse.grant.token, token)
 
 
 def _same(a: IdToken, b: IdToken) -> bool:

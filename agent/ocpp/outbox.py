@@ -4,8 +4,8 @@ Rules kept here
 * The registration gate (B01 to B03): nothing but BootNotification before Accepted; while Pending also what the CSMS
   itself has triggered.
 * Transaction events go in the journal's order, and the head leaves only on its own answer. A retry is the same message
-  with the same id. Between two of them another message gets its turn, so that a long backlog silences nobody; what comes
-  up in one step starts with the transaction event, so that no charge ends after its connector was told to be free.
+  with the same id. Between two of them another message gets its turn, so that a long backlog silences nobody; what
+  comes up in one step starts with the transaction event, so that no charge ends after its connector was told free.
 * Only the newest status of each EVSE is told, and only when this version's words for it differ from the last.
 * A CALLERROR to a transaction event counts as an attempt; after MessageAttempts the event becomes a dead letter. A
   time-out counts only when the CSMS answers something else meanwhile (a heartbeat is sent to see): a silent CSMS is a

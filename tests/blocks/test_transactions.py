@@ -369,3 +369,15 @@ def test_with_the_cable_as_only_stop_point_a_card_only_takes_the_power() -> None
     again.meter()
     ended = again.journal[-1]
     assert (ended.stop_reason, ended.trigger, ended.token) == (StopReason.LOCAL, Trigger.EV_DEPARTED, CARD)
+
+
+def test_a_card_right_after_a_restart_stops_what_it_had_started() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    again = restart(bench)
+    again.tap()
+    again.read(Pilot.C)
+    again.meter()
+    assert again.evse.offer_a == 0.0
+    stop(again)
+    assert again.journal[-1].stop_reason is StopReason.LOCAL
