@@ -29,6 +29,7 @@ from agent.core.evse import CONNECTED, REQUESTING, Evse
 from agent.core.types import Instant
 from drivers.api import EvseReading, Fault, Pilot
 
+MOST_A = 1000.0
 _SILENCE = {"controller": faults.CONTROLLER_SILENT, "meter": str(Fault.METER), "reader": str(Fault.RFID_READER)}
 
 
@@ -36,6 +37,7 @@ class Connection(Block):
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._told: dict[int, set[str]] = {evse: set() for evse in facts.evses}  # faults that the controller reports
+        self._silent: dict[int, set[str]] = {evse: set() for evse in facts.evses}  # those of devices that are silent
 
     def on_read(self, e: EvseRead, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
@@ -53,8 +55,8 @@ class Connection(Block):
 
     def _cable(self, evse: Evse, reading: EvseReading) -> Iterator[Event]:
         left = evse.cable_present
-        evse.cable_a = reading.cable_a
-        if left and not evse.cable_present and not evse.plugged and reading.pilot is Pilot.A:
+        evse.cable_a = _rating(reading.cable_a)
+        if left and not evse.cable_present and not evse.plugged and reading.pilot not in CONNECTED:
             yield Unplugged(evse.id, cable_left=False)  # the EV had gone before; now its cable has, too
 
     def _power_path(self, evse: Evse, now: Instant) -> None:
@@ -88,21 +90,26 @@ class Connection(Block):
             yield FaultRaised(evse.id, fault, info)
 
     def _clear(self, evse: Evse, fault: str) -> Iterator[Event]:
-        if fault in evse.faults:
+        if fault in evse.faults and not self._stands(evse.id, fault):
             del evse.faults[fault]
             yield FaultCleared(evse.id, fault)
+
+    def _stands(self, evse: int, fault: str) -> bool:
+        """Somebody else still says so."""
+        return fault in self._told[evse] or fault in self._silent[evse]
 
     def on_lost(self, e: DeviceLost, _now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         if e.device == "controller":
             evse.contactor = None  # nobody knows; its own watchdog takes the power away
+        self._silent[e.evse].add(_SILENCE[e.device])
         yield from self._raise(evse, _SILENCE[e.device], e.why)
 
     def on_found(self, e: DeviceFound, _now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         fault = _SILENCE[e.device]
-        if fault not in self._told[e.evse]:  # unless the controller itself says so as well
-            yield from self._clear(evse, fault)
+        self._silent[e.evse].discard(fault)
+        yield from self._clear(evse, fault)
 
     def on_raised(self, e: FaultRaised, _now: Instant) -> Out:
         # Others raise faults too (metering, storage); the fact is kept here whoever concluded it.
@@ -114,6 +121,8 @@ class Connection(Block):
         )
 
     def on_cleared(self, e: FaultCleared, _now: Instant) -> Out:
+        if self._stands(e.evse, e.fault):
+            return
         self._facts.evses[e.evse].faults.pop(e.fault, None)
         text = f"EVSE {e.evse}: recovered from: {faults.CATALOGUE[e.fault].text}"
         yield Note("info", "FaultCleared", text, (("EVSE", e.evse), ("FAULT", e.fault)))
@@ -127,13 +136,18 @@ class Connection(Block):
     }
 
 
+def _rating(cable_a: float | None) -> float | None:
+    """No cable has a rating that is no number, negative or beyond all plugs."""
+    return cable_a if cable_a is None or 0 <= cable_a <= MOST_A else 0.0
+
+
 def _reported(evse: Evse, reading: EvseReading) -> dict[str, str]:
     reported = {str(fault): reading.raw for fault in reading.faults}
     if reading.pilot in (Pilot.E, Pilot.F, Pilot.UNKNOWN):
         reported.setdefault(Fault.PILOT, f"pilot {reading.pilot}; {reading.raw}".strip("; "))
     if reading.pilot is Pilot.D and not evse.limits.ventilation:
         reported.setdefault(Fault.VENTILATION, "pilot D")
-    if reading.pilot in CONNECTED and not evse.limits.attached_cable and reading.cable_a == 0:
+    if reading.pilot in CONNECTED and not evse.limits.attached_cable and evse.cable_a == 0:
         reported.setdefault(Fault.CABLE, "a car is connected, yet no cable is seen in the socket")
     return reported
 

@@ -2,8 +2,9 @@
 
 Rules kept here: a register that goes backwards, or leaps further than the supply could deliver, is not believed until
 the meter has said so `CONFIRMATIONS` times running (a swapped meter, a rollover); it is then taken as a new meter,
-and a transaction in progress ends with the last value of the old one. Each reading keeps the time at which it was
-read.
+and a transaction in progress ends with the last value of the old one. A register that no meter can have counts for
+nothing; a meter that says nothing credible for `INCREDIBLE_S` is a fault, for nothing may flow unmetered. Each reading
+keeps the time at which it was read.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from agent.core.effects import Note
 from agent.core.events import (
     DeviceFound,
     Event,
+    FaultCleared,
+    FaultRaised,
     MeterRead,
     MeterReplaced,
 )
 from agent.core.evse import Evse, MeterState
 from agent.core.types import Instant
-from drivers.api import Measurand, Sample
+from drivers.api import Fault, Measurand, Sample
 
 CONFIRMATIONS = 3
 MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
 NOMINAL_V = 230.0
 DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
 IDLE_S = 10.0
+INCREDIBLE_S = 10.0
+MOST_WH = 1e12
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 
 
@@ -36,18 +41,26 @@ class Metering(Block):
         self._facts = facts
         self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
         self._replaced: set[int] = set()
+        self._incredible_since: dict[int, float] = {}
         self._drew_at: dict[int, float] = dict.fromkeys(facts.evses, -IDLE_S)
 
     def on_read(self, e: MeterRead, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         energy_wh = register(e.samples)
-        if energy_wh is None:
-            return
-        if not self._plausible(evse, energy_wh, now):
-            yield from self._doubt(evse, e, energy_wh, now)
+        if energy_wh is None or not self._plausible(evse, energy_wh, now):
+            if energy_wh is not None:
+                yield from self._doubt(evse, e, energy_wh, now)
+            yield from self._disbelieve(evse, now)
             return
         self._doubted[evse.id].clear()
         self._accept(evse, e, energy_wh, now)
+        if self._incredible_since.pop(evse.id, now.mono) <= now.mono - INCREDIBLE_S:
+            yield FaultCleared(evse.id, Fault.METER)
+
+    def _disbelieve(self, evse: Evse, now: Instant) -> Iterator[Event]:
+        since = self._incredible_since.setdefault(evse.id, now.mono)
+        if since <= now.mono - INCREDIBLE_S and Fault.METER not in evse.faults:
+            yield FaultRaised(evse.id, Fault.METER, "its register cannot be right")
 
     def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
         evse.meter = MeterState(now, energy_wh, e.samples)
@@ -97,8 +110,9 @@ class Metering(Block):
 
 
 def register(samples: tuple[Sample, ...]) -> float | None:
-    """The lifetime import register in Wh."""
-    return next((s.value for s in samples if s.measurand is _ENERGY and s.phase is None), None)
+    """The lifetime import register in Wh; None when the meter tells none, or one that cannot be."""
+    found = next((s.value for s in samples if s.measurand is _ENERGY and s.phase is None), None)
+    return found if found is not None and 0 <= found < MOST_WH else None
 
 
 def draws(samples: tuple[Sample, ...]) -> bool:

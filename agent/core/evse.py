@@ -165,7 +165,7 @@ def connector_status(evse: Evse) -> ConnectorStatus:
         if evse.tx.stop is not None:
             return ConnectorStatus.FINISHING
         return _RUNNING[charging_state(evse)]
-    if evse.finished and evse.grant is None:
+    if evse.finished and evse.grant is None and (evse.plugged or evse.cable_present):
         return ConnectorStatus.FINISHING
     if evse.plugged or evse.cable_present or evse.grant is not None:
         return ConnectorStatus.PREPARING
