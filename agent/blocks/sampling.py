@@ -29,7 +29,7 @@ from agent.core.variables import Variables
 from drivers.api import Measurand, Sample
 
 KEPT = "ended_samples"  # the table of readings for the end of a transaction
-_EXTRA = {Measurand.CURRENT_OFFERED, Measurand.POWER_OFFERED}
+SOON_S = 0.5  # a full multiple nearer than this is the one just told, by a clock that lags a little
 
 
 class Sampling(Block):
@@ -71,8 +71,9 @@ class Sampling(Block):
                 self._deadlines.clear(name)
                 continue
             target = self._targets.get(name)
-            if target is None or target - now.utc > interval_s:
-                target = self._targets[name] = now.utc - now.utc % interval_s + interval_s
+            if target is None or target - now.utc > interval_s + SOON_S:
+                soon = now.utc + SOON_S
+                target = self._targets[name] = soon - soon % interval_s + interval_s
             self._deadlines.set(name, now.mono + target - now.utc)
 
     def on_changed(self, e: VariableChanged, now: Instant) -> Out:
@@ -135,7 +136,10 @@ class Sampling(Block):
         if tx is None or tx.stop is not None or tx.restored or evse.meter is None:
             return
         reading = selected(self._vars, key, Reading(evse.meter.at, context, evse.meter.samples))
-        if reading is None or (tx.kept and tx.kept[-1][1].at.mono >= reading.at.mono):
+        if reading is None:
+            return
+        last = tx.kept[-1][1].at if tx.kept else None
+        if last is not None and last.boot == reading.at.boot and last.mono >= reading.at.mono:
             return
         tx.kept_count += 1
         tx.kept.append((tx.kept_count, reading))

@@ -41,7 +41,7 @@ from agent.core.events import (
     TransactionResumed,
     Unplugged,
 )
-from agent.core.evse import Evse, Grant, Stop, Transaction, charging_state
+from agent.core.evse import CONNECTED, Evse, Grant, Stop, Transaction, charging_state
 from agent.core.faults import CATALOGUE
 from agent.core.types import (
     ChargingState,
@@ -54,7 +54,7 @@ from agent.core.types import (
     TxKind,
     TxPoint,
 )
-from drivers.api import Fault, IdToken, StopButton
+from drivers.api import Fault, IdToken, Pilot, StopButton
 
 FINAL_S = 12.0  # an EV has 3 s to stop, the controller forces it off after 6 s (IEC 61851-1 sequence 10.2)
 FINAL_SILENT_S = 60.0
@@ -102,7 +102,8 @@ class Transactions(Block):
 
     def _maybe_start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
         points = points_of(evse)
-        self._worn[evse.id] &= points  # what outlived the last transaction starts no new one
+        # What outlived the last transaction starts no new one, unless somebody is authorized anew.
+        self._worn[evse.id] = self._worn[evse.id] & points if evse.grant is None else frozenset()
         wanted = self._vars.members("TxCtrlr.TxStartPoint")
         fresh = [point for point in points - self._worn[evse.id] if point in wanted]
         ready = (
@@ -137,6 +138,8 @@ class Transactions(Block):
             trigger = Trigger.CHARGING_STATE_CHANGED
             if tx.told_state is ChargingState.IDLE and evse.plugged:
                 trigger = Trigger.CABLE_PLUGGED_IN
+            elif state is ChargingState.IDLE:
+                trigger = Trigger.EV_COMMUNICATION_LOST  # E10
             yield self._event(evse, tx, now, TxKind.UPDATED, trigger)
         points = points_of(evse)
         tx.reached_transfer |= TxPoint.ENERGY_TRANSFER in points
@@ -144,7 +147,12 @@ class Transactions(Block):
         if tx.reached_transfer and TxPoint.ENERGY_TRANSFER in stops and TxPoint.ENERGY_TRANSFER not in points:
             yield StopWanted(evse.id, StopReason.STOPPED_BY_EV, Trigger.CHARGING_STATE_CHANGED)
         limit = tx.energy_limit_wh
-        if limit is not None and evse.meter is not None and evse.meter.energy_wh - tx.started_wh >= limit:
+        if (
+            limit is not None
+            and tx.leaving is None
+            and evse.meter is not None
+            and evse.meter.energy_wh - tx.started_wh >= limit
+        ):
             yield StopWanted(evse.id, StopReason.DE_AUTHORIZED, Trigger.ENERGY_LIMIT_REACHED)
 
     def on_granted(self, e: Granted, now: Instant) -> Out:
@@ -202,7 +210,7 @@ class Transactions(Block):
             return
         may_return = e.cable_left or evse.limits.attached_cable
         if self._vars.flag("TxCtrlr.StopTxOnEVSideDisconnect") or not may_return:
-            yield StopWanted(evse.id, StopReason.EV_DISCONNECTED, Trigger.EV_DEPARTED)
+            yield StopWanted(evse.id, StopReason.EV_DISCONNECTED, Trigger.EV_COMMUNICATION_LOST)
 
     def on_stop(self, e: StopWanted, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
@@ -265,10 +273,9 @@ class Transactions(Block):
             tx = evse.tx
             if tx is None:
                 continue
-            waited_s = now.mono - tx.stop_mono
             if tx.restored:
                 yield from self._give_up_waiting(evse, tx, now)
-            elif Fault.METER in evse.faults and waited_s < FINAL_SILENT_S:
+            elif Fault.METER in evse.faults and now.mono < tx.stop_mono + FINAL_SILENT_S:
                 self._deadlines.set(evse.id, tx.stop_mono + FINAL_SILENT_S)
             else:
                 yield from self._finish(evse, tx, now)
@@ -318,8 +325,8 @@ class Transactions(Block):
         self._deadlines.set(evse.id, now.mono + FINAL_SILENT_S)
 
     def _decide_restored(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
-        if not evse.seen or evse.meter is None:
-            return
+        if evse.pilot not in (Pilot.A, *CONNECTED) or evse.meter is None:
+            return  # nothing is known yet, or the pilot tells nothing of the car
         self._deadlines.clear(evse.id)
         tx.restored = False
         tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
@@ -341,8 +348,8 @@ class Transactions(Block):
         reason = StopReason.REBOOT if evse.plugged else StopReason.EV_DISCONNECTED
         if self._power_lost:
             reason = StopReason.POWER_LOSS
-        trigger = Trigger.EV_DEPARTED if reason is StopReason.EV_DISCONNECTED else Trigger.ABNORMAL_CONDITION
-        yield StopWanted(evse.id, reason, trigger)
+        left = reason is StopReason.EV_DISCONNECTED
+        yield StopWanted(evse.id, reason, Trigger.EV_COMMUNICATION_LOST if left else Trigger.ABNORMAL_CONDITION)
 
     def _give_up_waiting(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
         """The hardware has not been heard of for a minute: close with the last value that was stored."""

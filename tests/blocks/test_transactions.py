@@ -112,7 +112,7 @@ def test_unplugging_ends_with_ev_disconnected() -> None:
     ended = bench.journal[-1]
     assert (ended.stop_reason, ended.trigger, ended.energy_wh) == (
         StopReason.EV_DISCONNECTED,
-        Trigger.EV_DEPARTED,
+        Trigger.EV_COMMUNICATION_LOST,
         5200,
     )
 
@@ -368,7 +368,7 @@ def test_with_the_cable_as_only_stop_point_a_card_only_takes_the_power() -> None
     again.wait(1.5)
     again.meter()
     ended = again.journal[-1]
-    assert (ended.stop_reason, ended.trigger, ended.token) == (StopReason.LOCAL, Trigger.EV_DEPARTED, CARD)
+    assert (ended.stop_reason, ended.trigger, ended.token) == (StopReason.LOCAL, Trigger.EV_COMMUNICATION_LOST, CARD)
 
 
 def test_a_card_right_after_a_restart_stops_what_it_had_started() -> None:
