@@ -1,6 +1,7 @@
 """The central system of the benchmarks: answers every request from a table, at once, and knows when what arrived.
 
-Nothing is checked here, so that what is measured is the charge point. Times are `time.monotonic()`.
+Nothing is checked here, and the library's protocol is used without its tasks and queues, so that what is measured is
+the charge point. Times are `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import time
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 SUBPROTOCOLS = {"1.6": "ocpp1.6", "2.0.1": "ocpp2.0.1", "echo": "echo"}
@@ -32,17 +34,17 @@ class Central:
     def __init__(self) -> None:
         self.url = ""
         self.version = "1.6"
-        self.link: ServerConnection | None = None
+        self.link: _Link | None = None
         self.seen: dict[str, list[float]] = {}
         self.tx_at = [0.0, 0.0]
         self.tx_count = 0
         self._news = asyncio.Event()
         self._answer: asyncio.Future[str] | None = None
-        self._server: Server | None = None
+        self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await serve(self._serve, "127.0.0.1", 0, select_subprotocol=self._choose, compression=None)
-        self.url = f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Link(self), "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(
@@ -78,34 +80,25 @@ class Central:
         """Send a frame and wait for the next one that is no request."""
         assert self.link is not None
         self._answer = asyncio.get_running_loop().create_future()
-        await self.link.send(text)
+        self.link.send(text)
         async with asyncio.timeout(10.0):
             return await self._answer
 
-    async def hang_up(self) -> None:
+    def hang_up(self) -> None:
         """Go away, and refuse whoever dials until somebody else is expected."""
         self.version = ""
         if self.link is not None:
-            await self.link.close()
+            self.link.close()
 
-    def _choose(self, _link: ServerConnection, offered: Any) -> Subprotocol | None:
-        wanted = Subprotocol(SUBPROTOCOLS.get(self.version, ""))
-        if wanted not in offered:
-            raise NegotiationError("not now")
-        return wanted
-
-    async def _serve(self, link: ServerConnection) -> None:
+    def opened(self, link: _Link) -> None:
         self.link = link
         self._saw("connection")
-        try:
-            async for text in link:
-                assert isinstance(text, str)
-                if text.startswith("[2") and self.version != "echo":
-                    await link.send(self._reply(text))
-                elif self._answer is not None and not self._answer.done():
-                    self._answer.set_result(text)
-        except ConnectionClosed:
-            return
+
+    def received(self, link: _Link, text: str) -> None:
+        if text.startswith("[2") and self.version != "echo":
+            link.send(self._reply(text))
+        elif self._answer is not None and not self._answer.done():
+            self._answer.set_result(text)
 
     def _reply(self, text: str) -> str:
         _, number, action, payload = json.loads(text)
@@ -132,3 +125,50 @@ class Central:
         if action == "TransactionEvent" and "idToken" in payload:
             return {"idTokenInfo": ACCEPTED}
         return {}
+
+
+class _Link(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, central: Central) -> None:
+        self._central = central
+        spoken = SUBPROTOCOLS.get(central.version, "nothing just now")
+        self._protocol = ServerProtocol(subprotocols=[Subprotocol(spoken)], max_size=None)
+        self._text = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+                self._write()
+                self._central.opened(self)
+            else:
+                assert isinstance(event, Frame)
+                self._frame(event)
+        self._write()
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._text += bytes(frame.data).decode()
+            if frame.fin:
+                text, self._text = self._text, ""
+                self._central.received(self, text)
+
+    def send(self, text: str) -> None:
+        self._protocol.send_text(text.encode())
+        self._write()
+
+    def close(self) -> None:
+        self._protocol.send_close(1001)
+        self._write()
+
+    def _write(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.close()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ async def disk(central: Central, version: str, span_s: float) -> Disks:
             begin, count = trace.since(), central.tx_count
             await asyncio.sleep(span_s)
             told, samples = trace.since(), central.tx_count - count
-            await central.hang_up()
+            central.hang_up()
             await asyncio.sleep(1.0)
             trace.since()
             began = time.monotonic()
@@ -360,8 +361,9 @@ def _shown(frames: Sequence[Frame]) -> float:
     return changed[-1] if changed else answers[-1].at
 
 
-async def line(central: Central, version: str, span_s: float) -> float:
-    """Time on the line over the time of its bytes, when everything is polled as fast as it goes, at 9600 baud."""
+async def line(central: Central, version: str, span_s: float) -> tuple[float, float]:
+    """Time on the line over the time of its bytes at 9600 baud, when everything is polled as fast as it goes: without
+    and with the time that the simulated devices take before they answer."""
     async with (
         charger(central.url, version, baud=9600, port="tapped", controller_ms=50, meter_ms=50) as scene,
         Tap(scene.folder / "tapped", scene.folder / "bus") as tap,
@@ -373,8 +375,12 @@ async def line(central: Central, version: str, span_s: float) -> float:
             since = len(tap.frames)
             await asyncio.sleep(span_s)
             frames = tap.frames[since:]
-    frames = frames[next(n for n, f in enumerate(frames) if f.from_master) :]
-    while frames[-1].from_master is False:
-        frames.pop()
-    size = sum(len(f.data) for f in frames[:-1])
-    return (frames[-1].at - frames[0].at) / (size * 10 / 9600)
+    pairs = [pair for pair in pairwise(frames) if pair[0].from_master != pair[1].from_master]
+    asked = [(b.at - a.at, _line_s(a) + _line_s(b)) for a, b in pairs if a.from_master]
+    between_s = sum(b.at - a.at for a, b in pairs if b.from_master)
+    bytes_s = sum(of_bytes for _took, of_bytes in asked)
+    return (bytes_s + between_s) / bytes_s, (sum(took for took, _of_bytes in asked) + between_s) / bytes_s
+
+
+def _line_s(frame: Frame) -> float:
+    return len(frame.data) * 10 / 9600
