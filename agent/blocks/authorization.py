@@ -31,6 +31,7 @@ from agent.core.events import (
     TokenPresented,
     TransactionAnswered,
     TransactionEnded,
+    Unplugged,
 )
 from agent.core.evse import Evse, Grant
 from agent.core.requests import ClearCacheRequested
@@ -58,14 +59,18 @@ class _Floating:
     grant: Grant
     evses: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        return _key(self.grant.token)
+
 
 class Authorization(Block):
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._vars = facts.variables
         self._cache = TokenCache(facts.variables)
-        self._asked: dict[str, _Question] = {}
-        self._floating: _Floating | None = None
+        self._asked: dict[tuple[str, tuple[int, ...]], _Question] = {}
+        self._floating: list[_Floating] = []  # the eldest first
         self._deadlines = Deadlines()
 
     def next_deadline(self) -> float | None:
@@ -76,14 +81,14 @@ class Authorization(Block):
     def on_token(self, e: TokenPresented, now: Instant) -> Out:
         evses = [self._facts.evses[n] for n in e.evses]
         mine = next((v for v in evses if _charges(v, e.token)), None)
+        floating = next((f for f in self._floating if _same(f.grant.token, e.token)), None)
         if mine is not None:
             yield from self._second_tap(mine, e.token)
-        elif self._floating and _same(self._floating.grant.token, e.token):
-            self._floating = None
-            self._deadlines.clear("floating")
+        elif floating is not None:
+            self._land(floating)
         elif not self._candidates(evses) and not any(v.tx for v in evses):
             yield from self._deny(e.evses, e.token, "no EVSE here is free")
-        elif _key(e.token) not in self._asked:
+        elif not any(_same(asked.token, e.token) and {*asked.evses} & {*e.evses} for asked in self._asked.values()):
             yield from self._decide(_Question(e.token, e.evses, Trigger.AUTHORIZED), now)
 
     def _second_tap(self, evse: Evse, token: IdToken) -> Iterator[Event | Effect]:
@@ -113,7 +118,7 @@ class Authorization(Block):
         elif len(self._asked) >= MAX_QUESTIONS:
             yield from self._deny(question.evses, question.token, "too many cards at once")
         else:
-            self._asked[_key(question.token)] = question
+            self._asked[_key(question.token), question.evses] = question
             purpose = "remote" if question.trigger is Trigger.REMOTE_START else "start"
             yield Ask(Authorize(question.token, question.evses, purpose))
 
@@ -130,13 +135,13 @@ class Authorization(Block):
 
     def on_answer(self, e: TokenAnswered, now: Instant) -> Out:
         yield from self._cache.learn(e.call.token, e.info, now)
-        question = self._asked.pop(_key(e.call.token), None)
+        question = self._asked.pop((_key(e.call.token), e.call.evses), None)
         if question is not None:
             yield from self._use(question, e.info, now)
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         if isinstance(e.call, Authorize):
-            question = self._asked.pop(_key(e.call.token), None)
+            question = self._asked.pop((_key(e.call.token), e.call.evses), None)
             if question is not None:
                 yield from self._decide_alone(question, now)
 
@@ -195,13 +200,23 @@ class Authorization(Block):
             return
         grant = Grant(question.token, info, question.trigger, now, question.remote_start_id)
         plugged = [v for v in free if v.plugged]
-        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
-        if plugged or len(free) == 1:
+        waiting = [f for f in self._floating if {*f.evses} & {v.id for v in free}]
+        if not plugged and len(free) <= len(waiting):
+            yield from self._deny(question.evses, question.token, "every free EVSE waits for somebody else")
+        elif plugged or len(free) == 1:
             yield from self._give(max(plugged, key=lambda v: v.plugged_at) if plugged else free[0], grant, now)
-            return
-        self._floating = _Floating(grant, tuple(v.id for v in free))
+        else:
+            self._float(_Floating(grant, tuple(v.id for v in free)), now)
+
+    def _float(self, floating: _Floating, now: Instant) -> None:
+        self._floating.append(floating)
+        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if wait_s:
-            self._deadlines.set("floating", now.mono + wait_s)
+            self._deadlines.set(floating.name, now.mono + wait_s)
+
+    def _land(self, floating: _Floating) -> None:
+        self._floating.remove(floating)
+        self._deadlines.clear(floating.name)
 
     def _give(self, evse: Evse, grant: Grant, now: Instant) -> Iterator[Event | Effect]:
         evse.grant = grant
@@ -214,11 +229,21 @@ class Authorization(Block):
 
     def on_plugged(self, e: Plugged, now: Instant) -> Out:
         self._deadlines.clear(e.evse)
-        floating = self._floating
-        if floating and e.evse in floating.evses and self._facts.evses[e.evse].free:
-            self._floating = None
-            self._deadlines.clear("floating")
+        floating = next((f for f in self._floating if e.evse in f.evses), None)
+        if floating is not None and self._facts.evses[e.evse].free:
+            self._land(floating)
             yield from self._give(self._facts.evses[e.evse], floating.grant, now)
+
+    def on_unplugged(self, e: Unplugged, now: Instant) -> Out:
+        """A grant that was not used when its EV left waits anew, but not for ever: the next EV may be another's."""
+        evse = self._facts.evses[e.evse]
+        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
+        if evse.grant is None or evse.tx is not None:
+            return
+        if wait_s:
+            self._deadlines.set(evse.id, now.mono + wait_s)
+        else:
+            yield from self._lapse(evse)
 
     def on_stop(self, e: StopWanted, _now: Instant) -> Out:
         self._facts.evses[e.evse].grant = None
@@ -231,10 +256,10 @@ class Authorization(Block):
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
         for name in self._deadlines.due(now.mono):
-            if name == "floating":
-                self._floating = None
-            elif isinstance(name, int):
+            if isinstance(name, int):
                 yield from self._lapse(self._facts.evses[name])
+            else:
+                self._floating = [f for f in self._floating if f.name != name]
 
     def _lapse(self, evse: Evse) -> Iterator[Event | Effect]:
         self._deadlines.clear(evse.id)
@@ -280,6 +305,7 @@ class Authorization(Block):
         CallFailed: "on_failed",
         TransactionAnswered: "on_transaction",
         Plugged: "on_plugged",
+        Unplugged: "on_unplugged",
         StopWanted: "on_stop",
         TransactionEnded: "on_ended",
         Tick: "on_tick",

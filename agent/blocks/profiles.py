@@ -72,7 +72,9 @@ class Profiles(Block):
         self._vars = facts.variables
         self._installed: dict[int, Installed] = {}
         self._asked: _Wish | None = None  # by the start that is being handled
-        self._wishes: dict[str, _Wish] = {}  # by token: the start was accepted, no EVSE is chosen yet
+        self._wishes: dict[
+            tuple[str, tuple[int, ...]], _Wish
+        ] = {}  # by token and EVSEs: the start was accepted, no EVSE is chosen yet
         self._promised: dict[int, _Wish] = {}  # by EVSE: its next transaction's
         self._ready: dict[int, Instant] = {}  # by EVSE: when its Relative schedules began
         self._late: dict[str, Any] = {}  # by EVSE: what of `_ready` is remembered
@@ -161,7 +163,7 @@ class Profiles(Block):
 
     def on_schedule(self, e: ScheduleRequested, now: Instant) -> Out:
         units = self._vars.members("SmartChargingCtrlr.RateUnit")
-        unit = e.unit or units[0]
+        unit = e.unit or next(iter(units), "A")
         checks = (
             (not self._vars.flag("SmartChargingCtrlr.Enabled"), "NotEnabled"),
             (e.evse != 0 and e.evse not in self._facts.evses, "UnknownEvse"),
@@ -202,21 +204,24 @@ class Profiles(Block):
             self._asked = _Wish(e.token, e.remote_start_id, anchored(e.profile, now))
 
     def on_wanted(self, e: RemoteStartWanted, _now: Instant) -> Out:
-        """The start was accepted. What an earlier one of this token has brought is void."""
-        self._wishes.pop(_key(e.token), None)
+        """The start was accepted. What an earlier one of this token has brought for one of these EVSEs is void."""
+        for token, evses in [*self._wishes]:
+            if token == _key(e.token) and {*evses} & {*e.evses}:
+                del self._wishes[token, evses]
         asked, self._asked = self._asked, None
         if asked is not None and (asked.token, asked.remote_start_id) == (e.token, e.remote_start_id):
             if len(self._wishes) >= MAX_WISHES:
                 del self._wishes[next(iter(self._wishes))]
-            self._wishes[_key(e.token)] = replace(asked, evses=e.evses)
+            self._wishes[_key(e.token), e.evses] = replace(asked, evses=e.evses)
         return iter(())
 
     def on_granted(self, e: Granted, now: Instant) -> Out:
         self._promise(e.evse, None)
-        wish = self._wishes.get(_key(e.token))
+        key = next((key for key in self._wishes if key[0] == _key(e.token) and e.evse in key[1]), None)
+        wish = None if key is None else self._wishes[key]
         if e.trigger is not Trigger.REMOTE_START or wish is None or wish.remote_start_id != e.remote_start_id:
             return
-        del self._wishes[_key(e.token)]
+        del self._wishes[_key(e.token), wish.evses]
         self._promise(e.evse, wish)
         tx = self._facts.evses[e.evse].tx
         if tx is not None and tx.stop is None:  # it has begun already, without a token
@@ -243,9 +248,7 @@ class Profiles(Block):
         return iter(())
 
     def on_denied(self, e: Denied, _now: Instant) -> Out:
-        wish = self._wishes.get(_key(e.token))
-        if wish is not None and wish.evses == e.evses:  # else the card was refused for something else
-            del self._wishes[_key(e.token)]
+        self._wishes.pop((_key(e.token), e.evses), None)  # else the card was refused for something else
         return iter(())
 
     def on_ended(self, e: TransactionEnded, _now: Instant) -> Out:

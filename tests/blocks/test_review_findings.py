@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.effects import Ask, MeterReport, Record, Remember
-from agent.core.events import DeviceFound, DeviceLost, MeterRead, OpenTransaction, TransactionAnswered
+from agent.core.effects import (
+    Ask,
+    Authorize,
+    Forget,
+    MeterReport,
+    Note,
+    Record,
+    Remember,
+    Restart,
+    StatusAnswer,
+    Unlock,
+)
+from agent.core.events import (
+    DeviceFound,
+    DeviceLost,
+    MeterRead,
+    OpenTransaction,
+    QueueEmptied,
+    QueueFilled,
+    Stopping,
+    TokenAnswered,
+    TransactionAnswered,
+)
 from agent.core.evse import connector_status
+from agent.core.requests import (
+    Ref,
+    ReportRequested,
+    ResetRequested,
+    ScheduleRequested,
+    StartRequested,
+    UnlockRequested,
+    VariablesRequested,
+)
 from agent.core.types import (
     ClockQuality,
     ConnectorStatus,
     Instant,
+    ResetKind,
     StopReason,
     TokenInfo,
     TokenStatus,
     Trigger,
     TxKind,
+    VariableId,
 )
-from drivers.api import Fault, Measurand, Pilot, Sample
-from tests.blocks.helpers import Bench, of
+from drivers.api import Fault, IdToken, Measurand, Pilot, Sample
+from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers
 
 BLOCKED = TokenInfo(TokenStatus.BLOCKED)
+REF = Ref("1", "Test")
 REGISTER = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 
 
@@ -38,12 +71,12 @@ def kinds(bench: Bench) -> list[TxKind]:
     return [event.kind for event in bench.journal]
 
 
-def restart(before: Bench, **variables: str) -> Board:
+def restart(before: Bench, evses: int = 1, **variables: str) -> Board:
     """Another process finds what the first one has remembered."""
     (tx_id,) = before.remembered["open"]
     last = before.journal[-1]
     found = OpenTransaction(tx_id, last.seq + 1, before.remembered["open"][tx_id], None, last.energy_wh)  # type: ignore[arg-type]
-    after = Board(**variables)  # type: ignore[arg-type]
+    after = Board(evses, **variables)  # type: ignore[arg-type]
     after.mono, after.utc, after.wh = before.mono + 5, before.utc + 5, dict(before.wh)
     after.boot(found, **{table: rows for table, rows in before.remembered.items() if table != "open"})  # type: ignore[arg-type]
     return after
@@ -192,3 +225,131 @@ def test_an_ended_transaction_names_why_the_car_was_lost() -> None:
     bench.meter()
     ended = of(bench.effects, Record)[-1].event
     assert (ended.stop_reason, ended.trigger) == (StopReason.EV_DISCONNECTED, Trigger.EV_COMMUNICATION_LOST)
+
+
+# --- authorization ------------------------------------------------------------------------------------------
+
+
+def test_a_grant_that_its_car_did_not_use_is_not_the_next_cars_for_ever() -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="EnergyTransfer").ready()
+    bench.tap()
+    bench.read(Pilot.B)
+    bench.read(Pilot.A)
+    bench.wait(121)
+    bench.read(Pilot.B)
+    assert (bench.evse.grant, bench.evse.offer_a) == (None, 0.0)
+
+
+def test_two_remote_starts_of_one_token_are_two_questions() -> None:
+    bench = Bench(evses=2, AuthCtrlr__AuthorizeRemoteStart="true").ready()
+    asked = of(bench.feed(StartRequested(REF, CARD, 1), StartRequested(REF, CARD, 2)), Ask)
+    for ask in asked:
+        assert isinstance(ask.call, Authorize)
+        bench.feed(TokenAnswered(ask.call, ACCEPTED))
+    assert [evse.grant is not None for evse in bench.station.facts.evses.values()] == [True, True]
+
+
+def test_two_cards_at_a_shared_reader_are_for_two_cars_in_their_order() -> None:
+    bench = Bench(evses=2).ready()
+    bench.tap(CARD, evses=(1, 2))
+    bench.tap(OTHER_CARD, evses=(1, 2))
+    bench.read(Pilot.B, 2)
+    bench.read(Pilot.B, 1)
+    assert [event.token for event in bench.journal if event.kind is TxKind.STARTED] == [CARD, OTHER_CARD]
+
+
+def test_a_third_card_at_two_evses_is_refused() -> None:
+    bench = Bench(evses=2).ready()
+    bench.tap(CARD, evses=(1, 2))
+    bench.tap(OTHER_CARD, evses=(1, 2))
+    notes = of(bench.tap(IdToken("AABBCCDD"), evses=(1, 2)), Note)
+    assert [note.code for note in notes] == ["Denied"]
+
+
+def test_a_card_that_waits_for_a_plug_lapses_alone() -> None:
+    bench = Bench(evses=2).ready()
+    bench.tap(CARD, evses=(1, 2))
+    bench.wait(60)
+    bench.tap(OTHER_CARD, evses=(1, 2))
+    bench.wait(61)
+    bench.read(Pilot.B, 1)
+    assert bench.evse.tx is not None
+    assert bench.evse.tx.token == OTHER_CARD
+
+
+# --- remote control, variables, power -----------------------------------------------------------------------
+
+
+def test_a_reset_gives_the_end_of_a_transaction_time_to_be_told() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.feed(ResetRequested(REF, ResetKind.SOFT))
+    bench.wait(2)
+    bench.read(Pilot.B)
+    bench.wait(1.5)
+    bench.meter()
+    assert kinds(bench)[-1] is TxKind.ENDED
+    bench.feed(QueueFilled())
+    bench.wait(5)
+    assert of(bench.effects, Restart) == []
+    bench.feed(QueueEmptied())
+    assert len(of(bench.effects, Restart)) == 1
+
+
+def test_an_immediate_reset_overtakes_one_that_waits_for_the_end_of_a_charge() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.feed(ResetRequested(REF, ResetKind.ON_IDLE), ResetRequested(REF, ResetKind.IMMEDIATE))
+    assert bench.replies == [StatusAnswer("Scheduled"), StatusAnswer("Accepted")]
+    assert bench.evse.offer_a == 0.0
+
+
+def test_a_cable_without_an_authorized_transaction_may_be_unlocked() -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="EVConnected").ready()
+    bench.read(Pilot.B)
+    assert of(bench.feed(UnlockRequested(REF, 1)), Unlock) == [Unlock(1)]
+
+
+def test_a_restart_under_pins_forgets_nothing_that_the_csms_has_set() -> None:
+    bench = Bench()
+    bench.variables.layer("pin", {"TxCtrlr.TxStartPoint": "PowerPathClosed"})
+    bench.boot(variables={"TxCtrlr.TxStartPoint": "Authorized"})
+    assert of(bench.effects, Forget) == []
+    bench.variables.layer("pin", {})
+    assert bench.variables.text("TxCtrlr.TxStartPoint") == "Authorized"
+
+
+def test_sizes_and_units_of_nothing_in_the_configuration_end_no_process() -> None:
+    bench = Bench(
+        **{"DeviceDataCtrlr__ItemsPerMessage[GetReport]": "0", "SmartChargingCtrlr__RateUnit": ""}  # type: ignore[arg-type]
+    ).ready()
+    bench.feed(ReportRequested(REF, 1, "SummaryInventory"), ScheduleRequested(REF, 1, 60))
+    assert [getattr(answer, "status", "") for answer in bench.replies] == ["Accepted", "Rejected"]
+
+
+def test_an_agent_that_stops_withholds_power_also_from_what_it_had_not_looked_at_yet() -> None:
+    before = Bench().ready()
+    before.charge()
+    after = restart(before)
+    after.read(Pilot.C)
+    assert offers(after.effects) == []
+    assert offers(after.feed(Stopping("asked to"))) == [0.0]
+
+
+def test_a_charge_from_before_the_restart_keeps_its_share_of_the_supply() -> None:
+    before = Bench(evses=2).ready()
+    before.charge()
+    after = restart(before, evses=2)
+    after.station.facts.station_max_a = 32.0
+    after.online()
+    after.read(Pilot.B, 2)
+    after.meter(evse=2)
+    after.tap(OTHER_CARD, evses=(2,))
+    assert after.station.facts.evses[2].offer_a == 16.0
+
+
+def test_the_date_of_a_clock_gone_mad_can_still_be_told() -> None:
+    bench = Bench().ready()
+    bench.utc = 1e15
+    bench.feed(VariablesRequested(REF, (VariableId("ClockCtrlr", "DateTime"),)))
+    assert len(bench.replies) == 1
