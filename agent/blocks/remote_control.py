@@ -55,7 +55,7 @@ from agent.core.requests import (
 from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
 
 DRAIN_S = 10.0
-ANSWER_S = 1.0  # the answer to a reset is given time to leave
+ANSWER_S = 1.0  # the answer to a reset, and the end of a transaction, are given time to leave
 UNLOCK_S = 20.0
 _REASON = {
     ResetKind.SOFT: StopReason.SOFT_RESET,
@@ -124,14 +124,14 @@ class RemoteControl(Block):
             yield Reply(e.ref, StatusAnswer("UnknownConnector"))
         elif not evse.limits.unlocks:
             yield Reply(e.ref, StatusAnswer("NotSupported"))
-        elif evse.tx is not None and not self._facts.variables.flag("TxCtrlr.StopTxOnUnlock"):
+        elif is_authorized(evse) and not self._facts.variables.flag("TxCtrlr.StopTxOnUnlock"):
             yield Reply(e.ref, StatusAnswer("OngoingAuthorizedTransaction"))
         elif evse.id in self._unlocking:
             yield Reply(e.ref, StatusAnswer("UnlockFailed", reason="Busy"))
         else:
             self._unlocking[evse.id] = e.ref
             self._deadlines.set(("unlock", evse.id), now.mono + UNLOCK_S)
-            if evse.tx is not None:
+            if is_authorized(evse):
                 yield StopWanted(evse.id, StopReason.UNLOCK_COMMAND, Trigger.UNLOCK_COMMAND)
             else:
                 yield Unlock(evse.id)
@@ -151,7 +151,8 @@ class RemoteControl(Block):
         wanted = departed and self._facts.variables.flag("OCPPCommCtrlr.UnlockOnEVSideDisconnect")
         if wanted or e.evse in self._unlocking:
             yield Unlock(e.evse)
-        yield from self._maybe_restart(now)
+        if self._reset is not None:
+            self._deadlines.set("answer", now.mono + ANSWER_S)
 
     # --- trigger ------------------------------------------------------------------------------------------------
 
@@ -203,8 +204,9 @@ class RemoteControl(Block):
     # --- reset --------------------------------------------------------------------------------------------------
 
     def on_reset(self, e: ResetRequested, now: Instant) -> Out:
-        if e.evse is not None or self._reset is not None:
-            yield Reply(e.ref, StatusAnswer("Rejected", reason="NotSupported" if e.evse else "Busy"))
+        urgent = self._reset is ResetKind.ON_IDLE and e.kind in _REASON  # who will not wait any longer need not
+        if e.evse is not None or (self._reset is not None and not urgent):
+            yield Reply(e.ref, StatusAnswer("Rejected", reason="Busy" if e.evse is None else "NotSupported"))
             return
         running = any(evse.tx is not None for evse in self._facts.evses.values())
         waits = e.kind is ResetKind.ON_IDLE and running
@@ -246,6 +248,11 @@ class RemoteControl(Block):
         ResetRequested: "on_reset",
         Tick: "on_tick",
     }
+
+
+def is_authorized(evse: Evse) -> bool:
+    """A transaction runs here in somebody's name (F05.FR.02)."""
+    return evse.tx is not None and evse.tx.token is not None
 
 
 _TRIGGERS: dict[str, Callable[[RemoteControl, int | None, Instant], Iterator[Event | Effect]]] = {

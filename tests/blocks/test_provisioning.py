@@ -278,6 +278,7 @@ def test_a_reset_ends_transactions_first(kind: ResetKind, hard: bool, reason: St
     bench.wait(1.5)
     bench.meter()
     assert bench.journal[-1].stop_reason is reason
+    bench.wait(1)
     assert of(bench.effects, Restart)[0].hard is hard
 
 
@@ -302,4 +303,5 @@ def test_a_reset_on_idle_waits_for_the_transaction_and_lets_none_begin() -> None
     bench.read(Pilot.A)
     bench.wait(2)
     bench.meter()
+    bench.wait(1)
     assert len(of(bench.effects, Restart)) == 1
