@@ -25,6 +25,7 @@ from agent.core.types import ConnectorStatus, Instant
 from agent.core.variables import Variables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 253402300799.0  # the end of the year 9999
 _FOLDED = {
     ConnectorStatus.AVAILABLE: "Available",
     ConnectorStatus.RESERVED: "Reserved",
@@ -85,4 +86,4 @@ def _state(evse: Evse) -> str:
 
 def _timestamp(now: Instant) -> str:
     """RFC 3339 in UTC with milliseconds. By timedelta: a 32-bit time_t would end in 2038."""
-    return (_EPOCH + timedelta(seconds=now.utc)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return (_EPOCH + timedelta(seconds=min(max(now.utc, 0.0), _LATEST))).isoformat(timespec="milliseconds")[:-6] + "Z"

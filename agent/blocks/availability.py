@@ -105,9 +105,9 @@ class Availability(Block):
             self._deadlines.clear(n)
             return
         wait_s = self._facts.variables.number("ChargingStation.StatusMinimumDuration")
-        lasted_s = now.mono - since[1].mono
-        if n in self._told and not fact.error and lasted_s < wait_s:
-            self._deadlines.set(n, since[1].mono + wait_s)
+        until = since[1].mono + wait_s  # compared as it is set: a difference may round, and the deadline come for ever
+        if n in self._told and not fact.error and now.mono < until:
+            self._deadlines.set(n, until)
             return
         self._deadlines.clear(n)
         self._told[n] = fact

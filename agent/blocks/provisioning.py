@@ -62,10 +62,7 @@ class Provisioning(Block):
     def on_restored(self, e: Restored, _now: Instant) -> Out:
         for name, value in e.tables.get(TABLE, {}).items():
             row = self._vars.find(name)
-            if row is None or self._vars.write(row.id, str(value)) not in (
-                SetStatus.ACCEPTED,
-                SetStatus.REBOOT_REQUIRED,
-            ):
+            if row is None or not self._vars.restore(row, str(value)):
                 text = f"a stored value of {name} is no longer possible and is forgotten"
                 yield Note("warning", "VariableForgotten", text, (("VARIABLE", name),))
                 yield Forget(TABLE, name)

@@ -32,7 +32,7 @@ class Reports(Block):
             yield Reply(e.ref, StatusAnswer("NotSupported"))
             return
         views = [self._vars.view(row.id, now) for row in self._vars.rows() if chosen(row)]
-        size = int(self._vars.number("DeviceDataCtrlr.ItemsPerMessage[GetReport]"))
+        size = max(1, int(self._vars.number("DeviceDataCtrlr.ItemsPerMessage[GetReport]")))
         parts = [tuple(views[i : i + size]) for i in range(0, len(views), size)][:MAX_PARTS]
         yield Reply(e.ref, StatusAnswer("Accepted" if parts else "EmptyResultSet"))
         for seq, part in enumerate(parts):

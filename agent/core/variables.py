@@ -39,11 +39,17 @@ class Variables:
         self._rows: dict[str, Row] = {str(row.id).lower(): row for row in rows}
         self._computed: dict[str, Callable[[Instant], str]] = {}
         self._layers: dict[str, dict[str, str]] = {name: {} for name in ("pin", "csms", "config", "preset")}
+        self._found: dict[str, str] = {}  # what `text` has looked up since the last change: each step asks for a dozen
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     def text(self, key: str) -> str:
-        low = key.lower()
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._look_up(key.lower())
+        return found
+
+    def _look_up(self, low: str) -> str:
         for layer in self._layers.values():
             if low in layer:
                 return layer[low]
@@ -111,6 +117,7 @@ class Variables:
             else:
                 taken[key.lower()] = fitted
         self._layers[name] = taken
+        self._found.clear()
         return complaints
 
     def write(self, id_: VariableId, value: str) -> SetStatus:
@@ -123,7 +130,16 @@ class Variables:
         if row.mutability is RO or low in self._layers["pin"] or fitted is None:
             return SetStatus.REJECTED
         self._layers["csms"][low] = fitted
+        self._found.clear()
         return SetStatus.REBOOT_REQUIRED if row.reboot else SetStatus.ACCEPTED
+
+    def restore(self, row: Row, value: str) -> bool:
+        """Take up what was written in an earlier process, also when it is pinned for now; False if it fits no more."""
+        fitted = fit(row, value)
+        if row.mutability is RO or fitted is None:
+            return False
+        self._layers["csms"][str(row.id).lower()] = fitted
+        return True
 
     def stored(self, id_: VariableId) -> str:
         return self._layers["csms"][str(id_).lower()]
