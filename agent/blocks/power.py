@@ -32,9 +32,10 @@ class Power(Block):
 
     def derive(self, _now: Instant) -> Out:
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
-        takers = sum(1 for evse in evses if self._refusal(evse) == "")
+        # What was ordered before a restart may still be drawn, so it counts, whatever will become of it.
+        takers = sum(1 for evse in self._facts.evses.values() if self._refusal(evse) == "" or self._is_left_alone(evse))
         for evse in evses:
-            if evse.tx is not None and evse.tx.restored and not evse.stopped_by_fault and evse.operative:
+            if self._is_left_alone(evse):
                 continue  # the controller still holds what it was ordered before the restart; nothing is interrupted
             evse.offer_a, evse.explanation = self._offer(evse, takers)
             if self._ordered.get(evse.id) != evse.offer_a:
@@ -47,6 +48,10 @@ class Power(Block):
             if self._shown.get(evse.id) is not status:
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
+
+    def _is_left_alone(self, evse: Evse) -> bool:
+        restored = evse.tx is not None and evse.tx.restored
+        return restored and not evse.stopped_by_fault and evse.operative and not self._stopping
 
     def _offer(self, evse: Evse, takers: int) -> tuple[float, str]:
         refusal = self._refusal(evse)
