@@ -14,7 +14,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
                   transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
                   faults: [{id, text, remedy, info}]
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
-    dead_letters  [{id, kind, evse, attempts, why, utc}] given up on, and kept
+    dead_letters  [{id, kind, evse, why, utc}] given up on, and kept
     storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}
     warnings      ["..."]                                of the configuration
 
@@ -260,8 +260,7 @@ def _letters(letters: Sequence[Answer]) -> Iterator[Line]:
     yield "Given up", f"{len(letters)} kept; the CSMS has refused them or never answered", RED
     for letter in letters[:MAX_LETTERS]:
         where = f"EVSE {letter['evse']}, " if letter.get("evse") else ""
-        tries = f"{letter.get('attempts', '?')} tries"
-        yield "", f"{letter.get('id', '?')} {letter.get('kind', '')}: {where}{tries}: {letter.get('why') or '?'}", ""
+        yield "", f"{letter.get('id', '?')} {letter.get('kind', '')}: {where}{letter.get('why') or '?'}", ""
     if len(letters) > MAX_LETTERS:
         yield "", f"and {len(letters) - MAX_LETTERS} more; see --json", ""
 

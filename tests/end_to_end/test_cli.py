@@ -288,14 +288,14 @@ async def test_status_tells_what_to_do_about_a_fault(agent: Agent) -> None:
 
 
 async def test_status_lists_the_dead_letters(agent: Agent) -> None:
-    letter = {"id": "b3-1-7-2", "kind": "Ended", "evse": 1, "attempts": 5, "why": "InternalError", "utc": 0}
+    letter = {"id": "b3-1-7-2", "kind": "Ended", "evse": 1, "why": "InternalError", "utc": 0}
     agent.status = STATUS | {"dead_letters": [letter]}
     out = (await status("--socket", str(agent.path)))[1]
-    assert "b3-1-7-2 Ended: EVSE 1, 5 tries: InternalError\n" in out
+    assert "b3-1-7-2 Ended: EVSE 1, InternalError\n" in out
 
 
 async def test_status_shows_no_control_characters_of_a_csms(agent: Agent) -> None:
-    letter = {"id": "x", "kind": "Ended", "attempts": 5, "why": "\x1b[2Jbad\nline"}
+    letter = {"id": "x", "kind": "Ended", "why": "\x1b[2Jbad\nline"}
     agent.status = STATUS | {"dead_letters": [letter]}
     assert "\x1b" not in (await status("--socket", str(agent.path)))[1]
 
