@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from agent.ocpp.dialect import Station as Charger
 from agent.parts import Parts
 from agent.store.changes import Limits
 from agent.store.store import Opened, Store
+from agent.worker import Worker
 from drivers.api import DriverError
 from drivers.wire import make_bus
 
@@ -44,12 +43,12 @@ class Built:
     opened: Opened
     restored: Restored
     rng: Callable[[], float]
-    worker: ThreadPoolExecutor
+    worker: Worker
     version: str
 
     async def work(self, call: Callable[[], Any]) -> Any:
         """Run a store call in the one thread that may wait for the disk."""
-        return await asyncio.get_running_loop().run_in_executor(self.worker, call)
+        return await self.worker.do(call)
 
     def remember_version(self, subprotocol: str) -> Effect | None:
         """What to keep when the CSMS has chosen another version than the last one."""
@@ -71,7 +70,7 @@ class Built:
 
     async def close(self) -> None:
         await self.parts.close()
-        self.worker.shutdown(wait=True)
+        self.worker.close()
         self.store.close()
 
 
@@ -109,7 +108,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         opened=opened,
         restored=Restored(memory.tables, memory.open_transactions, opened.power_lost or opened.starts == 1),
         rng=random.Random().random,
-        worker=ThreadPoolExecutor(1, "store"),
+        worker=Worker("store"),
         version=version,
     )
     variables = station.facts.variables

@@ -67,6 +67,7 @@ RULES: dict[str, Rule] = {
     "agent.errors": Rule(not_std=OUTSIDE_WORLD),
     "agent.log": Rule(("agent.errors",), ("systemd",)),
     "agent.clock": Rule(("agent.core.types",)),
+    "agent.worker": Rule(),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
     "agent.config": Rule(("agent.config_checks", "agent.config_keys", "agent.config_toml", "agent.errors")),
     "agent.config_checks": Rule((*CONFIG, "agent.errors", "drivers.api", "drivers.registry")),

@@ -228,7 +228,8 @@ class Conversation:
         event = self.dialect.answered(row.event, found.action, found.payload)
         assert isinstance(event, TransactionAnswered)
         self.outbox.answered(row)
-        return [Delivered(row, event)]
+        told = event.info is not None or event.csms_id is not None
+        return [Delivered(row, event if told else None)]
 
     def _refused(self, found: ErrorIn, now: float) -> list[Outcome]:
         about: Any = found.tag
