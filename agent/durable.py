@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from agent.core.effects import Effect, Record
+from agent.core.effects import Effect, Forget, Record, Remember
 from agent.core.events import (
     Event,
     SamplesThinned,
@@ -86,8 +86,9 @@ class Durable:
     def _hold(self, effects: Sequence[Effect]) -> None:
         self._backlog.extend(effects)
         if len(self._backlog) > MAX_BACKLOG:
-            samples = [e for e in self._backlog if isinstance(e, Record) and e.event.kind is TxKind.UPDATED]
-            dropped = {id(e) for e in samples[1::2]}
+            self._backlog = _newest(self._backlog)
+        if len(self._backlog) > MAX_BACKLOG:
+            dropped = _middle_samples(self._backlog)
             self._backlog = [e for e in self._backlog if id(e) not in dropped]
             text = f"{len(dropped)} meter samples were dropped while the disk refuses"
             self._log.error("SamplesThinned", text, count=len(dropped))
@@ -105,7 +106,7 @@ class Durable:
         """Try what is held once more, when it is time."""
         return await self.commit((), mono) if self.trouble and mono >= self.retry_at else []
 
-    async def set_aside(self, row: Waiting, why: str) -> list[Event]:
+    async def set_aside(self, row: Waiting, why: str, mono: float) -> list[Event]:
         """The CSMS does not take this row: keep it as a dead letter."""
         event = row.event
         text = f"the CSMS does not take {event.message_id}: {why}; it is kept aside"
@@ -114,8 +115,7 @@ class Durable:
             done = await self._work(lambda: self._store.dead_letter(row.id, why))
             await self.look_at_dead_letters()
         except StoreError as error:
-            self._log.warning("StorageFailed", f"it could not be set aside: {error}")
-            return []
+            return self._failed((), f"it could not be set aside: {error}", mono)
         return self._told(done)
 
     async def look_at_dead_letters(self) -> None:
@@ -138,3 +138,25 @@ class Durable:
         of = ", ".join(done.transactions)
         self._log.error("SamplesThinned", f"the store is at its bound: {done.thinned} samples of {of} were dropped")
         return [SamplesThinned(done.thinned)]
+
+
+def _newest(backlog: Sequence[Effect]) -> list[Effect]:
+    """Without what a later order for the same key makes void."""
+    later: set[tuple[str, str | None]] = set()
+    kept: list[Effect] = []
+    for effect in reversed(backlog):
+        if isinstance(effect, (Remember, Forget)):
+            if {(effect.table, effect.key), (effect.table, None)} & later:
+                continue
+            later.add((effect.table, effect.key))
+        kept.append(effect)
+    return kept[::-1]
+
+
+def _middle_samples(backlog: Sequence[Effect]) -> set[int]:
+    """Every other sample of each transaction, never its first or last (by `id`)."""
+    samples: dict[str, list[Effect]] = {}
+    for effect in backlog:
+        if isinstance(effect, Record) and effect.event.kind is TxKind.UPDATED:
+            samples.setdefault(effect.event.transaction, []).append(effect)
+    return {id(effect) for found in samples.values() for effect in found[1:-1:2]}

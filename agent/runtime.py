@@ -195,9 +195,9 @@ class Runtime:
     # --- acting -------------------------------------------------------------------------------------------------
 
     def _offer(self, effect: Offer) -> None:
-        before = self._offered.get(effect.evse, 0.0)
+        waits = self._held.pop(effect.evse, None) is not None
+        before = 0.0 if waits else self._offered.get(effect.evse, 0.0)
         self._offered[effect.evse] = effect.current_a
-        self._held.pop(effect.evse, None)
         if self.durable.trouble and before == 0 and effect.current_a > 0:
             self._held[effect.evse] = effect.current_a  # what this power depends on is not on disk yet
         else:
@@ -282,7 +282,7 @@ class Runtime:
         await self._steps_within([*queue, *self._queue_news()])
 
     async def _dead(self, outcome: Undeliverable) -> None:
-        news = await self.durable.set_aside(outcome.row, outcome.why)
+        news = await self.durable.set_aside(outcome.row, outcome.why, self._clock.now().mono)
         await self._steps_within([*news, *self._queue_news()])
 
     def _queue_news(self) -> list[Event]:
@@ -325,9 +325,13 @@ class Runtime:
         now = self._clock.now()
         await self._steps_within(await self.durable.retry(now.mono))
         self._release()
-        self.conversation.outbox.rows_wait = bool(self.durable.trouble)
         timeout_s = self._facts.variables.number("OCPPCommCtrlr.MessageTimeout[Default]")
-        while (found := self.conversation.next(self._facts.registration, now.mono, timeout_s)) is not None:
+        while True:
+            # Looked at anew each time: a row whose leaving could not be stored would be next for ever.
+            self.conversation.outbox.rows_wait = bool(self.durable.trouble)
+            found = self.conversation.next(self._facts.registration, now.mono, timeout_s)
+            if found is None:
+                break
             await self._follow([found], now)
         self._arm()
 
