@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from drivers.api import DriverError, EvseReading, Fault, Pilot, StopButton
@@ -50,6 +51,7 @@ class MappedEvse:
         self._setup = _setup(self.map, watchdog_s, failsafe_a)
         self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
         self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
+        self._last: tuple[Image, EvseReading] | None = None
         self._ordered: list[int] | None = None  # the words of our last order
         self._paused = True
         self._armed: int | None = None  # the bus epoch in which the set-up registers were written
@@ -157,6 +159,15 @@ class MappedEvse:
             raise
 
     def _reading(self, image: Image) -> EvseReading:
+        """What the registers say; most polls find what the last one found, and nothing is worked out anew."""
+        stop = self._stop.pressed(image) if self._stop else None
+        if stop is not None or self._last is None or self._last[0] != image:
+            self._last = (image, self._work_out(image))
+        reading = self._last[1]
+        return reading if stop is None else replace(reading, stop_button=stop)
+
+    def _work_out(self, image: Image) -> EvseReading:
+        """All of it but the stop button, which tells a press once."""
         m = self.map
         pilot = self._pilot(image)
         faults = {fault for fault, flag in m.faults if _is_set(flag, image)}
@@ -169,7 +180,6 @@ class MappedEvse:
             cable_a=decode(m.cable, _words(m.cable, image)) if m.cable else None,
             faults=tuple(sorted(faults)),
             locked=_is_set(m.lock, image) if m.lock else None,
-            stop_button=self._stop.pressed(image) if self._stop else None,
             raw=self._raw(image),
         )
 
