@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from agent.blocks.assembly import assemble
@@ -26,6 +27,7 @@ from agent.errors import StoreError
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station
 from agent.runtime import Runtime
+from agent.setup import Built
 from agent.store.changes import Committed
 
 AT = Instant(100.0, 1_800_000_000.0, ClockQuality.SYNCED, "b")
@@ -197,3 +199,12 @@ async def test_a_long_refusal_drops_no_first_or_last_sample_and_keeps_the_newest
 
 def _queue() -> deque[Event]:
     return deque()
+
+
+def test_a_configuration_read_again_may_set_variables_of_an_evse_that_is_not_there_yet() -> None:
+    station = assemble([EvseLimits(1)], prefix="t")
+    built: Any = SimpleNamespace(station=station)
+    values = {"EVSE@2.Available": "true", "HeartbeatInterval": "77"}
+    config: Any = SimpleNamespace(variables=values, evses=(SimpleNamespace(id=1), SimpleNamespace(id=2)), path="x")
+    Built.set_variables(built, config)
+    assert station.facts.variables.text("OCPPCommCtrlr.HeartbeatInterval") == "77"
