@@ -95,15 +95,13 @@ async def _loads(table: Table, central: Central, version: str, extent: Extent) -
 
 
 async def _trips(table: Table, central: Central, version: str, extent: Extent) -> None:
-    bare = await measures.echo_trip(central, extent.rounds)
-    minimal, agent, minimal_trigger, agent_trigger = await measures.trips(central, version, extent.rounds)
-    command = measures.COMMANDS[version][0]
-    table.ratio(f"{version} {command}, there and back, median", minimal.median, agent.median, "us", limit=0.45)
-    table.ratio(f"{version} {command}, there and back, p99", minimal.p99, agent.p99, "us", limit=0.45)
-    table.ratio(f"{version} websockets alone, there and back, median", minimal.median, bare.median, "us")
-    table.figure(
-        f"{version} TriggerMessage (done by the agent alone)", agent_trigger.median, "us", None, minimal_trigger.median
-    )
+    command, trigger = await measures.trips(central, version, extent.rounds)
+    bare, minimal, agent = command
+    name = measures.COMMANDS[version][0]
+    table.ratio(f"{version} {name}, there and back, median", minimal.median, agent.median, "us", limit=0.45)
+    table.ratio(f"{version} {name}, there and back, p99", minimal.p99, agent.p99, "us", limit=0.45)
+    table.ratio(f"{version} the websockets library alone, median", minimal.median, bare.median, "us")
+    table.ratio(f"{version} TriggerMessage, which only the agent obeys", trigger[1].median, trigger[2].median, "us")
 
 
 async def _drain(table: Table, central: Central, version: str, extent: Extent) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -34,7 +35,7 @@ class Central:
     def __init__(self) -> None:
         self.url = ""
         self.version = "1.6"
-        self.link: _Link | None = None
+        self.link: Connection | None = None
         self.seen: dict[str, list[float]] = {}
         self.tx_at = [0.0, 0.0]
         self.tx_count = 0
@@ -43,7 +44,7 @@ class Central:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Link(self), "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", 0)
         self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -76,11 +77,10 @@ class Central:
                 self._news.clear()
                 await self._news.wait()
 
-    async def ask(self, text: str) -> str:
+    async def ask(self, link: Connection, text: str) -> str:
         """Send a frame and wait for the next one that is no request."""
-        assert self.link is not None
         self._answer = asyncio.get_running_loop().create_future()
-        self.link.send(text)
+        link.send(text)
         async with asyncio.timeout(10.0):
             return await self._answer
 
@@ -90,12 +90,12 @@ class Central:
         if self.link is not None:
             self.link.close()
 
-    def opened(self, link: _Link) -> None:
+    def opened(self, link: Connection) -> None:
         self.link = link
         self._saw("connection")
 
-    def received(self, link: _Link, text: str) -> None:
-        if text.startswith("[2") and self.version != "echo":
+    def received(self, link: Connection, text: str) -> None:
+        if text.startswith("[2") and not link.echoes:
             link.send(self._reply(text))
         elif self._answer is not None and not self._answer.done():
             self._answer.set_result(text)
@@ -127,12 +127,13 @@ class Central:
         return {}
 
 
-class _Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, central: Central) -> None:
         self._central = central
         spoken = SUBPROTOCOLS.get(central.version, "nothing just now")
+        self.echoes = spoken == "echo"
         self._protocol = ServerProtocol(subprotocols=[Subprotocol(spoken)], max_size=None)
         self._text = ""
 
@@ -159,8 +160,9 @@ class _Link(asyncio.Protocol):
                 self._central.received(self, text)
 
     def send(self, text: str) -> None:
-        self._protocol.send_text(text.encode())
-        self._write()
+        if self._protocol.state is OPEN:  # the other side may be ending just now
+            self._protocol.send_text(text.encode())
+            self._write()
 
     def close(self) -> None:
         self._protocol.send_close(1001)

@@ -30,7 +30,7 @@ from agent.core.types import (
 )
 from agent.store import Store
 from drivers.api import IdToken, Measurand, Phase, Sample
-from tests.benchmarks.central import Central
+from tests.benchmarks.central import Central, Connection
 from tests.benchmarks.stage import (
     CARD,
     MINIMAL,
@@ -47,6 +47,7 @@ from tests.benchmarks.stage import (
 from tests.benchmarks.tap import Frame, Tap
 
 SETTLE_S = 2.0
+BLOCK = 25  # commands in a row to one side
 STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "1.6": ("GetConfiguration", {"key": ["HeartbeatInterval"]}),
@@ -153,42 +154,55 @@ class Trip:
     p99: float
 
 
-async def _trip(central: Central, action: str, payload: dict[str, Any], rounds: int) -> Trip:
-    times = []
-    for n in range(-20, rounds):
-        text = json.dumps([2, f"ask-{n}", action, payload])
-        began = time.perf_counter()
-        answer = json.loads(await central.ask(text))
-        took = time.perf_counter() - began
-        assert answer[0] in (2, 3), answer
-        if n >= 0:
-            times.append(took * 1e6)
-    return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98])
+class _Trips:
+    """Times of one command on one connection."""
+
+    def __init__(self, central: Central, link: Connection, action: str, payload: dict[str, Any]) -> None:
+        self._central, self._link = central, link
+        self._words = (action, payload)
+        self._us: list[float] = []
+
+    async def run(self, rounds: int) -> None:
+        for n in range(rounds):
+            text = json.dumps([2, f"ask-{n}", *self._words])
+            began = time.perf_counter()
+            answer = json.loads(await self._central.ask(self._link, text))
+            self._us.append((time.perf_counter() - began) * 1e6)
+            assert answer[0] in (2, 3), answer
+
+    def found(self) -> Trip:
+        times = self._us[BLOCK:]  # the first ones warm up
+        return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98])
 
 
-async def echo_trip(central: Central, rounds: int) -> Trip:
-    """The websockets library alone."""
-    central.expect("echo")
-    with running("-m", MINIMAL["echo"], central.url):
-        await central.heard("connection")
-        return await _trip(central, *COMMANDS["1.6"], rounds)
+async def _linked(central: Central, version: str, heard: str) -> Connection:
+    await central.heard(heard)
+    await asyncio.sleep(SETTLE_S)
+    assert central.link is not None
+    return central.link
 
 
-async def trips(central: Central, version: str, rounds: int) -> tuple[Trip, Trip, Trip, Trip]:
-    """Get one variable: minimal, agent; trigger a message: minimal, agent. In turns, both processes stand."""
-    found: list[Trip] = []
-    central.expect(version)
-    with running("-m", MINIMAL[version], central.url):
-        await central.heard("Heartbeat")
-        await asyncio.sleep(SETTLE_S)
-        found += [await _trip(central, *words[version], rounds) for words in (COMMANDS, TRIGGERS)]
+async def trips(central: Central, version: str, rounds: int) -> tuple[list[Trip], list[Trip]]:
+    """The library alone, the minimal one, the agent: a command that reads one variable, and one that triggers a
+    message. All three stand at the same time and take turns, so that they meet the same machine."""
+    found: list[list[Trip]] = []
     async with charger(central.url, version) as scene:
-        central.expect(version)
-        with running(*scene.agent, log=scene.log):
-            await central.heard("StatusNotification")
-            await asyncio.sleep(SETTLE_S)
-            found += [await _trip(central, *words[version], rounds) for words in (COMMANDS, TRIGGERS)]
-    return found[0], found[2], found[1], found[3]
+        central.expect("echo")
+        with running("-m", MINIMAL["echo"], central.url):
+            links = [await _linked(central, "echo", "connection")]
+            central.expect(version)
+            with running("-m", MINIMAL[version], central.url):
+                links.append(await _linked(central, version, "Heartbeat"))
+                central.expect(version)
+                with running(*scene.agent, log=scene.log):
+                    links.append(await _linked(central, version, "StatusNotification"))
+                    for words in (COMMANDS, TRIGGERS):
+                        sides = [_Trips(central, link, *words[version]) for link in links]
+                        for _ in range(1 + rounds // BLOCK):
+                            for side in sides:
+                                await side.run(BLOCK)
+                        found.append([side.found() for side in sides])
+    return found[0], found[1]
 
 
 # --- drain -------------------------------------------------------------------------------------------------------
