@@ -15,6 +15,7 @@ from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Remember, Reply, Status, StatusAnswer
 from agent.core.events import (
+    CallFailed,
     LinkDown,
     LinkUp,
     Registered,
@@ -28,6 +29,7 @@ from agent.core.types import ConnectorStatus, Instant, Registration
 
 TABLE = "availability"
 STATION = 0
+AGAIN_S = 60.0
 
 
 @record
@@ -87,7 +89,9 @@ class Availability(Block):
 
     def derive(self, now: Instant) -> Out:
         self._apply()
-        self._deadlines.due(now.mono)
+        for name in self._deadlines.due(now.mono):
+            if isinstance(name, tuple):
+                self._told.pop(name[1], None)
         yield from self._tell_asked(now)
         if not all(_is_known(evse) for evse in self._facts.evses.values()):
             return
@@ -123,6 +127,12 @@ class Availability(Block):
         if any(evse.tx is not None for evse in self._facts.evses.values()):
             status = ConnectorStatus.AVAILABLE
         return _Told(status, "", "", False)
+
+    def on_failed(self, e: CallFailed, now: Instant) -> Out:
+        """A status that was refused or never answered is told once more after a while, unless a newer one was."""
+        if isinstance(e.call, Status) and e.why != "offline":
+            self._deadlines.keep(("again", e.call.evse), now.mono + AGAIN_S)
+        return iter(())
 
     def on_wanted(self, e: StatusWanted, _now: Instant) -> Out:
         """The CSMS asks for the status of one EVSE, or of all (None)."""
@@ -162,6 +172,7 @@ class Availability(Block):
         Restored: "on_restored",
         AvailabilityRequested: "on_request",
         StatusWanted: "on_wanted",
+        CallFailed: "on_failed",
         LinkDown: "on_down",
         LinkUp: "on_up",
         Registered: "on_registered",

@@ -238,12 +238,17 @@ class Conversation:
             if found.late:
                 return []
             self.outbox.answered(about)
+            self._not_taken(about)
             return [*self._proven(now), Hear(CallFailed(about, why))]
         if found.late or not self.outbox.is_head(about):
             return []
         given_up = self.outbox.refused(about, now)
         note = Fault(f"the CSMS refuses {found.action} of {about.event.message_id}: {why}")
         return [note, Undeliverable(about, why)] if given_up else [note]
+
+    def _not_taken(self, call: Call) -> None:
+        if isinstance(call, Status):
+            self.outbox.untold(call)
 
     def _proven(self, now: float) -> list[Outcome]:
         """The CSMS has answered something: if it left the journal's head unanswered, that was an attempt."""
@@ -269,6 +274,7 @@ class Conversation:
         hang = self.outbox.timed_out(about, now)
         outs: list[Outcome] = [Fault(f"no answer to {expired.action} in time")]
         if isinstance(about, Call):
+            self._not_taken(about)
             outs.append(Hear(CallFailed(about, "timeout")))
         if hang:
             outs.append(Hang("the CSMS answers nothing any more"))

@@ -137,6 +137,10 @@ class Outbox:
         """The connection broke before this status was answered: it may never have arrived. A newer one counts more."""
         self._statuses.setdefault(status.evse, status)
 
+    def untold(self, status: Status) -> None:
+        """The CSMS did not take this status: the same words may be told again."""
+        self._told.pop(status.evse, None)
+
     # --- what is next -------------------------------------------------------------------------------------------
 
     def next(self, dialect: Dialect, registration: Registration, now: float) -> Outgoing | Silent | None:

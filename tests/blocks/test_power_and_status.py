@@ -6,6 +6,7 @@ import pytest
 
 from agent.core.effects import Ask, Offer, Status, StatusAnswer
 from agent.core.events import (
+    CallFailed,
     DeviceFound,
     DeviceLost,
     LinkDown,
@@ -205,3 +206,14 @@ def test_a_fault_names_itself_in_the_status() -> None:
     bench.read(Pilot.A, faults=(Fault.GROUND,))
     status = [ask.call for ask in of(bench.effects, Ask) if isinstance(ask.call, Status)][-1]
     assert (status.status, status.error) == (ConnectorStatus.FAULTED, "ground")
+
+
+def test_a_status_that_the_csms_did_not_take_is_told_again_after_a_while() -> None:
+    bench = Bench().ready()
+    bench.read(Pilot.B)
+    status = [ask.call for ask in of(bench.effects, Ask) if isinstance(ask.call, Status)][-1]
+    bench.feed(CallFailed(status, "InternalError"))
+    bench.wait(59)
+    assert told(bench) == [ConnectorStatus.PREPARING]
+    bench.wait(2)
+    assert told(bench) == [ConnectorStatus.PREPARING, ConnectorStatus.PREPARING]

@@ -22,7 +22,7 @@ from agent.ocpp.conversation import (
     Undeliverable,
 )
 from agent.ocpp.dialect import Station
-from tests.ocpp.test_outbox import Row, row
+from tests.ocpp.test_outbox import Row, row, status
 
 ACCEPTED = Registration.ACCEPTED
 
@@ -231,3 +231,12 @@ def test_a_status_that_was_on_its_way_when_the_link_broke_goes_again() -> None:
     assert line.talk.disconnected() == []
     line.talk.connected("ocpp1.6")
     assert line.said()[2:] == first[2:]
+
+
+def test_a_refused_status_may_be_told_again_in_the_same_words() -> None:
+    line = Line()
+    line.ask(status(ConnectorStatus.AVAILABLE))
+    message_id = line.said()[1]
+    line.hears([4, message_id, "InternalError", "", {}])
+    line.ask(status(ConnectorStatus.AVAILABLE))
+    assert line.said()[2] == "StatusNotification"
