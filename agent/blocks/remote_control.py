@@ -84,7 +84,7 @@ class RemoteControl(Block):
         evses = self._facts.evses
         wanted = list(evses.values()) if e.evse is None else [evses[e.evse]] if e.evse in evses else []
         free = [evse for evse in wanted if evse.free]
-        if not free or self._facts.closing or self._facts.registration is Registration.PENDING:
+        if not free or self._facts.closing or self._facts.registration is not Registration.ACCEPTED:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="TxInProgress" if wanted else "UnknownEvse"))
             return
         refusal = self._refuses(e.profile, now) if e.profile is not None else ""
@@ -97,7 +97,7 @@ class RemoteControl(Block):
 
     def on_stop(self, e: StopRequested, _now: Instant) -> Out:
         evse = self._by_transaction(e.transaction)
-        if evse is None or self._facts.registration is Registration.PENDING:
+        if evse is None or self._facts.registration is not Registration.ACCEPTED:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="TxNotFound"))
             return
         yield Reply(e.ref, StatusAnswer("Accepted"))

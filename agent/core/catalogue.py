@@ -1,7 +1,7 @@
 """The table of all variables (OCPP 2 part 2 appendix, referenced components and variables), one line each.
 
 A variable stands here only when it changes what the station does, or tells something true about it. For strings,
-`minimum` and `maximum` are lengths; for lists, `maximum` is the number of members.
+`minimum` and `maximum` are lengths; for lists, they are numbers of members.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ _STATION: tuple[_T, ...] = (
     ("TxCtrlr", "StopTxOnEVSideDisconnect", "", "boolean", "true", RW, {}),
     ("TxCtrlr", "StopTxOnInvalidId", "", "boolean", "true", RW, {}),
     ("TxCtrlr", "StopTxOnUnlock", "", "boolean", "false", RW, {}),
-    ("TxCtrlr", "TxStartPoint", "", "MemberList", "PowerPathClosed", RW, {"values": _POINTS}),
-    ("TxCtrlr", "TxStopPoint", "", "MemberList", "EVConnected,Authorized", RW, {"values": _POINTS}),
+    ("TxCtrlr", "TxStartPoint", "", "MemberList", "PowerPathClosed", RW, {"values": _POINTS, "minimum": 1}),
+    ("TxCtrlr", "TxStopPoint", "", "MemberList", "EVConnected,Authorized", RW, {"values": _POINTS, "minimum": 1}),
 )
 _EVSE: tuple[_T, ...] = (
     ("EVSE", "Available", "", "boolean", "true", RO, {}),

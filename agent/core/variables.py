@@ -205,7 +205,7 @@ def _fit_list(row: Row, value: str) -> str | None:
     if row.values and any(part.lower() not in canonical for part in parts):
         return None
     unique = dict.fromkeys(canonical.get(part.lower(), part) for part in parts)
-    if row.maximum is not None and len(unique) > row.maximum:
+    if not (row.minimum or 0) <= len(unique) <= (row.maximum if row.maximum is not None else MAX_TEXT):
         return None
     return ",".join(unique)
 

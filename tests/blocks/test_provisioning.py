@@ -153,6 +153,7 @@ def test_a_new_heartbeat_interval_counts_at_once_and_is_remembered() -> None:
         ("AuthCtrlr.LocalPreAuthorize", "TRUE", SetStatus.ACCEPTED),
         ("SampledDataCtrlr.TxUpdatedMeasurands", "Voltage,Frequency", SetStatus.ACCEPTED),
         ("SampledDataCtrlr.TxUpdatedMeasurands", "Voltage,Happiness", SetStatus.REJECTED),
+        ("TxCtrlr.TxStartPoint", "", SetStatus.REJECTED),
         ("SecurityCtrlr.SecurityProfile", "3", SetStatus.REJECTED),
         ("TxCtrlr.Nothing", "1", SetStatus.UNKNOWN_VARIABLE),
         ("Nowhere.Nothing", "1", SetStatus.UNKNOWN_COMPONENT),
