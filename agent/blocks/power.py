@@ -9,6 +9,7 @@ kept in words for people.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
@@ -32,8 +33,7 @@ class Power(Block):
 
     def derive(self, _now: Instant) -> Out:
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
-        # What was ordered before a restart may still be drawn, so it counts, whatever will become of it.
-        takers = sum(1 for evse in self._facts.evses.values() if self._refusal(evse) == "" or self._is_left_alone(evse))
+        takers = self._takers() if self._facts.station_max_a is not None else 0
         for evse in evses:
             if self._is_left_alone(evse):
                 continue  # the controller still holds what it was ordered before the restart; nothing is interrupted
@@ -48,6 +48,10 @@ class Power(Block):
             if self._shown.get(evse.id) is not status:
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
+
+    def _takers(self) -> int:
+        """Who shares the supply: what was ordered before a restart may still be drawn, whatever will become of it."""
+        return sum(1 for evse in self._facts.evses.values() if self._refusal(evse) == "" or self._is_left_alone(evse))
 
     def _is_left_alone(self, evse: Evse) -> bool:
         restored = evse.tx is not None and evse.tx.restored
@@ -76,19 +80,27 @@ class Power(Block):
 
     def _refusal(self, evse: Evse) -> str:
         """Why no power may be offered, or ""."""
-        fault = next((f for f in evse.faults if CATALOGUE[f].stops), None)
-        checks = (
-            (self._stopping, "the agent is stopping"),
-            (fault is not None, CATALOGUE[fault].text if fault else ""),
-            (not evse.operative, "out of service"),
-            (evse.pilot not in CONNECTED, "no car is connected"),
-            (evse.tx is not None and evse.tx.stop is not None, "the transaction is ending"),
-            (evse.tx is not None and evse.tx.restored, "an earlier transaction is being looked at"),
-            (evse.grant is None, "nobody is authorized"),
-            (evse.tx is None and not self._may_precede(evse), "the transaction has not begun"),
-            (evse.tx is not None and evse.tx.withheld, "the CSMS has refused the card"),
-        )
-        return next((why for refused, why in checks if refused), "")
+        return next(self._refusals(evse), "")
+
+    def _refusals(self, evse: Evse) -> Iterator[str]:
+        """All reasons, the weightiest first; one is looked at only when nobody is content with those before it."""
+        if self._stopping:
+            yield "the agent is stopping"
+        yield from (CATALOGUE[fault].text for fault in evse.faults if CATALOGUE[fault].stops)
+        if not evse.operative:
+            yield "out of service"
+        if evse.pilot not in CONNECTED:
+            yield "no car is connected"
+        if evse.tx is not None and evse.tx.stop is not None:
+            yield "the transaction is ending"
+        if evse.tx is not None and evse.tx.restored:
+            yield "an earlier transaction is being looked at"
+        if evse.grant is None:
+            yield "nobody is authorized"
+        if evse.tx is None and not self._may_precede(evse):
+            yield "the transaction has not begun"
+        if evse.tx is not None and evse.tx.withheld:
+            yield "the CSMS has refused the card"
 
     def _may_precede(self, evse: Evse) -> bool:
         """TxStartPoint EnergyTransfer: there is no transaction until energy flows, so power must come first."""
