@@ -35,7 +35,7 @@ class Extent:
     versions: tuple[str, ...]
 
 
-FULL = Extent(15, 8.0, 10_000, 500, VERSIONS)
+FULL = Extent(15, 6.0, 10_000, 500, VERSIONS)
 QUICK = Extent(5, 2.0, 1000, 200, VERSIONS[1:])
 
 

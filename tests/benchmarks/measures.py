@@ -46,7 +46,7 @@ from tests.benchmarks.stage import (
 )
 from tests.benchmarks.tap import Frame, Tap
 
-SETTLE_S = 2.0
+SETTLE_S = 1.0
 BLOCK = 25  # commands in a row to one side
 STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
