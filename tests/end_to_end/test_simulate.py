@@ -148,6 +148,7 @@ def box(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[
     running.sim("reset")
     running.sim("power", "fail")  # so that orders of the test before are forgotten
     running.sim("power", "restore")
+    running.sim("wait", "contactor=open", "--evse", "1", "--timeout", "5")  # it takes its time to drop out
     return running
 
 
