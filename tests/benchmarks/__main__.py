@@ -36,7 +36,7 @@ class Extent:
 
 
 FULL = Extent(15, 6.0, 10_000, 500, VERSIONS)
-QUICK = Extent(5, 2.0, 1000, 200, VERSIONS[1:])
+QUICK = Extent(3, 1.2, 600, 200, VERSIONS[1:])
 
 
 class Table:
