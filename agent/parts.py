@@ -10,7 +10,7 @@ from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConf
 from agent.core.evse import EvseLimits
 from agent.edge.hardware import EvseParts, ReaderParts
 from drivers import registry
-from drivers.api import Unlocks
+from drivers.api import Closes, Unlocks
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
@@ -62,6 +62,11 @@ class Parts:
         return make(self.buses[device.bus], device.unit, device.map, label, folders=self._maps, **more)
 
     async def close(self) -> None:
+        """Release every port; whoever made a driver of his own may have something to release, too."""
+        parts = [part for evse in self.evses for part in (evse.controller, evse.meter)]
+        for part in (*parts, *(reader.reader for reader in self.readers)):
+            if isinstance(part, Closes):
+                await part.close()
         for bus in self.buses.values():
             await bus.close()
 

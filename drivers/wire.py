@@ -175,17 +175,25 @@ async def _open_serial(protocol: Any, settings: SerialSettings) -> tuple[SerialT
 def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: SerialSettings) -> SerialTransport:
     from pymodbus.transport.serialtransport import SerialTransport
 
-    parity = "N" if is_pseudo_terminal(settings.port) else settings.parity  # the kernel refuses parity on those
+    bytes_only = is_pseudo_terminal(settings.port)
+    parity = "N" if bytes_only else settings.parity  # the kernel refuses parity on those
     transport = SerialTransport(loop, protocol, settings.port, settings.baud, 8, parity, settings.stop_bits, None)
     port = transport.sync_serial
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # a pty has no latency timer
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # few ports have a latency timer to shorten
         port.set_low_latency_mode(True)
-    if settings.rs485:
-        from serial.rs485 import RS485Settings
-
-        with contextlib.suppress(OSError, ValueError):  # refused by adapters that switch by themselves
-            port.rs485_mode = RS485Settings()
+    if settings.rs485 and not bytes_only:
+        try:
+            _let_the_kernel_switch(port)
+        except (OSError, ValueError):
+            port.close()
+            raise ValueError("it has no RS-485 mode that the kernel could switch; remove rs485 = true") from None
     return transport
+
+
+def _let_the_kernel_switch(port: Any) -> None:
+    from serial.rs485 import RS485Settings
+
+    port.rs485_mode = RS485Settings()
 
 
 def is_pseudo_terminal(port: str) -> bool:

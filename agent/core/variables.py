@@ -144,9 +144,6 @@ class Variables:
     def stored(self, id_: VariableId) -> str:
         return self._layers["csms"][str(id_).lower()]
 
-    def csms_keys(self) -> tuple[str, ...]:
-        return tuple(self._layers["csms"])
-
 
 def fit(row: Row, value: str) -> str | None:
     """The value in normal form, or None when it breaks the row's rules."""

@@ -228,7 +228,7 @@ async def test_closing_ends_the_request_under_way(rs485: Line) -> None:
             await reading
 
 
-async def test_a_port_that_cannot_switch_direction_is_used_as_it_is(rs485: Line) -> None:
+async def test_a_pseudo_terminal_has_no_direction_to_switch(rs485: Line) -> None:
     rs485.settings = replace(rs485.settings, rs485=True)
     assert await rs485.bus().read(1, "input", 0, 1) == [1000]
 
@@ -247,3 +247,12 @@ async def _read_until_it_works(bus: Bus) -> list[int]:
                 return await bus.read(1, "input", 0, 1)
             except DriverError:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_port_without_the_rs485_mode_that_was_asked_for_says_so(
+    rs485: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.wire.is_pseudo_terminal", lambda _port: False)  # it has no such mode either
+    rs485.settings = replace(rs485.settings, rs485=True)
+    with pytest.raises(DriverError, match="remove rs485 = true"):
+        await rs485.bus().read(1, "input", 10, 1)
