@@ -12,6 +12,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,15 @@ def mounted(image: Path, where: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(where)], check=True)
+        wait_until_let_go(image)
+
+
+def wait_until_let_go(image: Path) -> None:
+    """A mount name space of another test may hold the dead file system a while; mounted again, it would still be dead."""
+    end = time.monotonic() + 60.0
+    while subprocess.run(["losetup", "-j", str(image)], capture_output=True, check=True).stdout:
+        assert time.monotonic() < end, "somebody holds the file system"
+        time.sleep(0.02)
 
 
 def cut_power(where: Path) -> None:
