@@ -42,7 +42,7 @@ def mounted(image: Path, where: Path) -> Iterator[None]:
 
 
 def wait_until_let_go(image: Path) -> None:
-    """A mount name space of another test may hold the dead file system a while; mounted again, it would still be dead."""
+    """A mount name space of another test may hold the dead file system; mounted again, it would still be dead."""
     end = time.monotonic() + 60.0
     while subprocess.run(["losetup", "-j", str(image)], capture_output=True, check=True).stdout:
         assert time.monotonic() < end, "somebody holds the file system"
