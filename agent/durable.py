@@ -24,16 +24,19 @@ from agent.store.changes import Committed
 
 MAX_BACKLOG = 5000
 RETRY_S = 5.0
+SETTLE_S = 1.0  # samples that were taken in a backlog are gone from the disk at the latest after so long
 Work = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class StorePort(Protocol):
-    """What is needed of `agent.store`; called from one thread at a time, but for `head` and `sent`."""
+    """What is needed of `agent.store`; called from one thread at a time, but for `head`, `take` and `sent`."""
 
     def commit(self, effects: Sequence[Effect]) -> Committed: ...
     def head(self) -> Waiting | None: ...
     def sent(self, row_id: int) -> None: ...
     def answered(self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect]) -> Committed: ...
+    def take(self, row_id: int) -> bool: ...
+    def settle(self) -> None: ...
     def dead_letter(self, row_id: int, why: str) -> Committed: ...
     def dead_letters(self) -> Sequence[Any]: ...
     def retime(self, boot: str, offset_s: float) -> object: ...
@@ -54,6 +57,7 @@ class Durable:
         self._backlog: list[Effect] = []
         self.trouble = ""  # why nothing can be stored just now; "" when all is on disk
         self.retry_at = float("inf")
+        self._settle_at = float("inf")
         self.dead_letters: Sequence[Any] = ()
 
     async def commit(self, effects: Sequence[Effect], mono: float) -> list[Event]:
@@ -62,13 +66,18 @@ class Durable:
     async def delivered(
         self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect], mono: float
     ) -> list[Event]:
-        """The CSMS has taken a row: it goes, by the commit that stores what follows from the answer."""
+        """The CSMS has taken a row: it goes, by the commit that stores what follows from the answer. A sample of a
+        backlog, from which nothing follows, goes with the next commit."""
+        if not effects and csms_id is None and not self.trouble and self._store.take(row_id):
+            self._settle_at = min(self._settle_at, mono + SETTLE_S)
+            return []
         return await self._whole(effects, mono, lambda whole: self._store.answered(row_id, csms_id, via, whole))
 
     async def _whole(
         self, effects: Sequence[Effect], mono: float, commit: Callable[[Sequence[Effect]], Committed]
     ) -> list[Event]:
         whole = [*self._backlog, *effects]
+        self._settle_at = float("inf")
         try:
             done: Committed = await self._work(lambda: commit(whole))
         except StoreError as error:
@@ -102,9 +111,14 @@ class Durable:
         self._log.info("StorageRecovered", "what was held in memory is stored")
         return [StorageRecovered()]
 
-    async def retry(self, mono: float) -> list[Event]:
-        """Try what is held once more, when it is time."""
-        return await self.commit((), mono) if self.trouble and mono >= self.retry_at else []
+    @property
+    def due_at(self) -> float:
+        """When `catch_up` has something to do."""
+        return min(self.retry_at, self._settle_at)
+
+    async def catch_up(self, mono: float) -> list[Event]:
+        """Try what is held once more, and let go what was taken, when it is time."""
+        return await self.commit((), mono) if mono >= self.due_at else []
 
     async def set_aside(self, row: Waiting, why: str, mono: float) -> list[Event]:
         """The CSMS does not take this row: keep it as a dead letter."""

@@ -247,9 +247,9 @@ class Runtime:
     async def _follow(self, outcomes: Sequence[Outcome], now: Instant) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Say):
+                await self._send(outcome.text)
                 if outcome.row_id is not None:
                     self._store.sent(outcome.row_id)
-                await self._send(outcome.text)
             elif isinstance(outcome, Hear):
                 await self._steps_within([outcome.event])
             elif isinstance(outcome, Delivered):
@@ -323,7 +323,7 @@ class Runtime:
 
     async def _end_of_step(self) -> None:
         now = self._clock.now()
-        await self._steps_within(await self.durable.retry(now.mono))
+        await self._steps_within(await self.durable.catch_up(now.mono))
         self._release()
         timeout_s = self._facts.variables.number("OCPPCommCtrlr.MessageTimeout[Default]")
         while True:
@@ -336,7 +336,7 @@ class Runtime:
         self._arm()
 
     def _arm(self) -> None:
-        times = [self.station.next_deadline(), self.conversation.deadline(), self.durable.retry_at]
+        times = [self.station.next_deadline(), self.conversation.deadline(), self.durable.due_at]
         at = min((t for t in times if t is not None), default=float("inf"))
         if at == self._timer_at:
             return

@@ -99,6 +99,15 @@ def deliver(draft: Draft, row_id: int, csms_id: str | None, via: str) -> None:
         draft.change(replace(tx, csms_id=csms_id or tx.csms_id, via=via or tx.via), store=True)
 
 
+def settle(draft: Draft, taken: Sequence[int]) -> None:
+    """Samples that the CSMS has taken before go from the file, all at once."""
+    marks = ",".join("?" * len(taken))
+    gone = draft.db.run(f"DELETE FROM journal WHERE id IN ({marks}) RETURNING id, tx, role, length(body)", tuple(taken))  # noqa: S608
+    for row_id, tx_id, role, size in gone.fetchall():
+        draft.removed.append(row_id)
+        draft.row_gone(tx_id, role, size)
+
+
 def bury(draft: Draft, row_id: int, why: str, bound: int) -> Committed:
     """Move a row to the dead letters."""
     draft.db.run(f"INSERT OR REPLACE INTO dead SELECT {_COLUMNS}, ? FROM journal WHERE id=?", (why, row_id))  # noqa: S608

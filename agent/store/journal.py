@@ -81,12 +81,23 @@ class Window:
             self._complete = len(found) < WINDOW_ROWS
         return self._rows[0] if self._rows else None
 
+    def second(self) -> Raw | None:
+        """The row after the head, if it is held."""
+        return self._rows[1] if len(self._rows) > 1 else None
+
+    def pass_first(self) -> bool:
+        """Take the row after the head for the head. False: none is held, so only a commit can tell what comes next."""
+        if len(self._rows) < 2:
+            return False
+        self._rows.popleft()
+        return True
+
     def follow(self, draft: Draft) -> None:
         """Do as the commit has done."""
         for row_id in draft.removed:
             if self._rows and self._rows[0][0] == row_id:
                 self._rows.popleft()
-            elif self._rows and row_id <= self._rows[-1][0]:
+            elif self._rows and self._rows[0][0] < row_id <= self._rows[-1][0]:
                 draft.reordered = True
         if self._complete and len(self._rows) + len(draft.added) <= WINDOW_ROWS:
             self._rows.extend(draft.added)

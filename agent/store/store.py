@@ -5,8 +5,12 @@ Rules kept here
   in memory, and the same call may be made again.
 * A journal row leaves only because the CSMS has answered it (`answered`, which stores the CSMS's transaction id by the
   same commit), because it was set aside (`dead_letter`), or, samples only, because the journal is at its bound.
-* `head`, `counts`, `meta`, `salt`, `fault` are answered from memory and may be asked from any thread at any time; every
-  other method may wait for the disk and is called from one thread at a time.
+* While more rows wait, samples that the CSMS has taken leave by the dozen (`take`), so that a backlog of thousands
+  costs the eMMC a thirtieth of the commits. A power cut in between repeats at most `MAX_TAKEN` samples, the same
+  messages with the same ids; never a start or an end, which go by a commit of their own, nor the last row that waits.
+* `head`, `counts`, `meta`, `salt`, `fault` are answered from memory and may be asked from any thread at any time;
+  `sent` and `take` are called while no other call is under way; every other method may wait for the disk and is called
+  from one thread at a time.
 * An idle store writes nothing. How often a row was tried is not its business: a retry costs no write.
 
 Choices: row ids are reserved by the thousand instead of AUTOINCREMENT, which would dirty a second page a sample. A
@@ -19,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.core.effects import Effect, Record
@@ -31,13 +36,15 @@ from agent.store.changes import OPEN, Committed, Limits
 from agent.store.codec import Unreadable, retimed, retimed_json
 from agent.store.database import Database
 from agent.store.faults import StoreFault
-from agent.store.journal import Counts, DeadLetter, Row, Window, read_body
+from agent.store.journal import Counts, DeadLetter, Raw, Row, Window, read_body
 from agent.store.ledger import Draft
 from agent.store.opening import copy_files, explain, in_memory, open_file
+from agent.store.thinning import Role, role_of
 
 LOST_SEQ = 100_000  # where an open transaction goes on whose sequence numbers were lost in damage: a gap, no repeat
 CHECK_EVERY = 32  # journal rows between two looks at the size of the file
 MAX_CLOCKS = 64
+MAX_TAKEN = 32
 
 T = TypeVar("T")
 
@@ -69,6 +76,8 @@ class Store:
         self._marks: dict[str, str] = {}
         self._clocks: dict[str, tuple[float, ClockQuality]] = {}
         self._head: Row | None = None
+        self._next: Row | None = None  # the row after the head, read in good time
+        self._taken: list[int] = []  # samples that the CSMS has; they go from the file with the next commit
         self._counts = Counts()
         self._pinned = 0
         self._unchecked = 0
@@ -134,6 +143,7 @@ class Store:
         except StoreFault:
             return False
         try:
+            self.settle()
             self._db.backup(file)
         except StoreFault:
             file.close()
@@ -145,6 +155,8 @@ class Store:
 
     def close(self) -> None:
         """In order; what was committed is safe without it."""
+        with suppress(StoreFault):  # what the CSMS has taken is told to it a second time, no more
+            self.settle()
         self._db.close()
 
     def _close_quietly(self) -> None:
@@ -203,8 +215,13 @@ class Store:
         return self._counts
 
     def sent(self, row_id: int) -> None:
-        """The head is on its way: whatever is learnt about the time, a repeat will say the same."""
+        """The head has left: whatever is learnt about the time, a repeat will say the same. Until its answer comes
+        there is time to read the row after it."""
         self._pinned = row_id
+        raw = self._window.second()
+        if raw is not None and (self._next is None or self._next.id != raw[0]):
+            with suppress(Unreadable):
+                self._next = self._row(raw)
 
     # --- one commit -------------------------------------------------------------------------------------------------
 
@@ -218,6 +235,23 @@ class Store:
         """The CSMS has taken this row: it goes, `csms_id` is bound to its transaction, and all that follows from the
         answer is stored, in one commit. `via`: the dialect that told the row; kept of a start."""
         return self._commit(effects, lambda draft: changes.deliver(draft, row_id, csms_id, via))
+
+    def take(self, row_id: int) -> bool:
+        """The CSMS has taken this sample, and said nothing: the next row is the head at once, and this one goes with
+        the next commit, whatever it is for. False: no such row, or enough of them; it is to be `answered`."""
+        head = self._head
+        if head is None or head.id != row_id or len(self._taken) >= MAX_TAKEN:
+            return False
+        if role_of(head.event) != Role.SAMPLE or not self._window.pass_first():
+            return False
+        self._taken.append(row_id)
+        self._publish()
+        return True
+
+    def settle(self) -> None:
+        """Commit what `take` has left."""
+        if self._taken:
+            self._change(lambda _: None)
 
     def dead_letter(self, row_id: int, why: str) -> Committed:
         """Set a row aside that the CSMS does not take; the rest of its transaction is still told."""
@@ -239,6 +273,7 @@ class Store:
             del clocks[next(iter(clocks))]
         self._change(lambda _: self._store_clocks(clocks))
         self._clocks = clocks
+        self._next = None
         if self._head is not None and self._head.id != self._pinned:
             self._head = replace(self._head, event=retimed(self._head.event, clocks))
         self._count()
@@ -285,6 +320,8 @@ class Store:
         draft = Draft(self._ledger, self._db)
 
         def whole() -> T:
+            if self._taken:
+                changes.settle(draft, self._taken)
             result = work(draft)
             draft.write()
             return result
@@ -292,6 +329,7 @@ class Store:
         result = self._db.transact(whole)
         self._ledger = draft.settle()
         self._window.follow(draft)
+        self._taken.clear()
         return result
 
     def _publish(self) -> None:
@@ -304,20 +342,26 @@ class Store:
 
     def _read_head(self) -> Row | None:
         while (raw := self._window.first()) is not None:
-            row_id, tx_id, sum_, body = raw
-            tx, known = self._ledger.txs[tx_id], self._head
-            if known is not None and (known.id, known.csms_id, known.via) == (row_id, tx.wire_id, tx.via):
-                return known
+            row_id, tx = raw[0], self._ledger.txs[raw[1]]
+            for known in (self._head, self._next):
+                if known is not None and (known.id, known.csms_id, known.via) == (row_id, tx.wire_id, tx.via):
+                    return known
             try:
-                return Row(row_id, retimed(read_body(body, sum_), self._clocks), tx.wire_id, tx.via)
+                return self._row(raw)
             except Unreadable as error:
                 why = f"damaged on disk: {error}"
                 self._change(lambda draft, i=row_id, w=why: changes.bury(draft, i, w, self.limits.dead_letters))  # type: ignore[misc]
         return None
 
+    def _row(self, raw: Raw) -> Row:
+        row_id, tx_id, sum_, body = raw
+        tx = self._ledger.txs[tx_id]
+        return Row(row_id, retimed(read_body(body, sum_), self._clocks), tx.wire_id, tx.via)
+
     def _count(self) -> None:
         ledger, head = self._ledger, self._head
-        self._counts = Counts(ledger.rows, ledger.bytes, ledger.dead, len(ledger.txs), head.event.at if head else None)
+        rows = ledger.rows - len(self._taken)
+        self._counts = Counts(rows, ledger.bytes, ledger.dead, len(ledger.txs), head.event.at if head else None)
 
     def _store_clocks(self, clocks: dict[str, tuple[float, ClockQuality]]) -> None:
         self._db.run("DELETE FROM clocks")

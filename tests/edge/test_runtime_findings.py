@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,13 +23,14 @@ from agent.core.types import (
     Trigger,
     TxKind,
 )
-from agent.durable import MAX_BACKLOG, Durable
+from agent.durable import MAX_BACKLOG, SETTLE_S, Durable
 from agent.errors import StoreError
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station
 from agent.runtime import Runtime
 from agent.setup import Built
 from agent.store.changes import Committed
+from agent.store.store import Store
 
 AT = Instant(100.0, 1_800_000_000.0, ClockQuality.SYNCED, "b")
 CHANGE = TransactionEvent(
@@ -72,6 +74,12 @@ class Disk:
         done = self._write(effects)
         self.rows = [row for row in self.rows if row.id != row_id]
         return done
+
+    def take(self, row_id: int) -> bool:
+        return False
+
+    def settle(self) -> None:
+        """Nothing was taken."""
 
     def dead_letter(self, row_id: int, why: str) -> Committed:
         return self.answered(row_id, None, "", ())
@@ -195,6 +203,34 @@ async def test_a_long_refusal_drops_no_first_or_last_sample_and_keeps_the_newest
     rows = [effect.event.seq for effect in disk.written if isinstance(effect, Record)]
     assert (rows[0], rows[-1], len(disk.written) <= MAX_BACKLOG) == (0, 2599, True)
     assert [effect.value for effect in disk.written if isinstance(effect, Remember)][-1] == 2599
+
+
+async def test_samples_of_a_backlog_leave_the_disk_a_second_after_they_were_taken_at_the_latest(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    store.open()
+    events = [
+        replace(CHANGE, seq=0, kind=TxKind.STARTED),
+        *(replace(CHANGE, seq=n, trigger=Trigger.METER_VALUE_PERIODIC) for n in range(1, 9)),
+    ]
+    store.commit([Record(event) for event in events])
+    durable = Durable(store, work, World())
+    for mono in (10.0, 10.1, 10.2):  # the start, and two samples
+        row = store.head()
+        assert row is not None
+        await durable.delivered(row.id, None, "1.6", [], mono)
+    assert durable.due_at == 10.1 + SETTLE_S and _rows_after_a_cut(store) == 8
+    await durable.catch_up(durable.due_at)
+    assert durable.due_at == float("inf") and _rows_after_a_cut(store) == 6
+    store.close()
+
+
+def _rows_after_a_cut(store: Store) -> int:
+    store.clone(store.path + ".cut")
+    copy = Store(store.path + ".cut")
+    copy.open()
+    rows = copy.counts().rows
+    copy.close()
+    return rows
 
 
 def _queue() -> deque[Event]:

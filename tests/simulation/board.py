@@ -88,6 +88,13 @@ class Gate:
 
         return self._run(effects, call)
 
+    def take(self, row_id: int) -> bool:
+        self._life.alive()
+        return self.store.take(row_id)
+
+    def settle(self) -> None:
+        self._run((), self.store.settle)
+
     def dead_letter(self, row_id: int, why: str) -> Any:
         return self._run((), lambda: self.store.dead_letter(row_id, why))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.core.effects import Remember
 from agent.store import Limits, Store
+from agent.store.store import MAX_TAKEN
 from tests.store.conftest import Opener
 from tests.store.scenes import change, drain, ended, event, sample, started, whole
 
@@ -242,3 +243,101 @@ def test_a_row_whose_text_has_changed_on_disk_becomes_a_dead_letter(opened: Open
     assert [e.seq for e in drain(store)] == [0, 2, 3]
     (letter,) = store.dead_letters()
     assert letter.event is None and "damaged" in letter.why
+
+
+# --- a backlog: samples that were taken go by the dozen ---------------------------------------------------------
+
+
+def take_next(store: Store) -> bool:
+    row = store.head()
+    assert row is not None
+    store.sent(row.id)
+    return store.take(row.id)
+
+
+def backlog(store: Store, count: int) -> None:
+    """A started transaction whose start was told, and `count` samples that wait."""
+    store.commit([started("tx"), *(sample("tx", n) for n in range(1, count + 1))])
+    answer_next(store)
+
+
+def test_a_sample_that_was_taken_makes_room_for_the_next_head(store: Store) -> None:
+    backlog(store, 5)
+    assert take_next(store)
+    row = store.head()
+    assert row is not None and row.event.seq == 2 and store.counts().rows == 4
+
+
+def test_what_was_taken_is_gone_after_the_next_commit_whatever_it_is_for(opened: Opener) -> None:
+    store = opened()
+    backlog(store, 5)
+    assert take_next(store) and take_next(store)
+    store.commit([Remember("t", "k", 1)])
+    assert [e.seq for e in drain(opened())] == [3, 4, 5]
+
+
+def test_a_power_cut_before_that_commit_repeats_the_same_messages(opened: Opener) -> None:
+    store = opened()
+    backlog(store, 5)
+    row = store.head()
+    assert row is not None and store.take(row.id)
+    copy = store.path + ".cut"
+    store.clone(copy)
+    again = Store(copy)
+    again.open()
+    head = again.head()
+    assert head is not None and head.event == row.event
+    again.close()
+
+
+def test_closing_in_order_leaves_nothing_to_repeat(opened: Opener) -> None:
+    store = opened()
+    backlog(store, 5)
+    assert take_next(store)
+    store.close()
+    assert [e.seq for e in drain(opened())] == [2, 3, 4, 5]
+
+
+def test_a_start_is_not_taken_without_a_commit(store: Store) -> None:
+    store.commit(whole("tx", 5))
+    assert not take_next(store)
+
+
+def test_an_end_is_not_taken_without_a_commit(store: Store) -> None:
+    store.commit([started("tx"), ended("tx", 1), *whole("ty", 3)])
+    answer_next(store)
+    assert not take_next(store)
+
+
+def test_the_last_row_that_waits_is_not_taken_without_a_commit(store: Store) -> None:
+    backlog(store, 1)
+    assert not take_next(store)
+
+
+def test_so_many_are_taken_and_no_more_until_a_commit_lets_them_go(store: Store) -> None:
+    backlog(store, 200)
+    taken = 0
+    while take_next(store):
+        taken += 1
+    assert 1 <= taken <= MAX_TAKEN
+    answer_next(store)
+    assert store.counts().rows == 200 - taken - 1 and take_next(store)
+
+
+def test_a_backlog_is_told_whole_and_in_order_when_it_is_taken(store: Store) -> None:
+    records = [record for n in range(3) for record in whole(f"tx{n}", 90)]
+    store.commit(records)
+    told = []
+    while (row := store.head()) is not None:
+        told.append(row.event)
+        store.sent(row.id)
+        if not store.take(row.id):
+            store.answered(row.id)
+    assert told == [record.event for record in records]
+
+
+def test_a_row_given_up_after_others_were_taken_leaves_the_rest_in_order(store: Store) -> None:
+    backlog(store, 5)
+    assert take_next(store)
+    give_up_next(store)
+    assert [e.seq for e in drain(store)] == [3, 4, 5]
