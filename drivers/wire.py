@@ -1,26 +1,23 @@
-"""The wire over pymodbus: one raw Modbus transaction on a serial line (RTU) or a TCP peer. `bus.py` holds the policy.
+"""The bus over a real port: `rtu.py` for a serial line, pymodbus for a TCP peer. `bus.py` holds the policy.
 
-pymodbus is imported when the first wire connects, never its server. Switched off in it, because `bus.py` does it:
-retries, reconnecting (which is never started for a port that is absent at start), and its log, which calls every
-timeout an error. The serial port is opened on a helper thread, since opening may block.
+pymodbus is imported when the first TCP wire connects, never its server. Switched off in it, because `bus.py` does it:
+retries, reconnecting (which is never started for a peer that is absent at start), and its log, which calls every
+timeout an error.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import termios
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings, WireError
 from drivers.reason import reason
+from drivers.rtu import RtuWire
 
 if TYPE_CHECKING:
-    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-    from pymodbus.transport.serialtransport import SerialTransport
+    from pymodbus.client import AsyncModbusTcpClient
 
 T = TypeVar("T")
 METHOD = {
@@ -36,18 +33,18 @@ METHOD = {
 
 def make_bus(settings: SerialSettings | TcpSettings, policy: Policy | None = None) -> Bus:
     """A bus over a real port. TCP needs no quarantine (its frames are numbered), but breaks silently."""
-    if policy is None and isinstance(settings, TcpSettings):
-        policy = Policy(quarantine_s=0.0, reopen_after=3)
-    return Bus(PymodbusWire(settings), settings, policy)
+    if isinstance(settings, SerialSettings):
+        return Bus(RtuWire(settings), settings, policy)
+    return Bus(PymodbusWire(settings), settings, policy or Policy(quarantine_s=0.0, reopen_after=3))
 
 
 class PymodbusWire:
     """A `Wire` by pymodbus's asynchronous client; a new client for every connection."""
 
-    def __init__(self, settings: SerialSettings | TcpSettings) -> None:
+    def __init__(self, settings: TcpSettings) -> None:
         self.name = settings.name
         self._settings = settings
-        self._client: AsyncModbusSerialClient | AsyncModbusTcpClient | None = None
+        self._client: AsyncModbusTcpClient | None = None
         self._pending = False
         self._heard_at: float | None = None
         self._why = ""
@@ -58,7 +55,7 @@ class PymodbusWire:
 
     async def connect(self, timeout_s: float) -> None:
         self.close()
-        client = self._serial() if isinstance(self._settings, SerialSettings) else self._tcp(self._settings)
+        client = self._new_client()
         try:
             async with asyncio.timeout(timeout_s):
                 connected = await client.connect()
@@ -103,25 +100,10 @@ class PymodbusWire:
         if client is not None:
             client.close()
 
-    def _serial(self) -> AsyncModbusSerialClient:
-        from pymodbus.client import AsyncModbusSerialClient
-
-        settings = self._settings
-        assert isinstance(settings, SerialSettings)
-        client = AsyncModbusSerialClient(
-            settings.port,
-            baudrate=settings.baud,
-            parity=settings.parity,
-            stopbits=settings.stop_bits,
-            **self._options(),
-        )
-        client.ctx.call_create = lambda: self._telling(_open_serial(client.ctx, settings))
-        return client
-
-    def _tcp(self, settings: TcpSettings) -> AsyncModbusTcpClient:
+    def _new_client(self) -> AsyncModbusTcpClient:
         from pymodbus.client import AsyncModbusTcpClient
 
-        client = AsyncModbusTcpClient(settings.host, port=settings.port, **self._options())
+        client = AsyncModbusTcpClient(self._settings.host, port=self._settings.port, **self._options())
         create = client.ctx.call_create
         client.ctx.call_create = lambda: self._telling(create())
         return client
@@ -130,7 +112,7 @@ class PymodbusWire:
         """Keep the reason for a failure, which pymodbus swallows."""
         try:
             return await opening
-        except (OSError, termios.error, ValueError) as error:
+        except (OSError, ValueError) as error:
             self._why = reason(error)
             raise OSError(self._why) from None
 
@@ -157,53 +139,6 @@ class PymodbusWire:
         future = self._client.ctx.response_future
         if not future.done():
             future.set_exception(ConnectionError("lost"))
-
-
-async def _open_serial(protocol: Any, settings: SerialSettings) -> tuple[SerialTransport, Any]:
-    """Open the port on a thread; a port that opens after we gave up is closed again."""
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(None, _open_transport, loop, protocol, settings)
-    try:
-        transport = await asyncio.shield(future)
-    except asyncio.CancelledError:
-        future.add_done_callback(_close_late)
-        raise
-    transport.setup()
-    return transport, protocol
-
-
-def _open_transport(loop: asyncio.AbstractEventLoop, protocol: Any, settings: SerialSettings) -> SerialTransport:
-    from pymodbus.transport.serialtransport import SerialTransport
-
-    bytes_only = is_pseudo_terminal(settings.port)
-    parity = "N" if bytes_only else settings.parity  # the kernel refuses parity on those
-    transport = SerialTransport(loop, protocol, settings.port, settings.baud, 8, parity, settings.stop_bits, None)
-    port = transport.sync_serial
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # few ports have a latency timer to shorten
-        port.set_low_latency_mode(True)
-    if settings.rs485 and not bytes_only:
-        try:
-            _let_the_kernel_switch(port)
-        except (OSError, ValueError):
-            port.close()
-            raise ValueError("it has no RS-485 mode that the kernel could switch; remove rs485 = true") from None
-    return transport
-
-
-def _let_the_kernel_switch(port: Any) -> None:
-    from serial.rs485 import RS485Settings
-
-    port.rs485_mode = RS485Settings()
-
-
-def is_pseudo_terminal(port: str) -> bool:
-    """A pseudo-terminal carries bytes, not bits: speed and parity mean nothing on it."""
-    return os.path.realpath(port).startswith("/dev/pts/")
-
-
-def _close_late(future: asyncio.Future[SerialTransport]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        future.result().sync_serial.close()
 
 
 async def _request(client: Any, unit: int, function: int, address: int, payload: int | Sequence[int]) -> Any:

@@ -252,7 +252,7 @@ async def _read_until_it_works(bus: Bus) -> list[int]:
 async def test_a_port_without_the_rs485_mode_that_was_asked_for_says_so(
     rs485: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivers.wire.is_pseudo_terminal", lambda _port: False)  # it has no such mode either
+    monkeypatch.setattr("drivers.rtu.is_pseudo_terminal", lambda _port: False)  # it has no such mode either
     rs485.settings = replace(rs485.settings, rs485=True)
     with pytest.raises(DriverError, match="remove rs485 = true"):
         await rs485.bus().read(1, "input", 10, 1)
