@@ -28,6 +28,7 @@ from agent.edge.dial import LinkSettings
 from agent.edge.hardware import Hardware
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
+from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
 from agent.log import LEVELS, Log, hook_libraries
 from agent.report import Report
@@ -58,6 +59,7 @@ class Daemon:
         self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
         for name, longest_s in self.hardware.beats().items():
             self.watchdog.register(name, longest_s)
+        self.errands = Errands(self._feed, self._broken)
         self.runtime = Runtime(
             station=self.built.station,
             conversation=self.built.conversation,
@@ -68,6 +70,7 @@ class Daemon:
             log=log,
             work=self.built.work,
             leave=self._leave,
+            errand=self.errands.begin,
         )
         self.runtime.version_seen = self.built.remember_version
         self.report = Report(self)
@@ -104,8 +107,11 @@ class Daemon:
         name = self._tasks.pop(task)
         if task.cancelled() or self._stop.is_set():
             return
-        self._failure = task.exception() or RuntimeError(f"the task {name} has ended")
-        self.log.error("Bug", f"the task {name} failed; the process ends and is started again")
+        self._broken(task.exception() or RuntimeError(f"the task {name} has ended"), f"the task {name}")
+
+    def _broken(self, error: BaseException, what: str = "an errand") -> None:
+        self._failure = error
+        self.log.error("Bug", f"{what} failed; the process ends and is started again")
         self._stop.set()
 
     async def _watch_runtime(self) -> None:
@@ -147,6 +153,7 @@ class Daemon:
                 self.log.warning("NotSettled", "a controller did not confirm that power is withheld; its watchdog will")
         self.link.stop()
         await self.control.close()
+        await self.errands.close()
         await self._cancel_all()
         await self.built.close()
         if self._failure is not None:

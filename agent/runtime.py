@@ -19,6 +19,7 @@ from agent.blocks.station import Station
 from agent.core.effects import (
     Ask,
     Effect,
+    Errand,
     Forget,
     LearnTime,
     Note,
@@ -70,7 +71,8 @@ class HardwarePort(Protocol):
 
 
 class Runtime:
-    """`work` runs a store call where it may block; `leave` is told once when the process is to end."""
+    """`work` runs a store call where it may block; `leave` is told once when the process is to end; `errand` begins
+    work beside the loop and returns at once."""
 
     def __init__(
         self,
@@ -84,13 +86,14 @@ class Runtime:
         log: LogPort,
         work: Work,
         leave: Callable[[Restart], None],
+        errand: Callable[[Errand], None] | None = None,
     ) -> None:
         self.station = station
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
         self._store, self._clock, self._link, self._hardware = store, clock, link, hardware
-        self._log, self._leave = log, leave
+        self._log, self._leave, self._errand = log, leave, errand
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -227,6 +230,8 @@ class Runtime:
             self._link.redial(effect.why)
         elif isinstance(effect, Restart):
             self._leave(effect)
+        elif isinstance(effect, Errand) and self._errand is not None:
+            self._errand(effect)
         else:
             raise AssertionError(f"no way to do {effect!r}")
 

@@ -54,7 +54,9 @@ RULES: dict[str, Rule] = {
         ("agent.core", "agent.store", "agent.errors", "drivers.api"), not_std=("asyncio", "socket", "ssl", "random")
     ),
     "agent.edge": Rule(
-        ("agent.core", "agent.edge", "agent.ocpp.rpc", *BASE, "drivers.api"), ("websockets", "systemd"), ("sqlite3",)
+        ("agent.core", "agent.edge", "agent.ocpp.rpc", *BASE, "drivers.api"),
+        ("websockets", "systemd", "cryptography", "asyncssh"),
+        ("sqlite3",),
     ),
     "agent.runtime": Rule(
         ("agent.core", "agent.blocks.station", "agent.durable", "agent.ocpp", "agent.store", *BASE, "drivers.api"),
@@ -68,6 +70,7 @@ RULES: dict[str, Rule] = {
     "agent.log": Rule(("agent.errors",), ("systemd",)),
     "agent.clock": Rule(("agent.core.types",)),
     "agent.worker": Rule(),
+    "agent.errands": Rule(("agent.core",)),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
     "agent.config": Rule(("agent.config_checks", "agent.config_keys", "agent.config_toml", "agent.errors")),
     "agent.config_checks": Rule((*CONFIG, "agent.errors", "drivers.api", "drivers.registry")),

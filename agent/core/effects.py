@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.record import record
-from agent.core.types import ConnectorStatus, Instant, Reading, SetStatus, TransactionEvent, VariableId, VariableView
+from agent.core.types import (
+    CertificateHash,
+    ConnectorStatus,
+    Instant,
+    Reading,
+    SetStatus,
+    TransactionEvent,
+    VariableId,
+    VariableView,
+)
 from drivers.api import IdToken
 
 
@@ -141,12 +150,45 @@ class ReportPart(Call):
 
 @record
 class FirmwareStatus(Call):
+    """`status` in the words of OCPP 2 FirmwareStatusEnumType. `request_id`: the request that this is about."""
+
     status: str = "Idle"
+    request_id: int | None = None
+    signed: bool = False  # the update was asked for as a signed one
 
 
 @record
 class LogStatus(Call):
+    """`status` in the words of OCPP 2 UploadLogStatusEnumType. `request_id`: the request that this is about."""
+
     status: str = "Idle"
+    request_id: int | None = None
+
+
+@record
+class SecurityNotice(Call):
+    """SecurityEventNotification. `kind` is a word of the list of security events (OCPP 2 part 2 appendix 1)."""
+
+    kind: str
+    at: Instant
+    info: str = ""
+    number: int = 0  # ours, in the order of their happening
+
+
+@record
+class SignCertificate(Call):
+    """`csr` is PEM; `purpose`: "ChargingStation" or "V2G"."""
+
+    csr: str
+    purpose: str = "ChargingStation"
+
+
+@record
+class ReservationUpdate(Call):
+    """`status`: "Expired" or "Removed"."""
+
+    id: int
+    status: str
 
 
 @record
@@ -214,6 +256,28 @@ class ScheduleAnswer(Answer):
 
 
 @record
+class VersionAnswer(Answer):
+    """Of the local list; 0: there is none, -1: local lists are not supported."""
+
+    version: int
+
+
+@record
+class LogAnswer(Answer):
+    """`filename` of what will be uploaded; empty with "Rejected", or when there is nothing to upload."""
+
+    status: str
+    filename: str = ""
+
+
+@record
+class CertificateIdsAnswer(Answer):
+    """`found`: the kind, as in `requests.CertificateInstallRequested`, and the hash of each; empty: "NotFound"."""
+
+    found: tuple[tuple[str, CertificateHash], ...]
+
+
+@record
 class RefuseCall(Answer):
     """Answer with a CALLERROR: `code` as "NotSupported", "InternalError" ..."""
 
@@ -227,6 +291,16 @@ class Reply(Effect):
 
     ref: Any
     answer: Answer
+
+
+# --- errands ------------------------------------------------------------------------------------------------
+
+
+class Errand(Effect):
+    """Work that takes time and is done beside the loop (a transfer, a signature, an installer). It is begun after the
+    commit, and answered by an event. What must survive a restart is the block's to remember and to order again."""
+
+    __slots__ = ()
 
 
 # --- the process --------------------------------------------------------------------------------------------

@@ -307,6 +307,15 @@ class VariableChanged(Event):
 
 
 @record
+class SecurityEvent(Event):
+    """Something that the list of security events names has happened. Any block may yield it, and the edge may feed it;
+    the security block tells the CSMS and writes the security log. No secret and no whole card number in `info`."""
+
+    kind: str
+    info: str = ""
+
+
+@record
 class Registered(Event):
     """The CSMS answered our BootNotification; `status` as it is now."""
 

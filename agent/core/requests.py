@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.core.events import Event
 from agent.core.record import record
-from agent.core.types import ResetKind, SetStatus, VariableId
+from agent.core.types import CertificateHash, ListEntry, ResetKind, SetStatus, VariableId
 from drivers.api import IdToken
 
 
@@ -100,8 +100,8 @@ class ClearCacheRequested(Request):
 
 @record
 class TriggerRequested(Request):
-    """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics", "Firmware", or the
-    CSMS's own word for what we do not know."""
+    """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics" (the status of a log
+    or bundle on its way), "Firmware", "SignCertificate", or the CSMS's own word for what we do not know."""
 
     message: str
     evse: int | None = None
@@ -140,3 +140,99 @@ class ScheduleRequested(Request):
     evse: int
     duration_s: int
     unit: str | None = None
+
+
+# --- local list and reservations ----------------------------------------------------------------------------
+
+
+@record
+class LocalListRequested(Request):
+    """Which version the local list has; answered with `VersionAnswer`."""
+
+
+@record
+class LocalListSent(Request):
+    """`full`: the entries replace the list; else they change it. `version` is at least 1."""
+
+    version: int
+    full: bool
+    entries: tuple[ListEntry, ...] = ()
+
+
+@record
+class ReserveRequested(Request):
+    """`evse` None: any EVSE. `expires` is UTC epoch seconds. The same `id` again replaces the reservation."""
+
+    id: int
+    expires: float
+    token: IdToken
+    evse: int | None = None
+    group: IdToken | None = None
+    connector_type: str | None = None
+
+
+@record
+class ReservationCancelRequested(Request):
+    id: int
+
+
+# --- firmware and logs --------------------------------------------------------------------------------------
+
+
+@record
+class UpdateRequested(Request):
+    """`retrieve_at` and `install_at`: UTC epoch seconds, None = at once. `request_id` None: this version has none.
+    `certificate` (PEM) and `signature` (base64) come with a signed update only."""
+
+    location: str
+    retrieve_at: float | None = None
+    install_at: float | None = None
+    retries: int | None = None
+    retry_interval_s: int | None = None
+    request_id: int | None = None
+    certificate: str | None = None
+    signature: str | None = None
+
+
+@record
+class LogRequested(Request):
+    """`kind`: "Diagnostics" or "Security". `oldest`, `latest`: UTC epoch seconds. Answered with `LogAnswer`."""
+
+    kind: str
+    location: str
+    retries: int | None = None
+    retry_interval_s: int | None = None
+    request_id: int | None = None
+    oldest: float | None = None
+    latest: float | None = None
+
+
+# --- certificates -------------------------------------------------------------------------------------------
+
+
+@record
+class CertificateSigned(Request):
+    """The chain (PEM) that answers a SignCertificate of ours; `purpose`: "ChargingStation" or "V2G"."""
+
+    chain: str
+    purpose: str = "ChargingStation"
+
+
+@record
+class CertificateInstallRequested(Request):
+    """`kind`: "CSMSRoot", "ManufacturerRoot", "V2GRoot", "MORoot". `certificate` is PEM."""
+
+    kind: str
+    certificate: str
+
+
+@record
+class CertificateDeleteRequested(Request):
+    hash: CertificateHash
+
+
+@record
+class CertificateIdsRequested(Request):
+    """`kinds` empty: all. Answered with `CertificateIdsAnswer`."""
+
+    kinds: tuple[str, ...] = ()

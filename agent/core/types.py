@@ -67,6 +67,25 @@ class TokenInfo:
         return self.status is TokenStatus.ACCEPTED and (self.expires is None or utc < self.expires)
 
 
+@record
+class ListEntry:
+    """One token of a local authorization list; `info` None takes it out of the list (differential updates only)."""
+
+    token: IdToken
+    info: TokenInfo | None
+
+
+@record
+class CertificateHash:
+    """Names a certificate without showing it (OCPP CertificateHashData): hex digests by `algorithm` of the issuer's
+    distinguished name and of its public key, and the serial number in hex without leading zeros."""
+
+    algorithm: str
+    issuer_name: str
+    issuer_key: str
+    serial: str
+
+
 class ChargingState(StrEnum):
     """OCPP 2 ChargingStateEnumType; derived, see `agent.core.evse`."""
 

@@ -16,10 +16,10 @@ Choices made here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.core.effects import Answer, Call, RefuseCall
 from agent.core.events import CallDone, Event, TransactionAnswered
@@ -29,6 +29,8 @@ from agent.core.types import Registration, TransactionEvent
 from agent.errors import RpcError
 from agent.ocpp.codes import Codes
 
+K = TypeVar("K")
+V = TypeVar("V")
 Payload = dict[str, Any]
 Message = tuple[str, Payload]  # action, payload
 
@@ -118,6 +120,15 @@ class Dialect:
         """This version's spelling of a rule (`codes.Rule`) or of a CALLERROR code."""
         by_rule = next((code for rule, code in self.codes.code.items() if rule == neutral), None)
         return by_rule or self.errors.get(neutral, neutral)
+
+
+def merged(tables: Iterable[Mapping[K, V]]) -> dict[K, V]:
+    """One table of many; no row may stand in two."""
+    whole: dict[K, V] = {}
+    for table in tables:
+        assert not whole.keys() & table.keys(), f"told twice: {whole.keys() & table.keys()}"
+        whole |= table
+    return whole
 
 
 _MODULES = {"1.6": "agent.ocpp.v16.dialect", "2.0.1": "agent.ocpp.v201.dialect"}

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from agent.core.types import Registration
 from agent.ocpp import codes
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.v16 import calls, requests, transactions
+from agent.ocpp.dialect import Dialect, merged
+from agent.ocpp.v16 import calls, firmware, local_list, requests, reservation, security, transactions
+
+_PROFILES = (local_list, reservation, firmware, security)
 
 DIALECT = Dialect(
     name="1.6",
     subprotocol="ocpp1.6",
     schemas="v16",
     codes=codes.V16,
-    calls=calls.CALLS,
-    answers={**calls.ANSWERS, **transactions.ANSWERS},
-    requests=requests.REQUESTS,
-    replies=requests.REPLIES,
+    calls=merged([calls.CALLS, *(profile.CALLS for profile in _PROFILES)]),
+    answers=merged([calls.ANSWERS, transactions.ANSWERS, *(profile.ANSWERS for profile in _PROFILES)]),
+    requests=merged([requests.REQUESTS, *(profile.REQUESTS for profile in _PROFILES)]),
+    replies=merged([requests.REPLIES, *(profile.REPLIES for profile in _PROFILES)]),
     transaction=transactions.tell,
     presets={
         "SampledDataCtrlr.TxEndedMeasurands": "",  # StopTxnSampledData: empty

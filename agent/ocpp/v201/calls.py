@@ -17,6 +17,9 @@ from agent.core.effects import (
     LogStatus,
     MeterReport,
     ReportPart,
+    ReservationUpdate,
+    SecurityNotice,
+    SignCertificate,
     Status,
 )
 from agent.core.events import (
@@ -148,6 +151,21 @@ def log_status(call: LogStatus, _station: Station) -> Message:
     return "LogStatusNotification", {"status": LOG.get(call.status, "Idle")}
 
 
+def security_notice(call: SecurityNotice, _station: Station) -> Message:
+    return "SecurityEventNotification", {"type": call.kind[:50], "timestamp": stamp(call.at)} | without_empty(
+        techInfo=call.info[:255]
+    )
+
+
+def sign_certificate(call: SignCertificate, _station: Station) -> Message:
+    return "SignCertificate", {"csr": call.csr, "certificateType": CERTIFICATES[call.purpose]}
+
+
+def reservation_update(call: ReservationUpdate, _station: Station) -> Message:
+    return "ReservationStatusUpdate", {"reservationId": call.id, "reservationUpdateStatus": call.status}
+
+
+CERTIFICATES: Mapping[str, str] = {"ChargingStation": "ChargingStationCertificate", "V2G": "V2GCertificate"}
 CALLS: Mapping[type[Call], Encode] = {
     Boot: boot,
     Heartbeat: heartbeat,
@@ -158,6 +176,9 @@ CALLS: Mapping[type[Call], Encode] = {
     FirmwareStatus: firmware_status,
     LogStatus: log_status,
     ReportPart: report_part,
+    SecurityNotice: security_notice,
+    SignCertificate: sign_certificate,
+    ReservationUpdate: reservation_update,
 }
 
 
@@ -212,4 +233,6 @@ ANSWERS: Mapping[str, DecodeAnswer] = {
     "NotifyReport": done,
     "FirmwareStatusNotification": done,
     "LogStatusNotification": done,
+    "SecurityEventNotification": done,
+    "ReservationStatusUpdate": done,
 }
