@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
+from drivers.busstats import BusStats, DeviceStats
 
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 BUSY = (5, 6)  # acknowledge, server device busy: ask again
@@ -131,29 +132,6 @@ class Policy:
 
 
 @dataclass(slots=True)
-class DeviceStats:
-    """Counters of one unit, since the start."""
-
-    requests: int = 0
-    answers: int = 0
-    timeouts: int = 0
-    garbage: int = 0
-    refusals: int = 0
-    repeats: int = 0
-    failures: int = 0  # reads and writes that failed for good
-    failing: int = 0  # of these the last ones in a row
-    last_error: str = ""
-
-
-@dataclass(slots=True)
-class BusStats:
-    connects: int = 0
-    quarantines: int = 0
-    busy_s: float = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
-    devices: dict[int, DeviceStats] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class _Device:
     unit: int
     label: str
@@ -165,8 +143,7 @@ class _Device:
     quiet_until: float = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     device: _Device
     function: int
     address: int
@@ -270,23 +247,32 @@ class Bus:
             return answer
 
     async def _in_turn(self, request: _Request, timeout_s: float, end: float) -> list[int]:
-        device = request.device
-        rest_until = device.last_at + device.pause_s if device.stats.requests else 0.0
-        if isinstance(request.payload, int):
-            rest_until = max(rest_until, device.quiet_until)
-        try:
-            async with asyncio.timeout_at(end):
-                if (rest_s := rest_until - self._now()) > 0:  # meanwhile the line is free for other devices
-                    await asyncio.sleep(rest_s)
-                await self._lock.acquire()
-        except TimeoutError:
-            raise self._error(device, f"no turn on the line in {self._policy.deadline_s:g} s") from None
+        await self._turn(request, end)
         began = self._now()
         try:
             return await self._once(request, timeout_s)
         finally:
             self.stats.busy_s += self._now() - began
             self._lock.release()
+
+    async def _turn(self, request: _Request, end: float) -> None:
+        """Take the line once the device has rested. Most often both is so at once, and no timer is needed."""
+        device = request.device
+        rest_until = device.last_at + device.pause_s if device.stats.requests else 0.0
+        if isinstance(request.payload, int):
+            rest_until = max(rest_until, device.quiet_until)
+        if (rest_s := min(rest_until, end) - self._now()) > 0:  # meanwhile the line is free for other devices
+            await asyncio.sleep(rest_s)
+        try:
+            if rest_until > end:
+                raise TimeoutError
+            if self._waiting == 1 and not self._lock.locked():
+                await self._lock.acquire()
+                return
+            async with asyncio.timeout_at(end):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise self._error(device, f"no turn on the line in {self._policy.deadline_s:g} s") from None
 
     async def _once(self, request: _Request, timeout_s: float) -> list[int]:
         """One request and its checked answer. Whatever interrupts it leaves the line dirty, unless it was answered."""
