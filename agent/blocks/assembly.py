@@ -13,7 +13,7 @@ from agent.blocks.metering import Metering
 from agent.blocks.power import Power
 from agent.blocks.profiles import Profiles
 from agent.blocks.provisioning import Provisioning
-from agent.blocks.remote_control import RemoteControl
+from agent.blocks.remote_control import Answerer, RemoteControl
 from agent.blocks.reports import Reports
 from agent.blocks.sampling import Sampling
 from agent.blocks.station import Facts, Station
@@ -48,6 +48,7 @@ def assemble(
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
+    triggers: dict[str, Answerer] = {}  # by TriggerRequested.message: answers of blocks other than remote control
     blocks = [
         Connection(facts),
         Metering(facts),
@@ -59,7 +60,7 @@ def assemble(
         Transactions(facts, prefix, resume),
         Sampling(facts),
         Availability(facts),
-        RemoteControl(facts, profiles.refuses_start),
+        RemoteControl(facts, profiles.refuses_start, triggers),
         Reports(facts),
         DataTransfer(handlers),
     ]

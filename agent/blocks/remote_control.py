@@ -4,11 +4,14 @@ say.
 A reset is accepted at once; then no transaction may start, those that run end with the right reason and the meter's
 true value, and the process ends when the journal has been told to the CSMS or `DRAIN_S` have passed: what is left is
 sent after the restart. OnIdle waits for the transactions to end by themselves.
+
+What a TriggerMessage may ask for is an open table, message -> `Answerer`: the blocks that know firmware, logs and
+certificates give theirs to the constructor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from agent.blocks.sampling import offered, selected
@@ -54,6 +57,10 @@ from agent.core.requests import (
 )
 from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
 
+Answerer = Callable[[int | None, Instant], Iterable[Event | Effect]]
+"""What a trigger for this EVSE (None: all) makes us tell; nothing at all means Rejected. A call goes out as
+`Ask(call, triggered=True)`."""
+
 DRAIN_S = 10.0
 ANSWER_S = 1.0  # the answer to a reset, and the end of a transaction, are given time to leave
 UNLOCK_S = 20.0
@@ -65,11 +72,26 @@ _REASON = {
 
 
 class RemoteControl(Block):
-    """`refuses` says why a profile that came with a start cannot be used, or ""."""
+    """`refuses` says why a profile that came with a start cannot be used, or "". `triggers` are other blocks' answers
+    to triggers, by `TriggerRequested.message`; they count before our own."""
 
-    def __init__(self, facts: Facts, refuses: Callable[[Any, Instant], str] = lambda _profile, _now: "") -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        refuses: Callable[[Any, Instant], str] = lambda _profile, _now: "",
+        triggers: Mapping[str, Answerer] | None = None,
+    ) -> None:
         self._facts = facts
         self._refuses = refuses
+        self._triggers: dict[str, Answerer] = {
+            "Boot": self._boot,
+            "Heartbeat": self._heartbeat,
+            "Status": self._status,
+            "MeterValues": self._meter,
+            "TransactionEvent": self._transaction,
+            "Firmware": self._firmware,
+            "Diagnostics": self._log,
+        } | dict(triggers or {})
         self._deadlines = Deadlines()
         self._reset: ResetKind | None = None
         self._unlocking: dict[int, Ref] = {}
@@ -160,11 +182,11 @@ class RemoteControl(Block):
         if e.evse is not None and e.evse not in self._facts.evses and e.evse != 0:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="UnknownEvse"))
             return
-        make = _TRIGGERS.get(e.message)
-        outs = list(make(self, e.evse or None, now)) if make else None
-        if outs is None:
+        answer = self._triggers.get(e.message)
+        if answer is None:
             yield Reply(e.ref, StatusAnswer("NotImplemented"))
             return
+        outs = list(answer(e.evse or None, now))
         yield Reply(e.ref, StatusAnswer("Accepted" if outs else "Rejected"))
         yield from outs
 
@@ -253,14 +275,3 @@ class RemoteControl(Block):
 def is_authorized(evse: Evse) -> bool:
     """A transaction runs here in somebody's name (F05.FR.02)."""
     return evse.tx is not None and evse.tx.token is not None
-
-
-_TRIGGERS: dict[str, Callable[[RemoteControl, int | None, Instant], Iterator[Event | Effect]]] = {
-    "Boot": RemoteControl._boot,
-    "Heartbeat": RemoteControl._heartbeat,
-    "Status": RemoteControl._status,
-    "MeterValues": RemoteControl._meter,
-    "TransactionEvent": RemoteControl._transaction,
-    "Firmware": RemoteControl._firmware,
-    "Diagnostics": RemoteControl._log,
-}
