@@ -91,7 +91,8 @@ class RemoteControl(Block):
             "TransactionEvent": self._transaction,
             "Firmware": self._firmware,
             "Diagnostics": self._log,
-        } | dict(triggers or {})
+        }
+        self._triggers.update(triggers or {})
         self._deadlines = Deadlines()
         self._reset: ResetKind | None = None
         self._unlocking: dict[int, Ref] = {}
@@ -190,17 +191,17 @@ class RemoteControl(Block):
         yield Reply(e.ref, StatusAnswer("Accepted" if outs else "Rejected"))
         yield from outs
 
-    def _boot(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+    def _boot(self, _evse: int | None, _now: Instant) -> Out:
         if self._facts.registration is not Registration.ACCEPTED:  # F06.FR.17: not once it has been accepted
             yield Ask(Boot("Triggered"), triggered=True)
 
-    def _heartbeat(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+    def _heartbeat(self, _evse: int | None, _now: Instant) -> Out:
         yield Ask(Heartbeat(), triggered=True)
 
-    def _status(self, evse: int | None, _now: Instant) -> Iterator[Event]:
+    def _status(self, evse: int | None, _now: Instant) -> Out:
         yield StatusWanted(evse)
 
-    def _meter(self, evse: int | None, _now: Instant) -> Iterator[Event | Effect]:
+    def _meter(self, evse: int | None, _now: Instant) -> Out:
         for one in self._facts.evses.values():
             if one.meter is None or evse not in (None, one.id):
                 continue
@@ -209,7 +210,7 @@ class RemoteControl(Block):
             name = (one.tx.csms_id or one.tx.id) if one.tx else None
             yield Ask(MeterReport(one.id, (reading,), name), triggered=True)
 
-    def _transaction(self, evse: int | None, _now: Instant) -> Iterator[Event]:
+    def _transaction(self, evse: int | None, _now: Instant) -> Out:
         for one in self._facts.evses.values():
             if one.meter is None or one.tx is None or one.tx.stop or evse not in (None, one.id):
                 continue
@@ -217,10 +218,10 @@ class RemoteControl(Block):
             reading = selected(self._facts.variables, "SampledDataCtrlr.TxUpdatedMeasurands", whole) or whole
             yield SampleTaken(one.id, reading, Trigger.TRIGGER)
 
-    def _firmware(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+    def _firmware(self, _evse: int | None, _now: Instant) -> Out:
         yield Ask(FirmwareStatus(), triggered=True)
 
-    def _log(self, _evse: int | None, _now: Instant) -> Iterator[Effect]:
+    def _log(self, _evse: int | None, _now: Instant) -> Out:
         yield Ask(LogStatus(), triggered=True)
 
     # --- reset --------------------------------------------------------------------------------------------------
