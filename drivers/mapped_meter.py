@@ -12,8 +12,21 @@ from pathlib import Path
 from drivers.api import DriverError, Sample
 from drivers.bus import Bus
 from drivers.mapwords import Device, MeterMap, MeterRow
-from drivers.registers import Read, Row, decode, decode_text, raw
+from drivers.registers import Decoder, Read, Row, decode_text, raw
 from drivers.regmap import ENERGY, load_meter
+
+
+class _Block:
+    """One read and what each of its values is."""
+
+    def __init__(self, read: Read, rows: dict[str, MeterRow]) -> None:
+        self.read = read
+        self._meanings = [rows[row.key][1:] for row in read.rows]
+        self._decoder = Decoder(read)
+
+    def samples(self, words: Sequence[int]) -> list[Sample]:
+        values = zip(self._decoder.values(words), self._meanings, strict=True)
+        return [Sample(measurand, value, phase) for value, (measurand, phase) in values if value is not None]
 
 
 class MappedMeter:
@@ -34,17 +47,16 @@ class MappedMeter:
         self._label = label or f"meter unit {unit}"
         self._polls = 0
         rows = {r.row.key: r for r in self.map.registers}
-        self._fast = [_with_rows(read, rows) for read in self.map.fast]
-        self._slow = [_with_rows(read, rows) for read in self.map.slow]
+        self._fast = [_Block(read, rows) for read in self.map.fast]
+        self._all = [*self._fast, *(_Block(read, rows) for read in self.map.slow)]
         bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
 
     async def read(self) -> Sequence[Sample]:
         """All samples of one poll; DriverError when the device or its energy register is silent."""
-        slow = self._slow if self._polls % self.map.slow_every == 0 else []
         samples: list[Sample] = []
-        for read, rows in (*self._fast, *slow):
-            words = await self._bus.read(self._unit, read.table, read.at, read.count)
-            samples += [s for r in rows if (s := _sample(r, read.words_of(r.row, words))) is not None]
+        for block in self._fast if self._polls % self.map.slow_every else self._all:
+            read = block.read
+            samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count))
         self._polls += 1
         if not any(s.measurand == ENERGY and s.phase is None for s in samples):
             raise DriverError(f"{self._label} on {self._bus.name}: its energy register holds no value")
@@ -67,15 +79,6 @@ async def identify(bus: Bus, unit: int, device: Device, label: str) -> str:
             raise DriverError(f"{label} on {bus.name}: {why}")
         parts.append(f"{row.key} {_plain(row, words)}")
     return ", ".join(parts)
-
-
-def _with_rows(read: Read, rows: dict[str, MeterRow]) -> tuple[Read, list[MeterRow]]:
-    return read, [rows[row.key] for row in read.rows]
-
-
-def _sample(row: MeterRow, words: Sequence[int]) -> Sample | None:
-    value = decode(row.row, words)
-    return None if value is None else Sample(row.measurand, value, row.phase)
 
 
 def _plain(row: Row, words: Sequence[int]) -> str:

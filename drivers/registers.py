@@ -32,6 +32,8 @@ TYPES: dict[str, tuple[int, str]] = {
     "float64": (4, ">d"),
     "string": (0, "text"),
 }
+CODES = {"int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q"}  # of `struct`
+CODES |= {"float32": "f", "float64": "d"}
 
 
 class Row(NamedTuple):
@@ -106,6 +108,44 @@ def decode(row: Row, words: Sequence[int]) -> float | None:
         value = number * row.multiply / row.divide
         return value if math.isfinite(value) else None
     return raw(row, words) * row.multiply / row.divide
+
+
+class Decoder:
+    """`decode` for all rows of one read, in their order. Plain numbers are taken by one `struct` for the whole answer:
+    a meter's some thirty values are decoded each second for years."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._words = struct.Struct(f">{read.count}H")
+        self._scales: list[tuple[int, float, float]] = []
+        self._others: list[tuple[int, Row]] = []
+        code, at = ">", read.at
+        for index, row in enumerate(read.rows):
+            if _is_plain(row) and row.at >= at:
+                code += f"{2 * (row.at - at)}x{CODES[row.type]}"
+                at = row.at + row.words
+                self._scales.append((index, row.multiply, row.divide))
+            else:
+                self._others.append((index, row))
+        self._numbers = struct.Struct(code)
+
+    def values(self, words: Sequence[int]) -> list[float | None]:
+        """The values in the words of the whole read."""
+        found: list[float | None] = [None] * len(self._read.rows)
+        numbers = self._numbers.unpack_from(self._words.pack(*words))
+        isfinite = math.isfinite
+        for number, (index, multiply, divide) in zip(numbers, self._scales, strict=True):
+            value = number * multiply / divide
+            if isfinite(value):
+                found[index] = value
+        for index, row in self._others:
+            found[index] = decode(row, self._read.words_of(row, words))
+        return found
+
+
+def _is_plain(row: Row) -> bool:
+    whole = row.bit is None and row.type in CODES and row.words == TYPES[row.type][0]
+    return whole and not row.absent and (row.words == 1 or not row.little)
 
 
 def encode(row: Row, value: float | None) -> list[int]:
