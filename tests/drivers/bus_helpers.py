@@ -42,6 +42,15 @@ class Pty:
         self._fds = None
         self.path.unlink(missing_ok=True)
 
+    def stop_reading(self) -> None:
+        """The far end takes no more bytes; `read_again` ends it."""
+        assert self._fds is not None
+        asyncio.get_running_loop().remove_reader(self._fds[0])
+
+    def read_again(self) -> None:
+        assert self._fds is not None
+        asyncio.get_running_loop().add_reader(self._fds[0], self._read)
+
     def send(self, data: bytes) -> None:
         if self._fds is not None:
             os.write(self._fds[0], data)
