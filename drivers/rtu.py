@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 READ_BYTES = 512
 MAX_HEARD_BYTES = 1024  # an answer has 260 at most, an echo before it as many
 JUST_HEARD_S = 0.05
-MIN_NAP_S = 0.002
-MAX_NAP_S = 0.02
+MIN_NAP_S = 0.002  # a shorter one costs more than it saves
+MAX_NAP_S = 0.02  # how much later than it could a lost port or another answer is noticed
 
 
 class RtuWire:
@@ -45,7 +45,7 @@ class RtuWire:
         self._fd = -1
         self._sent = self._unsent = b""
         self._heard = bytearray()
-        self._heard_at: float | None = None
+        self._heard_at: float | None = None  # when bytes came that nobody had asked for
         self._echoes = self._echoed = False
         self._answer: asyncio.Future[bytes] | None = None
         self._nap: asyncio.TimerHandle | None = None
@@ -193,7 +193,6 @@ class RtuWire:
     def _on_timeout(self) -> None:
         only_echo = self._echoed and len(self._heard) == len(self._sent)
         if self._heard and not only_echo:
-            self._heard_at = self._loop.time() if self._loop else None
             self._fail(WireError("garbage", "checksum or length wrong"))
         else:
             self._fail(WireError("timeout"))

@@ -63,3 +63,16 @@ def test_a_driver_imports_nothing_heavy_before_it_is_used(heavy: str) -> None:
 
 def test_the_wire_never_imports_a_server() -> None:
     assert "pymodbus.server" not in imported_by("import drivers.wire, pymodbus.client")
+
+
+def test_a_serial_line_is_spoken_without_a_modbus_library() -> None:
+    modules = imported_by(
+        "import asyncio, os\n"
+        "from drivers.bus import SerialSettings\n"
+        "from drivers.wire import make_bus\n"
+        "bus = make_bus(SerialSettings(os.ttyname(os.openpty()[1])))\n"
+        "asyncio.run(bus.open())\n"
+        "assert bus.epoch == 1"
+    )
+    assert "serial" in modules
+    assert "pymodbus" not in modules
