@@ -97,7 +97,11 @@ class StoreError(OperatingFault):
 
 
 class TransferError(OperatingFault):
-    """A file could not be fetched or delivered."""
+    """A file could not be fetched or delivered. `permanent`: trying the same again cannot help."""
+
+    def __init__(self, why: str, permanent: bool = False) -> None:
+        super().__init__(why)
+        self.permanent = permanent
 
 
 class ControlError(OperatingFault):
