@@ -1,8 +1,9 @@
 """The wire on a serial line: one raw Modbus transaction by RTU (or another `Framing`). `bus.py` holds the policy.
 
-It is our own because polling never stops: pymodbus's asynchronous client takes 0.4 to 0.9 ms of Python for one request
-(a task, two timers, logging of every packet, a class for every PDU), this a fifth of it, and a station asks about seven
-times a second for years. pyserial opens and configures the port, on a helper thread, since opening may block; then the
+It is our own because polling never stops: a station asks about seven times a second for years. One request by pymodbus's
+asynchronous client took 0.67 ms of a core, all in all (tasks, timers, a description of every packet, a class for every
+PDU); by this wire it takes 0.38 ms, of which the kernel's part (write, wake, read) is 0.23 ms. And pymodbus need not be
+loaded, which is 3.6 MiB. pyserial opens and configures the port, on a helper thread, since opening may block; then the
 descriptor is ours, never blocks, and is watched by the loop.
 
 Rules kept: one timer and one future a request; what was heard is bounded; bytes that nobody asked for are dropped; a
