@@ -1,10 +1,10 @@
 """The wire on a serial line: one raw Modbus transaction by RTU (or another `Framing`). `bus.py` holds the policy.
 
-It is our own because polling never stops: a station asks about seven times a second for years. One request by pymodbus's
-asynchronous client took 0.67 ms of a core, all in all (tasks, timers, a description of every packet, a class for every
-PDU); by this wire it takes 0.38 ms, of which the kernel's part (write, wake, read) is 0.23 ms. And pymodbus need not be
-loaded, which is 3.6 MiB. pyserial opens and configures the port, on a helper thread, since opening may block; then the
-descriptor is ours, never blocks, and is watched by the loop.
+It is our own because polling never stops: a station asks about seven times a second for years. One request by the
+asynchronous client of pymodbus took 0.67 ms of a core, all in all (tasks, timers, a description of every packet, a
+class for every PDU); by this wire it takes 0.38 ms, of which the kernel's part (write, wake, read) is 0.23 ms. And
+pymodbus need not be loaded, which is 3.6 MiB. pyserial opens and configures the port, on a helper thread, since opening
+may block; then the descriptor is ours, never blocks, and is watched by the loop.
 
 Rules kept: one timer and one future a request; what was heard is bounded; bytes that nobody asked for are dropped; a
 port that is lost (an error, a hang-up) ends the request under way at once.
