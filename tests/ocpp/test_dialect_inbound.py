@@ -45,6 +45,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("Reset", {"type": "Hard"}),
         ("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": test_v16_requests.PROFILE}),
         ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1}),
+        ("ExtendedTriggerMessage", {"requestedMessage": "LogStatusNotification", "connectorId": 1}),
         ("UnlockConnector", {"connectorId": 1}),
     ],
     "2.0.1": [
