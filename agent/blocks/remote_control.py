@@ -58,8 +58,8 @@ from agent.core.requests import (
 from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
 
 Answerer = Callable[[int | None, Instant], Iterable[Event | Effect]]
-"""What a trigger for this EVSE (None: all) makes us tell; nothing at all means Rejected. A call goes out as
-`Ask(call, triggered=True)`."""
+"""What a trigger for this EVSE (None: all, 0: the station as a whole) makes us tell; nothing at all means Rejected. A
+call goes out as `Ask(call, triggered=True)`."""
 
 DRAIN_S = 10.0
 ANSWER_S = 1.0  # the answer to a reset, and the end of a transaction, are given time to leave
@@ -69,6 +69,9 @@ _REASON = {
     ResetKind.HARD: StopReason.HARD_RESET,
     ResetKind.IMMEDIATE: StopReason.IMMEDIATE_RESET,
 }
+
+
+_NEWER = {"Log": "Diagnostics", "SignedFirmware": "Firmware"}
 
 
 class RemoteControl(Block):
@@ -85,14 +88,18 @@ class RemoteControl(Block):
         self._refuses = refuses
         self._triggers: dict[str, Answerer] = {
             "Boot": self._boot,
+            "BootAgain": self._boot_again,
             "Heartbeat": self._heartbeat,
             "Status": self._status,
-            "MeterValues": self._meter,
+            "MeterValues": self._aligned,
+            "SampledValues": self._sampled,
             "TransactionEvent": self._transaction,
             "Firmware": self._firmware,
             "Diagnostics": self._log,
         }
         self._triggers.update(triggers or {})
+        for word, plain in _NEWER.items():  # who answers for one kind only answers for both
+            self._triggers.setdefault(word, self._triggers[plain])
         self._deadlines = Deadlines()
         self._reset: ResetKind | None = None
         self._unlocking: dict[int, Ref] = {}
@@ -187,7 +194,7 @@ class RemoteControl(Block):
         if answer is None:
             yield Reply(e.ref, StatusAnswer("NotImplemented"))
             return
-        outs = list(answer(e.evse or None, now))
+        outs = list(answer(e.evse, now))
         yield Reply(e.ref, StatusAnswer("Accepted" if outs else "Rejected"))
         yield from outs
 
@@ -195,28 +202,40 @@ class RemoteControl(Block):
         if self._facts.registration is not Registration.ACCEPTED:  # F06.FR.17: not once it has been accepted
             yield Ask(Boot("Triggered"), triggered=True)
 
+    def _boot_again(self, _evse: int | None, _now: Instant) -> Out:
+        yield Ask(Boot("Triggered"), triggered=True)
+
     def _heartbeat(self, _evse: int | None, _now: Instant) -> Out:
         yield Ask(Heartbeat(), triggered=True)
 
     def _status(self, evse: int | None, _now: Instant) -> Out:
         yield StatusWanted(evse)
 
-    def _meter(self, evse: int | None, _now: Instant) -> Out:
-        for one in self._facts.evses.values():
-            if one.meter is None or evse not in (None, one.id):
-                continue
-            whole = Reading(one.meter.at, Context.TRIGGER, offered(one, one.meter.samples))
-            reading = selected(self._facts.variables, "AlignedDataCtrlr.Measurands", whole) or whole
+    def _aligned(self, evse: int | None, _now: Instant) -> Out:
+        return self._meter("AlignedDataCtrlr.Measurands", evse)
+
+    def _sampled(self, evse: int | None, _now: Instant) -> Out:
+        return self._meter("SampledDataCtrlr.TxUpdatedMeasurands", evse)
+
+    def _meter(self, measurands: str, evse: int | None) -> Out:
+        for one in self._metered(evse):
             name = (one.tx.csms_id or one.tx.id) if one.tx else None
-            yield Ask(MeterReport(one.id, (reading,), name), triggered=True)
+            yield Ask(MeterReport(one.id, (self._reading(one, measurands),), name), triggered=True)
 
     def _transaction(self, evse: int | None, _now: Instant) -> Out:
-        for one in self._facts.evses.values():
-            if one.meter is None or one.tx is None or one.tx.stop or evse not in (None, one.id):
-                continue
-            whole = Reading(one.meter.at, Context.TRIGGER, offered(one, one.meter.samples))
-            reading = selected(self._facts.variables, "SampledDataCtrlr.TxUpdatedMeasurands", whole) or whole
-            yield SampleTaken(one.id, reading, Trigger.TRIGGER)
+        for one in self._metered(evse):
+            if one.tx is not None and not one.tx.stop:
+                reading = self._reading(one, "SampledDataCtrlr.TxUpdatedMeasurands")
+                yield SampleTaken(one.id, reading, Trigger.TRIGGER)
+
+    def _metered(self, evse: int | None) -> list[Evse]:
+        return [one for one in self._facts.evses.values() if one.meter is not None and evse in (None, 0, one.id)]
+
+    def _reading(self, evse: Evse, measurands: str) -> Reading:
+        """The newest one, of the measurands that this variable lists, or of all when it lists none."""
+        assert evse.meter is not None
+        whole = Reading(evse.meter.at, Context.TRIGGER, offered(evse, evse.meter.samples))
+        return selected(self._facts.variables, measurands, whole) or whole
 
     def _firmware(self, _evse: int | None, _now: Instant) -> Out:
         yield Ask(FirmwareStatus(), triggered=True)

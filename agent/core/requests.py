@@ -100,8 +100,10 @@ class ClearCacheRequested(Request):
 
 @record
 class TriggerRequested(Request):
-    """`message`: "Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Diagnostics" (the status of a log
-    or bundle on its way), "Firmware", "SignCertificate", or the CSMS's own word for what we do not know."""
+    """`message`: "Boot" ("BootAgain": also after it was accepted), "Heartbeat", "Status", "MeterValues" (those of the
+    clock; "SampledValues": those of the interval), "TransactionEvent", "Diagnostics" (the status of a log or bundle on
+    its way), "Firmware", "SignCertificate", or the CSMS's own word for what we do not know. A version with two kinds
+    of logs and updates says "Log" and "SignedFirmware" for the newer kind. `evse` 0: the station as a whole."""
 
     message: str
     evse: int | None = None

@@ -67,8 +67,12 @@ async def test_the_log_status_can_be_triggered_and_is_idle(both: Charger) -> Non
     assert await heard_after_trigger(both.csms, name) == 1
 
 
-async def test_a_boot_cannot_be_triggered_once_it_was_accepted(both: Charger) -> None:
-    assert await trigger(both.csms, "BootNotification") == "Rejected"  # F06.FR.17
+async def test_a_boot_cannot_be_triggered_once_it_was_accepted(v201: Charger) -> None:
+    assert await trigger(v201.csms, "BootNotification") == "Rejected"  # F06.FR.17
+
+
+async def test_a_boot_can_be_triggered_again_in_1_6(v16: Charger) -> None:
+    assert await heard_after_trigger(v16.csms, "BootNotification") == 1
 
 
 async def test_a_trigger_for_an_evse_that_is_not_there_is_rejected(both: Charger) -> None:

@@ -139,11 +139,11 @@ def test_a_remote_start_may_bring_connector_and_profile() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("BootNotification", "Boot"),
+        ("BootNotification", "BootAgain"),
         ("DiagnosticsStatusNotification", "Diagnostics"),
         ("FirmwareStatusNotification", "Firmware"),
         ("Heartbeat", "Heartbeat"),
-        ("MeterValues", "MeterValues"),
+        ("MeterValues", "SampledValues"),
         ("StatusNotification", "Status"),
         ("LogStatusNotification", "LogStatusNotification"),
     ],
@@ -153,9 +153,26 @@ def test_a_trigger_names_a_message(word: str, message: str) -> None:
     assert request == TriggerRequested(ref("TriggerMessage"), message, 1)
 
 
-def test_a_trigger_for_connector_0_is_for_all() -> None:
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("BootNotification", "BootAgain"),
+        ("FirmwareStatusNotification", "SignedFirmware"),
+        ("Heartbeat", "Heartbeat"),
+        ("LogStatusNotification", "Log"),
+        ("MeterValues", "SampledValues"),
+        ("SignChargePointCertificate", "SignCertificate"),
+        ("StatusNotification", "Status"),
+    ],
+)
+def test_an_extended_trigger_means_the_messages_of_the_whitepaper(word: str, message: str) -> None:
+    request = asked("ExtendedTriggerMessage", requestedMessage=word)
+    assert request == TriggerRequested(ref("ExtendedTriggerMessage"), message, None)
+
+
+def test_a_trigger_for_connector_0_is_for_the_charge_point() -> None:
     request = asked("TriggerMessage", requestedMessage="StatusNotification", connectorId=0)
-    assert request == TriggerRequested(ref("TriggerMessage"), "Status", None)
+    assert request == TriggerRequested(ref("TriggerMessage"), "Status", 0)
 
 
 def test_nothing_in_a_field_is_the_same_as_no_field() -> None:

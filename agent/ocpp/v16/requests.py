@@ -18,7 +18,6 @@ from agent.core.requests import (
     ScheduleRequested,
     StartRequested,
     StopRequested,
-    TriggerRequested,
     UnlockRequested,
     VariablesRequested,
     VariablesSetRequested,
@@ -39,14 +38,6 @@ _PURPOSES = {
 }
 _RESETS = {"Hard": ResetKind.HARD, "Soft": ResetKind.SOFT}
 _OPERATIVE = {"Operative": True, "Inoperative": False}
-_TRIGGERS = {
-    "BootNotification": "Boot",
-    "DiagnosticsStatusNotification": "Diagnostics",
-    "FirmwareStatusNotification": "Firmware",
-    "Heartbeat": "Heartbeat",
-    "MeterValues": "MeterValues",
-    "StatusNotification": "Status",
-}
 
 
 # --- in ---
@@ -93,11 +84,6 @@ def _writes(name: str, value: str) -> tuple[VariableWrite, ...]:
     if taken is None:
         return (VariableWrite(VariableId("", key.name), value, SetStatus.REJECTED),)
     return tuple(VariableWrite(variable, taken) for variable in key.variables)
-
-
-def trigger_message(ref: Ref, asked: Payload) -> Request:
-    word = need(asked, "requestedMessage", text)
-    return TriggerRequested(ref, _TRIGGERS.get(word, word), want(asked, "connectorId", integer) or None)
 
 
 def unlock_connector(ref: Ref, asked: Payload) -> Request:
@@ -160,7 +146,6 @@ REQUESTS: Mapping[str, DecodeRequest] = {
     "RemoteStopTransaction": remote_stop,
     "Reset": reset,
     "SetChargingProfile": set_charging_profile,
-    "TriggerMessage": trigger_message,
     "UnlockConnector": unlock_connector,
 }
 
@@ -168,7 +153,7 @@ REQUESTS: Mapping[str, DecodeRequest] = {
 # --- answers out ---
 
 
-def _word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
+def one_word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
     """Answers that are one word. A neutral word that this version lacks is translated, or else becomes `otherwise`."""
     words = same(allowed.split()) | translated
 
@@ -178,7 +163,7 @@ def _word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
     return encode
 
 
-_yes_or_no = _word("Accepted Rejected", "Rejected", Scheduled="Accepted")
+_yes_or_no = one_word("Accepted Rejected", "Rejected", Scheduled="Accepted")
 
 # The worst result of the variables behind a key is the key's.
 _WRITTEN: tuple[tuple[SetStatus, str], ...] = (
@@ -240,18 +225,17 @@ def _period(start_s: int, limit: float, phases: int | None) -> Payload:
 
 
 REPLIES: Mapping[str, EncodeAnswer] = {
-    "ChangeAvailability": _word("Accepted Rejected Scheduled", "Rejected"),
+    "ChangeAvailability": one_word("Accepted Rejected Scheduled", "Rejected"),
     "ChangeConfiguration": configuration_changed,
     "ClearCache": _yes_or_no,
-    "ClearChargingProfile": _word("Accepted Unknown", "Unknown"),
+    "ClearChargingProfile": one_word("Accepted Unknown", "Unknown"),
     "DataTransfer": data_answered,
     "GetCompositeSchedule": composite_schedule,
     "GetConfiguration": configuration,
     "RemoteStartTransaction": _yes_or_no,
     "RemoteStopTransaction": _yes_or_no,
     "Reset": _yes_or_no,
-    "SetChargingProfile": _word("Accepted Rejected NotSupported", "Rejected"),
-    "TriggerMessage": _word("Accepted Rejected NotImplemented", "Rejected", NotSupported="NotImplemented"),
+    "SetChargingProfile": one_word("Accepted Rejected NotSupported", "Rejected"),
     # errata 3.87: a connector that does not exist is NotSupported
-    "UnlockConnector": _word("Unlocked UnlockFailed NotSupported", "UnlockFailed", UnknownConnector="NotSupported"),
+    "UnlockConnector": one_word("Unlocked UnlockFailed NotSupported", "UnlockFailed", UnknownConnector="NotSupported"),
 }
