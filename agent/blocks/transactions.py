@@ -20,6 +20,7 @@ from agent.blocks import snapshot
 from agent.blocks.sampling import KEPT, begin_reading, end_readings, selected
 from agent.blocks.station import Block, Facts, Out
 from agent.blocks.transaction_events import authorize, build, note, points_of, start_trigger
+from agent.blocks.worn import TABLE, Worn
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Effect, Forget, Record, Remember
 from agent.core.events import (
@@ -80,7 +81,7 @@ class Transactions(Block):
         self._resume = resume
         self._count = 0
         self._power_lost = False
-        self._worn: dict[int, frozenset[TxPoint]] = {evse: frozenset() for evse in facts.evses}
+        self._worn = Worn(facts.evses)
         self._deadlines = Deadlines()
 
     def next_deadline(self) -> float | None:
@@ -99,13 +100,11 @@ class Transactions(Block):
                 yield from self._maybe_finish(evse, tx, now)
             else:
                 yield from self._follow(evse, tx, now)
+            yield from self._worn.news(evse)
 
     def _maybe_start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
-        points = points_of(evse)
-        # What outlived the last transaction starts no new one, unless somebody is authorized anew.
-        self._worn[evse.id] = self._worn[evse.id] & points if evse.grant is None else frozenset()
         wanted = self._vars.members("TxCtrlr.TxStartPoint")
-        fresh = [point for point in points - self._worn[evse.id] if point in wanted]
+        fresh = any(point in wanted for point in self._worn.fresh(evse))
         ready = (
             evse.seen and evse.operative and evse.meter is not None and self._facts.storing and not self._facts.closing
         )
@@ -288,8 +287,7 @@ class Transactions(Block):
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
         readings = end_readings(self._vars, evse, tx, at)
         evse.tx = None
-        evse.finished = evse.plugged or evse.cable_present
-        self._worn[evse.id] = points_of(evse)
+        self._worn.wear(evse)
         self._deadlines.clear(evse.id)
         yield self._event(
             evse, tx, at, TxKind.ENDED, stop.trigger, token=stop.token, readings=readings, reason=stop.reason
@@ -306,6 +304,7 @@ class Transactions(Block):
     def on_restored(self, e: Restored, now: Instant) -> Out:
         self._count = int(e.tables.get("counters", {}).get("transactions", 0))
         self._power_lost = e.power_lost
+        yield from self._worn.restore(e.tables.get(TABLE, {}))
         for found in e.open_transactions:
             yield from self._restore(found, now)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from agent.blocks.assembly import assemble
-from agent.core.effects import Ask, Authorize, Effect, Offer, Record, Remember, Reply
+from agent.core.effects import Ask, Authorize, Effect, Forget, Offer, Record, Remember, Reply
 from agent.core.events import (
     BootAnswered,
     Event,
@@ -69,6 +69,10 @@ class Bench:
         for effect in found:
             if isinstance(effect, Remember):
                 self.remembered.setdefault(effect.table, {})[effect.key] = effect.value
+            elif isinstance(effect, Forget):
+                table = self.remembered.setdefault(effect.table, {})
+                for key in [effect.key] if effect.key is not None else list(table):
+                    table.pop(key, None)
         return found
 
     def boot(self, *open_transactions: OpenTransaction, power_lost: bool = False, **tables: Any) -> None:
