@@ -171,7 +171,7 @@ _DEVICE: Mapping[str, Key] = {
 CONTROLLER: Mapping[str, Key] = {
     "driver": text(80, "mapped-evse"),
     **_DEVICE,
-    "poll_ms": whole(50, 10_000, 250),
+    "poll_ms": whole(50, 10_000, 500),
     "watchdog_s": number(1, 3600, "seconds", None),
     "failsafe_a": number(0, 1000, "amperes", None),
 }

@@ -110,7 +110,7 @@ class Scene:
 
     url: str
     version: str
-    controller_ms: int = 250
+    controller_ms: int = 500
     meter_ms: int = 1000
     baud: int = 115200
     port: str = "bus"
