@@ -86,7 +86,7 @@ def parse(text: str) -> Location:
 
 def follow(base: Location, address: str) -> Location:
     """Where a redirect of HTTP leads; the login goes along only to the same server."""
-    fresh = parse(urljoin(base.url(), address.strip()))
+    fresh = parse(urljoin(base.url(), _clean(address.strip())))
     if fresh.scheme not in ("http", "https"):
         raise TransferError(f"{base} redirects to another scheme", True)
     if base.scheme == "https" and fresh.scheme != "https":

@@ -142,7 +142,7 @@ def _answer(
     """The answer to this request, its body not yet read, and who gave it. A sent file meets a 303 at its goal."""
     moved = (301, 302, 307, 308) if body is not None else (301, 302, 303, 307, 308)
     for _ in range(REDIRECTS + 1):
-        connection = _connection(job, location)
+        connection, answer = _connection(job, location), None
         try:
             answer = _ask(job, connection, location, method, headers, body)
             goal = answer.getheader("Location")
@@ -157,6 +157,8 @@ def _answer(
             job.check()
             raise refused(location, error) from None
         finally:
+            if answer is not None:
+                answer.close()
             connection.close()
     raise TransferError(f"{location}: more than {REDIRECTS} redirects", True)
 
