@@ -9,6 +9,7 @@ from agent.blocks.authorization import Authorization
 from agent.blocks.availability import Availability
 from agent.blocks.connection import Connection
 from agent.blocks.data_transfer import DataTransfer, Handler
+from agent.blocks.firmware import Firmware
 from agent.blocks.metering import Metering
 from agent.blocks.power import Power
 from agent.blocks.profiles import Profiles
@@ -16,11 +17,13 @@ from agent.blocks.provisioning import Provisioning
 from agent.blocks.remote_control import Answerer, RemoteControl
 from agent.blocks.reports import Reports
 from agent.blocks.sampling import Sampling
+from agent.blocks.security import Security
 from agent.blocks.station import Facts, Station
 from agent.blocks.storage import Storage
 from agent.blocks.transactions import Transactions
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
+from agent.core.firmware import UpdatePolicy
 from agent.core.types import ConnectorStatus, Instant
 from agent.core.variables import Variables
 
@@ -42,14 +45,19 @@ def assemble(
     station_max_a: float | None = None,
     about: Mapping[str, str] | None = None,
     handlers: Mapping[str, Handler] | None = None,
+    updates: UpdatePolicy | None = None,
 ) -> Station:
-    """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types)."""
+    """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
+    `updates`: what it can do with firmware; None: nothing."""
     variables = Variables(rows([limits.id for limits in evses]))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
-    triggers: dict[str, Answerer] = {}  # by TriggerRequested.message: answers of blocks other than remote control
+    firmware = Firmware(facts, updates)
+    # by TriggerRequested.message: answers of blocks other than remote control
+    triggers: dict[str, Answerer] = {"Firmware": firmware.asked, "SignedFirmware": firmware.asked_signed}
     blocks = [
+        firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
         Metering(facts),
         Storage(facts),
@@ -62,6 +70,7 @@ def assemble(
         Availability(facts),
         RemoteControl(facts, profiles.refuses_start, triggers),
         Reports(facts),
+        Security(facts, prefix),
         DataTransfer(handlers),
     ]
     return Station(facts, blocks)

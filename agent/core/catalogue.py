@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from agent.core.network import SLOTS
 from agent.core.types import Mutability, VariableId
-from agent.core.variables import RO, RW, Row
+from agent.core.variables import RO, RW, WO, Row
 from drivers.api import Measurand
 
 _DAY_S = 86400
+_WEEK_S = 7 * _DAY_S
 _MEASURANDS = tuple(
     m.value
     for m in Measurand
@@ -42,6 +44,7 @@ _STATION: tuple[_T, ...] = (
     ("AuthCtrlr", "LocalPreAuthorize", "", "boolean", "false", RW, {}),
     ("AuthCtrlr", "MasterPassGroupId", "", "string", "", RW, {"maximum": 36}),
     ("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "", "boolean", "false", RW, {}),
+    ("ChargingStation", "AllowNewSessionsPendingFirmwareUpdate", "", "boolean", "false", RW, {}),
     ("ChargingStation", "Available", "", "boolean", "true", RO, {}),
     ("ChargingStation", "AvailabilityState", "", "OptionList", "Available", RO, {}),
     ("ChargingStation", "ConnectorPhaseRotation", "", "string", "0.Unknown", RW, {"maximum": 500}),
@@ -57,6 +60,13 @@ _STATION: tuple[_T, ...] = (
     ("DeviceDataCtrlr", "ItemsPerMessage", "GetReport", "integer", "40", RO, {}),
     ("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables", "integer", "200", RO, {}),
     ("DeviceDataCtrlr", "ItemsPerMessage", "SetVariables", "integer", "200", RO, {}),
+    ("LocalAuthListCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("LocalAuthListCtrlr", "BytesPerMessage", "", "integer", "65536", RO, {"unit": "B"}),
+    ("LocalAuthListCtrlr", "DisablePostAuthorize", "", "boolean", "false", RW, {}),
+    ("LocalAuthListCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("LocalAuthListCtrlr", "Entries", "", "integer", "0", RO, {"maximum": 10000}),
+    ("LocalAuthListCtrlr", "ItemsPerMessage", "", "integer", "250", RO, {}),
+    ("LocalAuthListCtrlr", "SupportsExpiryDateTime", "", "boolean", "true", RO, {}),
     ("OCPPCommCtrlr", "ActiveNetworkProfile", "", "integer", "1", RO, {}),
     ("OCPPCommCtrlr", "FileTransferProtocols", "", "MemberList", "", RO, {}),
     ("OCPPCommCtrlr", "HeartbeatInterval", "", "integer", "300", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
@@ -71,8 +81,27 @@ _STATION: tuple[_T, ...] = (
         RW,
         {"unit": "s", "minimum": 0, "maximum": _DAY_S},
     ),
-    ("OCPPCommCtrlr", "NetworkConfigurationPriority", "", "SequenceList", "1", RO, {}),
+    ("OCPPCommCtrlr", "NetworkConfigurationPriority", "", "SequenceList", "1", RW, {"minimum": 1, "maximum": SLOTS}),
+    (
+        "OCPPCommCtrlr",
+        "NetworkLastResortAfter",
+        "",
+        "integer",
+        "86400",
+        RW,
+        {"unit": "s", "minimum": 0, "maximum": _WEEK_S},
+    ),
     ("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", "", "integer", "3", RW, {"minimum": 1, "maximum": 1000}),
+    (
+        "OCPPCommCtrlr",
+        "NetworkReturnInterval",
+        "",
+        "integer",
+        "1800",
+        RW,
+        {"unit": "s", "minimum": 60, "maximum": _DAY_S},
+    ),
+    ("OCPPCommCtrlr", "NetworkTrialTimeout", "", "integer", "300", RW, {"unit": "s", "minimum": 10, "maximum": 3600}),
     ("OCPPCommCtrlr", "OfflineThreshold", "", "integer", "60", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
     ("OCPPCommCtrlr", "ResetRetries", "", "integer", "3", RW, {"minimum": 0, "maximum": 10}),
     ("OCPPCommCtrlr", "RetryBackOffRandomRange", "", "integer", "10", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
@@ -80,6 +109,9 @@ _STATION: tuple[_T, ...] = (
     ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", "", "integer", "5", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
     ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", "true", RW, {}),
     ("OCPPCommCtrlr", "WebSocketPingInterval", "", "integer", "30", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
+    ("ReservationCtrlr", "Available", "", "boolean", "true", RO, {}),
+    ("ReservationCtrlr", "Enabled", "", "boolean", "true", RW, {}),
+    ("ReservationCtrlr", "NonEvseSpecific", "", "boolean", "true", RO, {}),
     ("SampledDataCtrlr", "Available", "", "boolean", "true", RO, {}),
     ("SampledDataCtrlr", "Enabled", "", "boolean", "true", RW, {}),
     ("SampledDataCtrlr", "MaxMeterValues", "TxEnded", "integer", "500", RO, {}),
@@ -88,8 +120,23 @@ _STATION: tuple[_T, ...] = (
     ("SampledDataCtrlr", "TxUpdatedMeasurands", "", "MemberList", _USUAL, RW, {"values": _MEASURANDS}),
     ("SampledDataCtrlr", "TxEndedInterval", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
     ("SampledDataCtrlr", "TxEndedMeasurands", "", "MemberList", _ENERGY, RW, {"values": _MEASURANDS}),
-    ("SecurityCtrlr", "CertificateEntries", "", "integer", "0", RO, {}),
+    ("SecurityCtrlr", "BasicAuthPassword", "", "string", "", WO, {"maximum": 64}),
+    ("SecurityCtrlr", "BasicAuthPasswordForm", "", "OptionList", "try", RW, {"values": ("text", "hex", "try")}),
+    ("SecurityCtrlr", "AdditionalRootCertificateCheck", "", "boolean", "false", RO, {}),
+    ("SecurityCtrlr", "CertificateEntries", "", "integer", "0", RO, {"maximum": 20}),
+    ("SecurityCtrlr", "CertSigningRepeatTimes", "", "integer", "3", RW, {"minimum": 0, "maximum": 100}),
+    (
+        "SecurityCtrlr",
+        "CertSigningWaitMinimum",
+        "",
+        "integer",
+        "60",
+        RW,
+        {"unit": "s", "minimum": 1, "maximum": _DAY_S},
+    ),
+    ("SecurityCtrlr", "EventNotificationEnabled", "", "boolean", "true", RW, {}),
     ("SecurityCtrlr", "Identity", "", "string", "", RO, {}),
+    ("SecurityCtrlr", "MaxCertificateChainSize", "", "integer", "10000", RO, {}),
     ("SecurityCtrlr", "OrganizationName", "", "string", "", RW, {"maximum": 255}),
     ("SecurityCtrlr", "SecurityProfile", "", "integer", "0", RO, {}),
     ("SmartChargingCtrlr", "Available", "", "boolean", "true", RO, {}),
@@ -104,6 +151,7 @@ _STATION: tuple[_T, ...] = (
         RW,
         {"unit": "Percent", "minimum": 0, "maximum": 100},
     ),
+    ("SmartChargingCtrlr", "PauseMinimum", "", "integer", "30", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
     ("SmartChargingCtrlr", "PeriodsPerSchedule", "", "integer", "100", RO, {}),
     ("SmartChargingCtrlr", "ProfileStackLevel", "", "integer", "10", RO, {}),
     ("SmartChargingCtrlr", "RateUnit", "", "MemberList", "A,W", RO, {"values": ("A", "W")}),
@@ -114,6 +162,17 @@ _STATION: tuple[_T, ...] = (
     ("TxCtrlr", "StopTxOnUnlock", "", "boolean", "false", RW, {}),
     ("TxCtrlr", "TxStartPoint", "", "MemberList", "PowerPathClosed", RW, {"values": _POINTS, "minimum": 1}),
     ("TxCtrlr", "TxStopPoint", "", "MemberList", "EVConnected,Authorized", RW, {"values": _POINTS, "minimum": 1}),
+)
+# One set for each slot of a network profile; the one without a number means the slot in use.
+_NETWORK: tuple[_T, ...] = (
+    ("NetworkConfiguration", "SecurityProfile", "", "integer", "0", RW, {"minimum": 0, "maximum": 3}),
+)
+_SLOT: tuple[_T, ...] = (
+    ("NetworkConfiguration", "BasicAuthPassword", "", "string", "", WO, {"maximum": 64}),
+    ("NetworkConfiguration", "Identity", "", "string", "", RW, {"maximum": 48}),
+    ("NetworkConfiguration", "OcppCsmsUrl", "", "string", "", RW, {"maximum": 512}),
+    ("NetworkConfiguration", "OcppVersion", "", "SequenceList", "", RW, {"maximum": 4}),
+    ("NetworkConfiguration", "SecurityProfile", "", "integer", "0", RW, {"minimum": 0, "maximum": 3}),
 )
 _EVSE: tuple[_T, ...] = (
     ("EVSE", "Available", "", "boolean", "true", RO, {}),
@@ -131,8 +190,11 @@ _CONNECTOR: tuple[_T, ...] = (
 
 def rows(evses: Sequence[int]) -> Iterator[Row]:
     """The catalogue for a station with these EVSEs, one connector each."""
-    for line in _STATION:
+    for line in (*_STATION, *_NETWORK):
         yield _row(line, 0, 0)
+    for slot in range(1, SLOTS + 1):
+        for component, *rest in _SLOT:
+            yield _row((f"{component}[{slot}]", *rest), 0, 0)  # type: ignore[arg-type]
     for evse in evses:
         for line in _EVSE:
             yield _row(line, evse, 0)

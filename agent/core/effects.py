@@ -173,6 +173,7 @@ class SecurityNotice(Call):
     at: Instant
     info: str = ""
     number: int = 0  # ours, in the order of their happening
+    message_id: str = ""  # the same at every try, also after a restart
 
 
 @record

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.core.effects import Ask, Authorize, Boot, Call, Heartbeat, Status
+from agent.core.effects import Ask, Authorize, Boot, Call, Heartbeat, SecurityNotice, Status
 from agent.core.record import record
 from agent.core.types import Registration, TransactionEvent
 from agent.ocpp.dialect import Dialect, Message, Station
@@ -154,7 +154,8 @@ class Outbox:
                 if message is None or (isinstance(found, Status) and self._is_told(found, message)):
                     continue
                 self._count += 1
-                return Outgoing(*message, f"{self._prefix}-{self._count}", found)
+                own_id = found.message_id if isinstance(found, SecurityNotice) else ""
+                return Outgoing(*message, own_id or f"{self._prefix}-{self._count}", found)
             message = dialect.tell(found.event, found.csms_id)
             if message is None:
                 return Silent(found)
