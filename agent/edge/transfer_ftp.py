@@ -168,7 +168,7 @@ def _session(job: Job, location: Location) -> Iterator[ftplib.FTP]:
         raise _complaint(location, str(error)) from None
     except (OSError, EOFError, ValueError) as error:
         job.check()
-        raise refused(location, error if not isinstance(error, ValueError) else EOFError()) from None
+        raise refused(location, error if isinstance(error, OSError | EOFError) else EOFError()) from None
 
 
 def _connect(job: Job, location: Location) -> ftplib.FTP:

@@ -9,6 +9,8 @@ import ipaddress
 import socketserver
 import ssl
 import threading
+import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -128,10 +130,12 @@ LOGIN = ("box", "s3cret word")
 @contextmanager
 def ftp_files(home: Path, *, tls: str = "", pem: Path | None = None) -> Iterator[int]:
     """pyftpdlib in a thread; `tls`: "", "explicit" or "implicit". Yields the port."""
-    from pyftpdlib.authorizers import DummyAuthorizer
-    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
-    from pyftpdlib.ioloop import IOLoop
-    from pyftpdlib.servers import FTPServer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # its asyncore
+        from pyftpdlib.authorizers import DummyAuthorizer
+        from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+        from pyftpdlib.ioloop import IOLoop
+        from pyftpdlib.servers import FTPServer
 
     users = DummyAuthorizer()
     users.add_user(*LOGIN, str(home), perm="elradfmw")
@@ -152,7 +156,7 @@ def ftp_files(home: Path, *, tls: str = "", pem: Path | None = None) -> Iterator
             self.secure_connection(self.get_ssl_context())
 
         def handle_ssl_established(self) -> None:
-            TLS_FTPHandler.__mro__[1].handle(self)
+            FTPHandler.handle(self)
 
     loop = IOLoop()
     server = FTPServer(("127.0.0.1", 0), {"": Plain, "explicit": Tls, "implicit": Implicit}[tls], ioloop=loop)
@@ -210,7 +214,7 @@ async def sftp_files(home: Path, *, key: Any = None) -> AsyncIterator[int]:
 
 
 @contextmanager
-def raw_server(talk: Callable[[Any], None]) -> Iterator[int]:
+def raw_server(talk: Callable[[Any], object]) -> Iterator[int]:
     """`talk` gets the socket of each client, in a thread."""
 
     class Client(socketserver.BaseRequestHandler):
@@ -229,6 +233,16 @@ def raw_server(talk: Callable[[Any], None]) -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join(DEADLINE_S)
+
+
+def transfer_ended() -> bool:
+    """The thread of the transfer is gone, at the latest in a moment."""
+    end = time.monotonic() + DEADLINE_S
+    while any(thread.name == "transfer" for thread in threading.enumerate()):
+        if time.monotonic() > end:
+            return False
+        threading.Event().wait(0.005)
+    return True
 
 
 # --- certificates -------------------------------------------------------------------------------------------

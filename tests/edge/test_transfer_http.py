@@ -16,7 +16,7 @@ from agent.edge import transfer_job
 from agent.edge.transfer import fetch, protocols, send
 from agent.edge.transfer_job import note_of
 from agent.errors import TransferError
-from tests.edge.file_servers import Files, Handler, Pki, http_files, raw_server
+from tests.edge.file_servers import Files, Handler, Pki, http_files, raw_server, transfer_ended
 
 DATA = os.urandom(300_000)
 LIMIT = 1 << 20
@@ -295,7 +295,7 @@ async def test_cancelling_ends_the_thread_at_once(files: Files, target: Path) ->
     with pytest.raises(asyncio.CancelledError):
         await task
     assert time.monotonic() - began < 0.9
-    assert [thread.name for thread in threading.enumerate() if thread.name == "transfer"] == []
+    assert transfer_ended()
 
 
 # --- redirects ----------------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ async def test_a_redirected_upload_is_sent_again_whole(files: Files, source: Pat
 async def test_a_server_that_takes_nothing_is_left(source: Path) -> None:
     source.write_bytes(b"x" * (16 << 20))
     released = threading.Event()
-    with raw_server(lambda _sock: released.wait(30) and None) as port:
+    with raw_server(lambda _sock: released.wait(30)) as port:
         with pytest.raises(TransferError, match="in time"):
             await send(source, f"http://127.0.0.1:{port}/x", "log.tar.gz", stall_s=0.2)
         released.set()
