@@ -78,7 +78,7 @@ class Availability(Block):
         yield Reply(e.ref, StatusAnswer("Scheduled" if waits else "Accepted"))
 
     def _target(self, evse: Evse) -> bool:
-        return self._wanted[STATION] and self._wanted[evse.id]
+        return self._wanted[STATION] and self._wanted[evse.id] and not self._facts.update_holds
 
     def _apply(self) -> None:
         for evse in self._facts.evses.values():

@@ -25,16 +25,21 @@ Out = Iterator[Event | Effect]
 class Facts:
     """What all blocks share: the EVSEs, the variables, and what the CSMS and the store are like just now.
 
-    `registration` and `linked` are written by provisioning, `storing` by storage, `closing` by remote control.
+    `registration` and `linked` are written by provisioning, `storing` by storage, `closing` by remote control,
+    `station_limit_a` (what the CSMS allows all EVSEs together) by profiles.
     """
 
     def __init__(self, evses: Sequence[Evse], variables: Variables, station_max_a: float | None = None) -> None:
         self.evses = {evse.id: evse for evse in evses}
         self.variables = variables
         self.station_max_a = station_max_a
+        self.station_limit_a: float | None = None
+        self.station_limit_why = ""
         self.registration = Registration.NONE
         self.linked = False
         self.storing = True
+        self.update_holds = False  # written by firmware: no EVSE is in service, for the sake of an update
+        self.update = ""  # by firmware: how an update stands, in words
         self.closing = ""  # why no new transaction may start: a reset is under way, the process ends
 
     @property
