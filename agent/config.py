@@ -30,7 +30,7 @@ from agent.config_keys import (
     STORAGE,
     TRANSACTIONS,
 )
-from agent.config_toml import HUGE, Table, read, show
+from agent.config_toml import Table, plain_texts, read, show
 from agent.errors import ConfigError
 
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
@@ -224,7 +224,7 @@ def load(path: str | Path) -> Config:
         SafetyConfig(**top.table("safety").values(SAFETY)),
         StorageConfig(**_with_paths(top.table("storage").values(STORAGE), where, "dir")),
         service,
-        _variables(top.table("variables")),
+        plain_texts(top.table("variables"), MAX_VARIABLES, MAX_TEXT),
         tuple(warnings),
     )
     more = check_station(config, top, evse_tables, reader_tables)
@@ -363,37 +363,3 @@ def _reader(table: Table, evses: tuple[int, ...]) -> ReaderConfig:
         if evse not in evses:
             table.fail("evses", f"no EVSE has id {evse}; defined are {', '.join(map(str, evses)) or 'none'}")
     return ReaderConfig(**values | {"evses": values["evses"] or evses})
-
-
-# --- variables ----------------------------------------------------------------------------------------------
-
-
-def _variables(table: Table) -> dict[str, str]:
-    """All as text. `A.B = 1` without quotes is a table in TOML; it means the same as `"A.B" = 1` here."""
-    found: dict[str, str] = {}
-    for key, value in table.data.items():
-        inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
-        for name, item in inner.items():
-            text = _as_text(item)
-            if text is None:
-                table.fail(name, "expected a text, a number, true or false, or a list of texts")
-            if name in found:
-                table.fail(name, "is set twice")
-            found[name] = text
-    if len(found) > MAX_VARIABLES:
-        raise ConfigError(table.file, table.name, "", f"{len(found)} of them; at most {MAX_VARIABLES} are possible")
-    return found
-
-
-def _as_text(value: object) -> str | None:
-    if isinstance(value, list):
-        parts = [_as_text(part) for part in value if not isinstance(part, list)]
-        whole = [part for part in parts if part is not None]
-        text = ",".join(whole) if len(whole) == len(value) else None
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, int | float | str):
-        text = value if isinstance(value, str) else str(value) if abs(value) < HUGE else None
-    else:
-        text = None
-    return text if text is not None and len(text) <= MAX_TEXT and text.isprintable() else None

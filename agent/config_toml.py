@@ -109,6 +109,11 @@ class Table:
 Origins = dict[tuple[int, str], str]
 
 
+def read_one(path: Path) -> Table:
+    """One file that has no drop-ins."""
+    return Table(str(path), "", _parse(path), {})
+
+
 def read(path: Path) -> tuple[Table, tuple[Path, ...]]:
     """The file and its drop-ins as one table, and the files read."""
     files = (path, *_drop_ins(path))
@@ -175,6 +180,37 @@ def _merge_members(old: Any, more: Any, identity: str, file: str, origins: Origi
 
 def _is_list_of_tables(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def plain_texts(table: Table, at_most: int, longest: int) -> dict[str, str]:
+    """All as text. `A.B = 1` without quotes is a table in TOML; it means the same as `"A.B" = 1` here."""
+    found: dict[str, str] = {}
+    for key, value in table.data.items():
+        inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        for name, item in inner.items():
+            text = _as_text(item, longest)
+            if text is None:
+                table.fail(name, "expected a text, a number, true or false, or a list of texts")
+            if name in found:
+                table.fail(name, "is set twice")
+            found[name] = text
+    if len(found) > at_most:
+        raise ConfigError(table.file, table.name, "", f"{len(found)} of them; at most {at_most} are possible")
+    return found
+
+
+def _as_text(value: object, longest: int) -> str | None:
+    if isinstance(value, list):
+        parts = [_as_text(part, longest) for part in value if not isinstance(part, list)]
+        whole = [part for part in parts if part is not None]
+        text = ",".join(whole) if len(whole) == len(value) else None
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, int | float | str):
+        text = value if isinstance(value, str) else str(value) if abs(value) < HUGE else None
+    else:
+        text = None
+    return text if text is not None and len(text) <= longest and text.isprintable() else None
 
 
 def show(value: object) -> str:
