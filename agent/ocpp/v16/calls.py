@@ -16,7 +16,6 @@ from agent.core.effects import (
     Boot,
     Call,
     DataSend,
-    FirmwareStatus,
     Heartbeat,
     LogStatus,
     MeterReport,
@@ -31,6 +30,7 @@ from agent.core.events import (
     TokenAnswered,
 )
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
+from agent.core.vendor import DataAnswered
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
 from agent.ocpp.fields import branch, hope, number, one_of, stamp, text, time, without_empty
 from agent.ocpp.v16.values import meter_values, token_text
@@ -143,10 +143,6 @@ def data_send(call: DataSend, _station: Station) -> Message:
     )
 
 
-def firmware_status(call: FirmwareStatus, _station: Station) -> Message:
-    return "FirmwareStatusNotification", {"status": FIRMWARE.get(call.status, "Idle")}
-
-
 def log_status(call: LogStatus, _station: Station) -> Message:
     return "DiagnosticsStatusNotification", {"status": LOG.get(call.status, "Idle")}
 
@@ -167,7 +163,6 @@ CALLS: Mapping[type[Call], Encode] = {
     Authorize: authorize,
     MeterReport: meter_report,
     DataSend: data_send,
-    FirmwareStatus: firmware_status,
     LogStatus: log_status,
     ReportPart: nothing,
 }
@@ -215,6 +210,10 @@ def token_info(answer: Payload) -> TokenInfo | None:
     )
 
 
+def data_taken(sent: DataSend, answer: Payload) -> Event:
+    return DataAnswered(sent, hope(answer, "status", text) or "Rejected", answer.get("data"))
+
+
 def done(sent: Call, _answer: Payload) -> Event:
     return CallDone(sent)
 
@@ -224,7 +223,6 @@ ANSWERS: Mapping[str, DecodeAnswer] = {
     "Heartbeat": heard,
     "StatusNotification": done,
     "Authorize": token_answered,
-    "DataTransfer": done,
-    "FirmwareStatusNotification": done,
+    "DataTransfer": data_taken,
     "DiagnosticsStatusNotification": done,
 }

@@ -31,8 +31,9 @@ from agent.core.events import (
 )
 from agent.core.record import replace
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
+from agent.core.vendor import DataAnswered
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
-from agent.ocpp.fields import branch, hope, integer, listed, number, one_of, same, stamp, time, without_empty
+from agent.ocpp.fields import branch, hope, integer, listed, number, one_of, same, stamp, text, time, without_empty
 from agent.ocpp.v201.reports import report_part
 from agent.ocpp.v201.values import meter_values, token_in, token_out
 
@@ -144,7 +145,8 @@ def data_send(call: DataSend, _station: Station) -> Message:
 
 
 def firmware_status(call: FirmwareStatus, _station: Station) -> Message:
-    return "FirmwareStatusNotification", {"status": FIRMWARE.get(call.status, "Idle")}
+    told = {"status": FIRMWARE.get(call.status, "Idle")} | without_empty(requestId=call.request_id)
+    return "FirmwareStatusNotification", told
 
 
 def log_status(call: LogStatus, _station: Station) -> Message:
@@ -219,6 +221,10 @@ def token_info(answer: Payload, evses: tuple[int, ...]) -> TokenInfo | None:
     return info
 
 
+def data_taken(sent: DataSend, answer: Payload) -> Event:
+    return DataAnswered(sent, hope(answer, "status", text) or "Rejected", answer.get("data"))
+
+
 def done(sent: Call, _answer: Payload) -> Event:
     return CallDone(sent)
 
@@ -229,7 +235,7 @@ ANSWERS: Mapping[str, DecodeAnswer] = {
     "StatusNotification": done,
     "Authorize": token_answered,
     "MeterValues": done,
-    "DataTransfer": done,
+    "DataTransfer": data_taken,
     "NotifyReport": done,
     "FirmwareStatusNotification": done,
     "LogStatusNotification": done,
