@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from agent.blocks.authorization import Authorization
 from agent.blocks.availability import Availability
 from agent.blocks.connection import Connection
-from agent.blocks.data_transfer import DataTransfer, Handler
+from agent.blocks.data_transfer import DataTransfer
 from agent.blocks.firmware import Firmware
+from agent.blocks.holds import Holds
+from agent.blocks.local_list import LocalList
 from agent.blocks.metering import Metering
+from agent.blocks.network import Network
 from agent.blocks.power import Power
 from agent.blocks.profiles import Profiles
 from agent.blocks.provisioning import Provisioning
 from agent.blocks.remote_control import Answerer, RemoteControl
 from agent.blocks.reports import Reports
+from agent.blocks.reservation import Reservations
 from agent.blocks.sampling import Sampling
 from agent.blocks.security import Security
 from agent.blocks.station import Facts, Station
@@ -24,6 +28,7 @@ from agent.blocks.transactions import Transactions
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
 from agent.core.firmware import UpdatePolicy
+from agent.core.network import Links
 from agent.core.types import ConnectorStatus, Instant
 from agent.core.variables import Variables
 
@@ -44,7 +49,7 @@ def assemble(
     resume: str = "if-still-plugged",
     station_max_a: float | None = None,
     about: Mapping[str, str] | None = None,
-    handlers: Mapping[str, Handler] | None = None,
+    links: Links | None = None,
     updates: UpdatePolicy | None = None,
 ) -> Station:
     """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
@@ -54,6 +59,9 @@ def assemble(
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
     firmware = Firmware(facts, updates)
+    holds, local_list = Holds(facts.evses), LocalList(facts)
+    authorization = Authorization(facts, holds, local_list.lookup)
+    variables.compute("LocalAuthListCtrlr.Entries", lambda _now: str(len(local_list)))
     # by TriggerRequested.message: answers of blocks other than remote control
     triggers: dict[str, Answerer] = {"Firmware": firmware.asked, "SignedFirmware": firmware.asked_signed}
     blocks = [
@@ -62,16 +70,19 @@ def assemble(
         Metering(facts),
         Storage(facts),
         Provisioning(facts),
-        Authorization(facts),
+        Network(facts, links or Links(), prefix),
+        local_list,
+        authorization,
+        Reservations(facts, holds, lambda: authorization.waiting),
         profiles,
         Power(facts),  # before transactions: what they tell of the charging state follows the offer
         Transactions(facts, prefix, resume),
         Sampling(facts),
         Availability(facts),
-        RemoteControl(facts, profiles.refuses_start, triggers),
+        RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful),
         Reports(facts),
         Security(facts, prefix),
-        DataTransfer(handlers),
+        DataTransfer(),
     ]
     return Station(facts, blocks)
 

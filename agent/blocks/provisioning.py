@@ -37,11 +37,13 @@ from agent.core.events import (
     Tick,
     VariableChanged,
 )
+from agent.core.network import CsmsChanged
 from agent.core.requests import VariablesRequested, VariablesSetRequested, VariableWrite
 from agent.core.types import Instant, Mutability, Registration, SetStatus, VariableId, VariableView
 
 BOOT_RETRY_S = 30.0
 LONGEST_RETRY_S = 86400.0
+LONGEST_SILENCE_S = 86400.0  # heartbeats may be switched off, yet the time is to be learnt once a day (OCPP-J)
 TABLE = "variables"
 _INTERVAL = VariableId("OCPPCommCtrlr", "HeartbeatInterval")
 
@@ -53,6 +55,7 @@ class Provisioning(Block):
         self._deadlines = Deadlines()
         self._reason = "PowerUp"
         self._booting = False
+        self._moving = False  # the link that stands is about to be left; what still comes over it counts no more
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -73,6 +76,7 @@ class Provisioning(Block):
 
     def on_up(self, _e: LinkUp, now: Instant) -> Out:
         self._facts.linked = True
+        self._moving = False
         if self._facts.registration is not Registration.ACCEPTED and "boot" not in self._deadlines:
             yield from self._boot(now)
         else:
@@ -80,8 +84,17 @@ class Provisioning(Block):
 
     def on_down(self, _e: LinkDown, _now: Instant) -> Out:
         self._facts.linked = False
-        self._booting = False
+        self._booting = self._moving = False
         self._deadlines.clear("heartbeat")
+        return iter(())
+
+    def on_csms_changed(self, _e: CsmsChanged, _now: Instant) -> Out:
+        """BootNotification is due on the next link, however the last one was answered."""
+        self._moving = self._facts.linked
+        self._facts.registration = Registration.NONE
+        self._booting = False
+        for name in ("boot", "heartbeat"):
+            self._deadlines.clear(name)
         return iter(())
 
     def _boot(self, now: Instant) -> Iterator[Effect]:
@@ -91,6 +104,8 @@ class Provisioning(Block):
             yield Ask(Boot(self._reason))
 
     def on_boot(self, e: BootAnswered, now: Instant) -> Out:
+        if self._moving:
+            return
         self._booting = False
         if e.utc is not None and e.status is not Registration.REJECTED:
             yield from self._learn(e.utc)
@@ -115,15 +130,15 @@ class Provisioning(Block):
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         if isinstance(e.call, Boot):
             self._booting = False
-            if self._facts.linked:
+            if self._facts.linked and self._facts.registration is not Registration.ACCEPTED:
                 self._deadlines.keep("boot", now.mono + BOOT_RETRY_S)
         return iter(())
 
     # --- heartbeat and time -------------------------------------------------------------------------------------
 
     def _arm_heartbeat(self, now: Instant) -> None:
-        interval_s = self._vars.number("OCPPCommCtrlr.HeartbeatInterval")
-        if interval_s and self._facts.registration is Registration.ACCEPTED:
+        interval_s = self._vars.number("OCPPCommCtrlr.HeartbeatInterval") or LONGEST_SILENCE_S
+        if self._facts.registration is Registration.ACCEPTED:
             self._deadlines.set("heartbeat", now.mono + interval_s)
         else:
             self._deadlines.clear("heartbeat")
@@ -173,7 +188,8 @@ class Provisioning(Block):
         if status in (SetStatus.ACCEPTED, SetStatus.REBOOT_REQUIRED):
             row = self._vars.row(write.id)
             assert row is not None
-            outs.append(Remember(TABLE, str(row.id), self._vars.stored(row.id)))
+            if not self._vars.is_owned(row.id):
+                outs.append(Remember(TABLE, str(row.id), self._vars.stored(row.id)))
             outs.append(VariableChanged(row.id))
             text = f"the CSMS set {row.id}"
             outs.append(Note("info", "VariableChanged", text, (("VARIABLE", str(row.id)),)))
@@ -188,6 +204,7 @@ class Provisioning(Block):
         Restored: "on_restored",
         LinkUp: "on_up",
         LinkDown: "on_down",
+        CsmsChanged: "on_csms_changed",
         BootAnswered: "on_boot",
         CallFailed: "on_failed",
         HeartbeatAnswered: "on_heartbeat",

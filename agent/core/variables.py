@@ -38,6 +38,7 @@ class Variables:
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows: dict[str, Row] = {str(row.id).lower(): row for row in rows}
         self._computed: dict[str, Callable[[Instant], str]] = {}
+        self._owned: dict[str, Callable[[str], SetStatus]] = {}
         self._layers: dict[str, dict[str, str]] = {name: {} for name in ("pin", "csms", "config", "preset")}
         self._found: dict[str, str] = {}  # what `text` has looked up since the last change: each step asks for a dozen
 
@@ -82,6 +83,14 @@ class Variables:
         """Let a read-only variable be worked out when it is asked for."""
         assert key.lower() in self._rows, key
         self._computed[key.lower()] = value
+
+    def own(self, key: str, take: Callable[[str], SetStatus]) -> None:
+        """Let writes of the CSMS go to a block, which keeps the value itself and knows when it counts."""
+        assert key.lower() in self._rows, key
+        self._owned[key.lower()] = take
+
+    def is_owned(self, id_: VariableId) -> bool:
+        return str(id_).lower() in self._owned
 
     def view(self, id_: VariableId, now: Instant) -> VariableView:
         row = self.row(id_)
@@ -129,6 +138,8 @@ class Variables:
         fitted = fit(row, value)
         if row.mutability is RO or low in self._layers["pin"] or fitted is None:
             return SetStatus.REJECTED
+        if low in self._owned:
+            return self._owned[low](fitted)
         self._layers["csms"][low] = fitted
         self._found.clear()
         return SetStatus.REBOOT_REQUIRED if row.reboot else SetStatus.ACCEPTED

@@ -8,16 +8,25 @@ that the feature is absent. Names compare without regard to case; they are answe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 
+from agent.core.network import SLOTS
 from agent.core.record import record
 from agent.core.types import Mutability, SetStatus, VariableId, VariableView
 from agent.ocpp.dialect import Station
 
-FEATURE_PROFILES = "Core,RemoteTrigger,SmartCharging"
+FEATURE_PROFILES = "Core,LocalAuthListManagement,Reservation,RemoteTrigger,SmartCharging"
 MAX_KEYS = 200  # in one GetConfiguration; more than there are
 LONGEST_VALUE = 500
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 _RATE_UNITS = {"A": "Current", "W": "Power"}
+
+_NETWORK = (
+    *("ActiveNetworkProfile", "NetworkConfigurationPriority", "NetworkLastResortAfter"),
+    *("NetworkProfileConnectionAttempts", "NetworkReturnInterval", "NetworkTrialTimeout"),
+)
+_SLOTS = range(1, SLOTS + 1)
+_SLOT = ("BasicAuthPassword", "Identity", "OcppCsmsUrl", "OcppVersion", "SecurityProfile")
 
 Show = Callable[[VariableView, Station], str | None]
 Take = Callable[[str], str | None]
@@ -145,10 +154,23 @@ _ROWS: tuple[Key, ...] = (
     _key("ChargingScheduleMaxPeriods", "SmartChargingCtrlr.PeriodsPerSchedule", read_only=True),
     _fact("ConnectorSwitch3to1PhaseSupported", lambda _station: "false"),
     _key("MaxChargingProfilesInstalled", "SmartChargingCtrlr.Entries[ChargingProfiles]", show=maximum, read_only=True),
+    # section 9.2, Local Auth List Management, and 9.3, Reservation
+    _key("LocalAuthListEnabled", "LocalAuthListCtrlr.Enabled"),
+    _key("LocalAuthListMaxLength", "LocalAuthListCtrlr.Entries", show=maximum, read_only=True),
+    _key("SendLocalListMaxLength", "LocalAuthListCtrlr.ItemsPerMessage", read_only=True),
+    _key("ReserveConnectorZeroSupported", "ReservationCtrlr.NonEvseSpecific", read_only=True),
     # security whitepaper, edition 3
     _fact("AdditionalRootCertificateCheck", lambda _station: "false"),
     _key("CpoName", "SecurityCtrlr.OrganizationName"),
-    _key("SecurityProfile", "SecurityCtrlr.SecurityProfile"),
+    _key("AuthorizationKey", "SecurityCtrlr.BasicAuthPassword"),
+    _key("SecurityProfile", "NetworkConfiguration.SecurityProfile"),
+    # ours, in the words of later versions: etc/README.md
+    _key("AuthorizationKeyForm", "SecurityCtrlr.BasicAuthPasswordForm"),
+    *(_key(f"OCPPCommCtrlr.{name}", f"OCPPCommCtrlr.{name}") for name in _NETWORK),
+    *(
+        _key(f"NetworkConfiguration[{n}].{name}", f"NetworkConfiguration[{n}].{name}")
+        for n, name in product(_SLOTS, _SLOT)
+    ),
 )
 KEYS: Mapping[str, Key] = {key.name.lower(): key for key in _ROWS}
 
