@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from agent.blocks.firmware_state import Update, judged, made, restored, unfit
+from agent.blocks.firmware_state import Update, judged, made, rejected, restored, unfit
 from agent.blocks.station import Block, Facts, Out
 from agent.blocks.telling import Telling
 from agent.core.effects import (
@@ -101,7 +101,7 @@ class Firmware(Block):
 
     def _refusal(self, e: UpdateRequested) -> RefuseCall | StatusAnswer | None:
         busy = self._checking is not None or not self._is_replaceable()
-        return unfit(e, self._policy) or (StatusAnswer("Rejected", reason="UpdateInProgress") if busy else None)
+        return unfit(e, self._policy) or (rejected(e, "UpdateInProgress") if busy else None)
 
     def _is_replaceable(self) -> bool:
         return self._update is None or not self._update.pending or self._update.phase in REPLACEABLE
@@ -119,7 +119,7 @@ class Firmware(Block):
             yield Reply(e.order.ref, StatusAnswer(_VERDICTS[e.verdict]))
             yield SecurityEvent("InvalidFirmwareSigningCertificate", e.why)
         elif not self._is_replaceable():
-            yield Reply(e.order.ref, StatusAnswer("Rejected", reason="UpdateInProgress"))
+            yield Reply(e.order.ref, rejected(e.order, "UpdateInProgress"))
         else:
             yield from self._accept(e.order)
 

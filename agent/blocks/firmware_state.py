@@ -148,12 +148,15 @@ def unfit(order: UpdateRequested, policy: UpdatePolicy) -> RefuseCall | StatusAn
     if not policy.installer:
         return RefuseCall("NotSupported", "this charger has no installer")
     if not signed and not policy.unsigned:
-        if order.request_id is None:  # its answer has no room for a refusal
-            return RefuseCall("NotSupported", "only signed firmware is taken")
-        return StatusAnswer("Rejected", reason="NotSigned")
+        return rejected(order, "NotSigned", "NotSupported")
     if signed != (order.certificate is not None) or (signed and not policy.signed):
-        return StatusAnswer("Rejected", reason="UnsupportedParam")
+        return rejected(order, "UnsupportedParam")
     return None
+
+
+def rejected(order: UpdateRequested, why: str, code: str = "GenericError") -> RefuseCall | StatusAnswer:
+    """An order without an id has an answer without room for a refusal, and silence would be a promise."""
+    return StatusAnswer("Rejected", reason=why) if order.request_id is not None else RefuseCall(code, why)
 
 
 def has_taken(u: Update, running: str, boot: str) -> bool:

@@ -454,6 +454,7 @@ def test_the_same_order_once_more_is_taken_and_does_not_begin_again() -> None:
 def test_an_order_is_rejected_once_it_is_being_installed(phase: Phase) -> None:
     bench = fetched() if phase is Phase.INSTALLING else installed()
     assert last(bench.order(request_id=9)) == StatusAnswer("Rejected", reason="UpdateInProgress")
+    assert last(bench.order(retries=4)) == RefuseCall("GenericError", "UpdateInProgress")  # an empty answer says yes
 
 
 # --- signatures ---------------------------------------------------------------------------------------------------
