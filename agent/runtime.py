@@ -39,9 +39,11 @@ from agent.core.events import (
     LinkUp,
     QueueEmptied,
     QueueFilled,
+    SecurityEvent,
     Tick,
 )
 from agent.core.requests import Request, VariablesSetRequested
+from agent.core.security import ClockSet
 from agent.core.types import Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
@@ -246,6 +248,7 @@ class Runtime:
         await self.durable.retime(after.boot, offset_s)
         clock = Remember("clock", "offset", [after.boot, offset_s])  # for the next process of this power-up
         queue.extend(await self.durable.commit([clock], now.mono))
+        queue.append(ClockSet(jump))
 
     # --- what the conversation wants ----------------------------------------------------------------------------
 
@@ -266,6 +269,8 @@ class Runtime:
             else:
                 assert isinstance(outcome, Fault)
                 (self._log.error if outcome.bug else self._log.warning)("Conversation", outcome.why)
+                if outcome.invalid:
+                    await self._steps_within([SecurityEvent("InvalidMessages", outcome.why)])
 
     async def _steps_within(self, events: Sequence[Event]) -> None:
         queue = deque(events)

@@ -68,10 +68,11 @@ class Hang:
 
 @record
 class Fault:
-    """For the log. `bug`: of ours."""
+    """For the log. `bug`: of ours. `invalid`: the CSMS has sent what is no valid message."""
 
     why: str
     bug: bool = False
+    invalid: bool = False
 
 
 Outcome = Say | Hear | Delivered | Undeliverable | Hang | Fault
@@ -179,13 +180,13 @@ class Conversation:
         if isinstance(found, ErrorIn):
             return self._refused(found, now)
         assert isinstance(found, Discarded)
-        return [*_say(found.answer), Fault(f"a frame was not understood: {found.why}")]
+        return [*_say(found.answer), Fault(f"a frame was not understood: {found.why}", invalid=not found.double)]
 
     def oversized(self, head: str) -> list[Outcome]:
         """A frame that is longer than may be read; by its head its sender may still be told."""
         found = self._endpoint.too_long(head)
         assert isinstance(found, Discarded)
-        return [*_say(found.answer), Fault(f"a frame was not read: {found.why}")]
+        return [*_say(found.answer), Fault(f"a frame was not read: {found.why}", invalid=True)]
 
     def _called(self, call: CallIn, registration: Registration) -> list[Outcome]:
         shown = call.action[:LONGEST_ACTION_SHOWN]
@@ -200,7 +201,8 @@ class Conversation:
             return [*_say(self._endpoint.refuse(call.ref, "unknown-action", f"no such action: {shown}"))]
         broken = validator.inbound(call.action, "request", call.payload)
         if broken is not None:
-            return [*_say(self._endpoint.refuse(call.ref, broken.rule, str(broken))), Fault(f"{shown}: {broken}")]
+            fault = Fault(f"{shown}: {broken}", invalid=True)
+            return [*_say(self._endpoint.refuse(call.ref, broken.rule, str(broken))), fault]
         try:
             event = self.dialect.asked(Ref(str(call.ref), call.action), call.payload)
         except RpcError as refused:
@@ -211,7 +213,9 @@ class Conversation:
     def _answered(self, found: ResultIn, now: float) -> list[Outcome]:
         about = found.tag
         broken = self._validator().inbound(found.action, "response", found.payload)
-        notes: list[Outcome] = [Fault(f"the answer to {found.action} breaks its schema: {broken}")] if broken else []
+        notes: list[Outcome] = (
+            [Fault(f"the answer to {found.action} breaks its schema: {broken}", invalid=True)] if broken else []
+        )
         self.answered_mono = now
         if isinstance(about, Call):
             if found.late:

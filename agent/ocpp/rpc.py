@@ -82,10 +82,12 @@ class ErrorIn:
 
 @record
 class Discarded:
-    """Nothing for the core. `answer` is to be sent if there is one; `why` is for the log and quotes no payload."""
+    """Nothing for the core. `answer` is to be sent if there is one; `why` is for the log and quotes no payload.
+    `double`: there is nothing wrong with it but that it came before."""
 
     why: str
     answer: str | None = None
+    double: bool = False
 
 
 Input = CallIn | ResultIn | ErrorIn | Discarded
@@ -244,11 +246,11 @@ class Endpoint:
         if wrong is not None:
             return self._refused(message_id, *wrong)
         if self._is_in_progress(message_id):
-            return Discarded("a CALL with the id of one that is in progress")
+            return Discarded("a CALL with the id of one that is in progress", double=True)
         fingerprint = hash(text)
         before = self._answered.get(message_id)
         if before is not None and before.fingerprint == fingerprint and now - before.at <= REPEAT_S:
-            return Discarded("a CALL that was just answered came again", before.answer)
+            return Discarded("a CALL that was just answered came again", before.answer, double=True)
         if len(self._in_progress) >= MOST_IN_PROGRESS:
             return self._refused(message_id, "busy", "too many CALLs in progress")
         ref = self._next_ref
@@ -274,7 +276,7 @@ class Endpoint:
         """A CALLRESULT or CALLERROR, read with goodwill: nobody may be told what is wrong with it."""
         call, late = self._answered_call(message_id)
         if call is None:
-            return Discarded("an answer to no call that is open: a double, or foreign")
+            return Discarded("an answer to no call that is open: a double, or foreign", double=True)
         if kind == CALLERROR:
             code, description = [*frame[2:4], "", ""][:2]
             return ErrorIn(call.id, call.action, _words(code), _words(description), call.tag, late)
