@@ -12,7 +12,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.clock import Clock
@@ -24,6 +24,7 @@ from agent.core.events import (
     StorageFailed,
     StorageRecovered,
 )
+from agent.core.vendor import VendorAnswered, VendorData
 from agent.edge.dial import LinkSettings
 from agent.edge.hardware import Hardware
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
@@ -34,6 +35,9 @@ from agent.log import LEVELS, Log, hook_libraries
 from agent.report import Report
 from agent.runtime import Runtime
 from agent.setup import Built, build
+
+if TYPE_CHECKING:
+    from agent.vendors import Vendors
 
 SETTLE_S = 2.5  # how long an orderly stop waits for the controllers to withhold power
 HEART_S = 20.0
@@ -54,6 +58,7 @@ class Daemon:
         self._restart: Restart | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._failure: BaseException | None = None
+        self._vendors: Vendors | None = None
         self.link = Link(self._link_settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
         self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)
         self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
@@ -73,6 +78,7 @@ class Daemon:
             errand=self.errands.begin,
         )
         self.runtime.version_seen = self.built.remember_version
+        self.errands.serve(VendorData, self._vendor)
         self.report = Report(self)
 
     # --- the life of the process --------------------------------------------------------------------------------
@@ -187,6 +193,13 @@ class Daemon:
                 process.kill()
             self.log.error("RebootFailed", "the configured reboot_command did not work", why=command[0])
         return Exit.HARD_RESET
+
+    async def _vendor(self, errand: VendorData) -> VendorAnswered:
+        if self._vendors is None:
+            from agent.vendors import Vendors  # most stations never need it
+
+            self._vendors = Vendors()
+        return await self._vendors.handle(errand)
 
     # --- what reaches us ----------------------------------------------------------------------------------------
 

@@ -71,8 +71,10 @@ RULES: dict[str, Rule] = {
     "agent.clock": Rule(("agent.core.types",)),
     "agent.worker": Rule(),
     "agent.errands": Rule(("agent.core",)),
+    "agent.vendors": Rule(("agent.core", "agent.worker")),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
-    "agent.config": Rule(("agent.config_checks", "agent.config_keys", "agent.config_toml", "agent.errors")),
+    "agent.config": Rule((*CONFIG, "agent.config_quirks", "agent.ocpp.quirks", "agent.errors")),
+    "agent.config_quirks": Rule(("agent.config_keys", "agent.config_toml", "agent.ocpp.quirks", "drivers.api")),
     "agent.config_checks": Rule((*CONFIG, "agent.errors", "drivers.api", "drivers.registry")),
     "agent.config_keys": Rule(("agent.config_toml",)),
     "agent.config_toml": Rule(("agent.errors",), ("tomli",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent.core.evse import connector_status
@@ -10,7 +12,7 @@ from drivers.api import Pilot
 from tests.blocks.helpers import OTHER_CARD, Bench
 
 
-def finished(**variables: str) -> Bench:
+def finished(**variables: Any) -> Bench:
     """A charge has ended by its card, and the car is still plugged in."""
     bench = Bench(**variables).ready()
     bench.charge()
@@ -23,7 +25,7 @@ def finished(**variables: str) -> Bench:
     return bench
 
 
-def restarted(before: Bench, **variables: str) -> Bench:
+def restarted(before: Bench, **variables: Any) -> Bench:
     again = Bench(**variables)
     again.mono, again.utc, again.wh = before.mono + 5, before.utc + 5, dict(before.wh)
     again.restart(before)

@@ -32,7 +32,6 @@ from agent.core.events import (
     UnlockDone,
 )
 from agent.core.requests import (
-    DataReceived,
     Ref,
     ReportRequested,
     ResetRequested,
@@ -143,6 +142,14 @@ def test_a_new_heartbeat_interval_counts_at_once_and_is_remembered() -> None:
     assert len(calls(bench, Heartbeat)) == 2
 
 
+def test_without_an_interval_one_heartbeat_a_day_is_left() -> None:
+    bench = Bench().ready()
+    interval = VariableId("OCPPCommCtrlr", "HeartbeatInterval")
+    bench.feed(VariablesSetRequested(REF, (VariableWrite(interval, "0"),)))
+    bench.wait(2 * 86400 + 1)
+    assert len(calls(bench, Heartbeat)) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value", "status"),
     [
@@ -193,12 +200,6 @@ def test_a_report_comes_in_parts_and_the_last_says_so() -> None:
     assert [part.seq for part in parts] == list(range(len(parts)))
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
     assert all(len(part.views) <= 40 for part in parts)
-
-
-def test_an_unknown_vendor_is_told_so() -> None:
-    bench = Bench().ready()
-    (reply,) = [effect.answer for effect in bench.feed(DataReceived(REF, "nobody"))]  # type: ignore[attr-defined]
-    assert reply.status == "UnknownVendorId"
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ from agent.core.types import (
     TokenStatus,
     TxKind,
 )
+from agent.core.vendor import DataAnswered
 from agent.ocpp import dialect
 from agent.ocpp.dialect import Payload, Station
-from agent.ocpp.v16.calls import ERRORS, FIRMWARE, LOG
+from agent.ocpp.v16.calls import ERRORS, FIRMWARE
+from agent.ocpp.v16.diagnostics import STATUS as LOG
 from agent.ocpp.v16.transactions import REASONS
 from drivers.api import IdToken, Measurand, Phase, Sample
 from tests.ocpp.words import CARD, NOON, NOON_TEXT, STATION, event, reading, valid
@@ -231,11 +233,17 @@ def test_an_authorization_that_cannot_be_read_is_invalid(answer: Payload) -> Non
 
 
 @pytest.mark.parametrize(
-    "action", ["StatusNotification", "DataTransfer", "FirmwareStatusNotification", "DiagnosticsStatusNotification"]
+    "action", ["StatusNotification", "FirmwareStatusNotification", "DiagnosticsStatusNotification"]
 )
 def test_other_answers_only_say_that_it_is_done(action: str) -> None:
     call = FirmwareStatus()
     assert V16.answered(call, action, {"status": "whatever"}) == CallDone(call)
+
+
+def test_the_answer_to_data_carries_what_the_csms_says() -> None:
+    call = DataSend("com.example", "DoorOpened")
+    told = V16.answered(call, "DataTransfer", {"status": "UnknownMessageId", "data": "no door"})
+    assert told == DataAnswered(call, "UnknownMessageId", "no door")
 
 
 def test_the_answer_to_a_meter_report_says_that_it_is_done() -> None:

@@ -38,6 +38,7 @@ from agent.core.types import (
     VariableId,
     VariableView,
 )
+from agent.core.vendor import DataAnswered
 from agent.ocpp import dialect
 from agent.ocpp.dialect import Payload, Station
 from agent.ocpp.v201.calls import BOOT_REASONS, FIRMWARE, FOLDED, LOG
@@ -284,12 +285,17 @@ def test_an_authorization_that_cannot_be_read_is_invalid() -> None:
     assert V201.answered(call, "Authorize", {}) == TokenAnswered(call, TokenInfo(TokenStatus.INVALID))
 
 
+def test_the_answer_to_data_carries_what_the_csms_says() -> None:
+    call = DataSend("com.example", "DoorOpened")
+    told = V201.answered(call, "DataTransfer", {"status": "UnknownMessageId", "data": [1]})
+    assert told == DataAnswered(call, "UnknownMessageId", [1])
+
+
 @pytest.mark.parametrize(
     "action",
     [
         "StatusNotification",
         "MeterValues",
-        "DataTransfer",
         "NotifyReport",
         "FirmwareStatusNotification",
         "LogStatusNotification",
