@@ -3,17 +3,23 @@
 Rules kept here. A profile counts while validFrom <= now < validTo and while its schedule has a period (from its start
 until its duration is over; the last period has no other end). Within a purpose the highest stack level that counts
 governs; when that has nothing to say the next lower one does; at the same level an EVSE's own profile precedes one for
-all EVSEs. A TxProfile precedes the TxDefaultProfiles. The limit is the least of that and of what the station may take
-(station maximum and external constraints), which all EVSEs that may draw share in equal parts. A limit below the
-minChargingRate of a governing schedule is none: 0 A.
+all EVSEs. A TxProfile precedes the TxDefaultProfiles. These limit an EVSE; the station's profiles (maximum and external
+constraints, the lower of the two) limit all together, and `shares` divides what they leave. minChargingRate is advice:
+the words repeat it, the limit does not follow it.
 
-Times: Absolute schedules start at their start, Recurring ones again each 24 hours or 7 days after it (and not before
-it), Relative ones when the EV was first ready to charge. Watts are 230 V by the number of phases.
+Times: Absolute schedules start at their start, Recurring ones again each 24 hours or 7 days of UTC after it, summer
+time or not (and not before it), Relative ones when the EV was first ready to charge.
+
+Watts are 230 V by the number of phases that the period names, else all there are: it is the CSMS that knows how many
+the EV uses, and no phase is switched off here. Amperes are each phase's own.
 
 Nobody knows the time: a profile that depends on the date cannot be placed, so it counts always, with the least of its
 periods, and of the station's own such profiles the least counts, whatever its level: the supply stays protected. For
 the profiles of a transaction, which protect a plan and not a wire, a pause counts only when they know nothing else:
-a charger without a clock shall not refuse to charge. Links do not matter here: a lost one changes no profile.
+a charger without a clock shall not refuse to charge.
+
+Offline: links do not matter here, a lost one changes no profile, for each purpose alike. The station's profiles and the
+TxDefaultProfiles count until they are cleared or over, a TxProfile until its transaction has ended.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import floor, inf
 
+from agent.blocks.shares import divide
 from agent.core.evse import MINIMUM_A
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import record, replace
@@ -29,6 +36,7 @@ NOMINAL_V = 230.0
 MAX_PERIODS = 1024  # what a GetCompositeSchedule answer can carry
 MAX_CHANGES = 2048  # that one answer looks at, whether or not they make periods of their own
 STATION = (Purpose.STATION_MAX, Purpose.STATION_EXTERNAL)
+TRANSACTION = (Purpose.TX, Purpose.TX_DEFAULT)  # the former precedes the latter
 _CYCLE_S = {Recurrency.DAILY: 86_400, Recurrency.WEEKLY: 604_800}
 _NAMES = {
     Purpose.STATION_EXTERNAL: "external constraint",
@@ -51,14 +59,13 @@ class Installed:
 class Place:
     """Where a limit is asked for. `evse` 0 is the station's connection to the grid. `began`: when Relative schedules
     began (UTC epoch s), None = they would begin at the moment asked about. `cap_a`: what the hardware allows at most.
-    `sharers`: how many EVSEs share the station's limits. `dated`: the date is known."""
+    `dated`: the date is known."""
 
     evse: int
     phases: int = 3
     transaction: str = ""
     began: float | None = None
     cap_a: float = inf
-    sharers: int = 1
     dated: bool = True
 
 
@@ -77,36 +84,38 @@ class Limit:
 
 
 def limit(installed: Iterable[Installed], place: Place, at: float) -> Limit:
-    """What the profiles allow at this place at `at` (UTC epoch s)."""
-    found = _limits([one for one in installed if _concerns(one, place)], place, at)
+    """What the profiles allow at this place at `at` (UTC epoch s): to an EVSE by itself, or (evse 0) to the station."""
+    concerned = [one for one in installed if _concerns(one, place)]
+    groups: Iterable[tuple[Purpose, ...]] = ((purpose,) for purpose in STATION) if place.evse == 0 else (TRANSACTION,)
+    ruling = (_ruling(concerned, group, place, at) for group in groups)
+    found = [_weighed(*one, place) for one in ruling if one is not None]
     if not found:
         return Limit(None, phases=place.phases)
     least, *others = sorted(found, key=lambda one: one.amps or 0.0)
     rest = ", ".join(f"{one.why} allows {one.amps:.4g} A" for one in others)
     why = f"{least.why} ({rest})" if rest else least.why
-    pickiest = max(found, key=lambda one: one.minimum_a)
-    if (least.amps or 0.0) < pickiest.minimum_a:
-        why = f"{why}: {least.amps:.4g} A is below the minimum rate of {pickiest.why}, {pickiest.minimum_a:.4g} A"
-        return replace(least, amps=0.0, why=why)
+    if (least.amps or 0.0) < least.minimum_a:
+        why = f"{why}, below its minimum rate of {least.minimum_a:.4g} A"
     return replace(least, why=why)
 
 
-def _limits(concerned: Sequence[Installed], place: Place, at: float) -> list[Limit]:
-    """One limit for each purpose that has its say."""
-    own = _governing(concerned, (Purpose.TX,), place, at) or _governing(concerned, (Purpose.TX_DEFAULT,), place, at)
-    station = (_governing(concerned, (purpose,), place, at) for purpose in STATION)
-    return [_weighed(*one, place) for one in (own, *station) if one is not None]
+def _ruling(
+    concerned: Sequence[Installed], purposes: tuple[Purpose, ...], place: Place, at: float
+) -> tuple[Installed, Period] | None:
+    """Of the first purpose that has anything to say."""
+    found = (_governing(concerned, purpose, place, at) for purpose in purposes)
+    return next((one for one in found if one is not None), None)
 
 
 def _governing(
-    concerned: Sequence[Installed], purposes: tuple[Purpose, ...], place: Place, at: float
+    concerned: Sequence[Installed], purpose: Purpose, place: Place, at: float
 ) -> tuple[Installed, Period] | None:
     counting = [
         (one, period)
         for one in concerned
-        if one.profile.purpose in purposes and (period := _period(one.profile, place, at)) is not None
+        if one.profile.purpose is purpose and (period := _period(one.profile, place, at)) is not None
     ]
-    if not place.dated and purposes[0] in STATION:
+    if not place.dated and purpose in STATION:
         return min(counting, key=lambda pair: _amps(pair[0].profile, pair[1], place), default=None)
     return max(counting, key=lambda pair: (pair[0].profile.stack_level, pair[0].evse), default=None)
 
@@ -117,8 +126,6 @@ def _weighed(one: Installed, period: Period, place: Place) -> Limit:
     amps = _amps(profile, period, place)
     why = f"{_NAMES[profile.purpose]} {profile.id} at stack level {profile.stack_level}"
     details = [f"{period.limit:.6g} W on {phases} phase{'s' * (phases > 1)}"] if profile.unit == "W" else []
-    if _shared(profile, place) > 1:
-        details.append(f"shared by {place.sharers}")
     if not place.dated and _needs_date(profile):
         details.append("the least of its periods, for the time is not known")
     minimum_a = (profile.minimum_rate or 0.0) / (NOMINAL_V * phases if profile.unit == "W" else 1.0)
@@ -127,15 +134,11 @@ def _weighed(one: Installed, period: Period, place: Place) -> Limit:
 
 def _concerns(one: Installed, place: Place) -> bool:
     purpose = one.profile.purpose
+    if purpose in STATION or place.evse == 0:
+        return place.evse == 0 and purpose in STATION
     if purpose is Purpose.TX:
-        return place.evse != 0 and one.evse == place.evse and one.transaction == place.transaction
-    if purpose is Purpose.TX_DEFAULT:
-        return place.evse != 0 and one.evse in (0, place.evse)
+        return one.evse == place.evse and one.transaction == place.transaction
     return one.evse in (0, place.evse)
-
-
-def _shared(profile: Profile, place: Place) -> int:
-    return max(place.sharers, 1) if profile.purpose in STATION else 1
 
 
 def _phases(period: Period, place: Place) -> int:
@@ -144,8 +147,7 @@ def _phases(period: Period, place: Place) -> int:
 
 def _amps(profile: Profile, period: Period, place: Place) -> float:
     """One division, so that what is exact stays exact: 4140 W on three phases are 6 A and not a hair less."""
-    volts = NOMINAL_V * _phases(period, place) if profile.unit == "W" else 1.0
-    return period.limit / (volts * _shared(profile, place))
+    return period.limit / (NOMINAL_V * _phases(period, place) if profile.unit == "W" else 1.0)
 
 
 # --- time ---------------------------------------------------------------------------------------------------
@@ -200,6 +202,14 @@ def _cautious(profile: Profile, place: Place) -> Period:
     return next((period for period in by_amps if _amps(profile, period, place) >= MINIMUM_A), by_amps[0])
 
 
+def is_over(profile: Profile, at: float) -> bool:
+    """It can never count again."""
+    if profile.valid_to is not None and profile.valid_to <= at:
+        return True
+    once = profile.kind is Kind.ABSOLUTE and profile.start is not None and profile.duration_s is not None
+    return once and profile.start + profile.duration_s <= at  # type: ignore[operator]
+
+
 def next_change(installed: Iterable[Installed], place: Place, at: float) -> float | None:
     """The next moment after `at` when the limit here may change by itself; None: never."""
     edges = (edge for one in installed if _concerns(one, place) for edge in _edges(one.profile, place, at))
@@ -231,11 +241,11 @@ Piece = tuple[int, float, int | None]  # seconds from the start, limit, number o
 
 
 def schedule(
-    installed: Sequence[Installed], places: Sequence[Place], start: float, duration_s: int, unit: str
+    installed: Sequence[Installed], places: Sequence[Place], evse: int, start: float, duration_s: int, unit: str
 ) -> tuple[list[Piece], int]:
-    """The composite schedule in `unit` from `start` on, equal neighbours merged, and for how many seconds it holds:
-    fewer than `duration_s` when `MAX_PERIODS` or `MAX_CHANGES` end it before. One place is that EVSE; several are the
-    whole station, `places[0]` (evse 0) and its EVSEs."""
+    """The composite schedule of `evse` in `unit` from `start` on, equal neighbours merged, and for how many seconds it
+    holds: fewer than `duration_s` when `MAX_PERIODS` or `MAX_CHANGES` end it before. `places`: the station (evse 0),
+    then those EVSEs that share it, in the order in which they came; for `evse` 0, all there are."""
     places = [replace(place, began=start) if place.began is None else place for place in places]
     pieces: list[Piece] = []
     at = start
@@ -243,7 +253,7 @@ def schedule(
         if at >= start + max(duration_s, 1):
             return pieces, duration_s
         offset_s = round(at - start)
-        limit_, phases = _level(installed, places, at, unit)
+        limit_, phases = _level(installed, places, evse, at, unit)
         if pieces and pieces[-1][0] == offset_s:
             pieces.pop()  # less than half a second long
         if not pieces or pieces[-1][1:] != (limit_, phases):
@@ -255,16 +265,24 @@ def schedule(
     return pieces, round(min(at - start, duration_s))
 
 
-def _level(installed: Sequence[Installed], places: Sequence[Place], at: float, unit: str) -> tuple[float, int]:
+def _level(
+    installed: Sequence[Installed], places: Sequence[Place], evse: int, at: float, unit: str
+) -> tuple[float, int]:
     """Limit in `unit` and phases; for a whole station no more than its EVSEs can take together."""
-    levels = [_capped(installed, place, at, unit) for place in places]
-    total, phases = levels[0]
-    if len(levels) > 1:
-        total = min(total, sum(one for one, _phases in levels[1:]))
-    return floor(total * 10 + 1e-6) / 10, phases
+    station, *mine = (_capped(installed, place, at) for place in places)
+    volts = [NOMINAL_V * phases if unit == "W" else 1.0 for _amps, phases in (station, *mine)]
+    if evse == 0:
+        together = sum(amps * factor for (amps, _phases), factor in zip(mine, volts[1:], strict=True))
+        return _tenths(min(station[0] * volts[0], together)), station[1]
+    index = next(number for number, place in enumerate(places[1:]) if place.evse == evse)
+    amps, phases = divide(station[0], [own for own, _phases in mine])[index], mine[index][1]
+    return _tenths(amps * volts[1 + index]), phases
 
 
-def _capped(installed: Sequence[Installed], place: Place, at: float, unit: str) -> tuple[float, int]:
+def _tenths(value: float) -> float:
+    return floor(value * 10 + 1e-6) / 10
+
+
+def _capped(installed: Sequence[Installed], place: Place, at: float) -> tuple[float, int]:
     found = limit(installed, place, at)
-    amps = place.cap_a if found.amps is None else min(found.amps, place.cap_a)
-    return (amps * NOMINAL_V * found.phases if unit == "W" else amps), found.phases
+    return (place.cap_a if found.amps is None else min(found.amps, place.cap_a)), found.phases

@@ -3,21 +3,30 @@
 Power is offered only when all of this holds: the hardware has been read; somebody is authorized; a transaction is
 open and not ending; the pilot is B, C or D (the controller's own hardware closes the contactor in C and D only, IEC
 61851-1); the EVSE is operative and no stopping fault stands. The offer is the least of cable, hardware,
-configuration, the CSMS's limit and the EVSE's share of the station's supply; below 6 A it is a pause. The reason is
-kept in words for people.
+configuration, the CSMS's limit, whatever derates, and the EVSE's share of the station's supply (`shares`); below 6 A it
+is a pause. The reason is kept in words for people.
+
+Less is offered at once, and before anybody else gets more. A pause lasts at least PauseMinimum, whatever is allowed
+meanwhile: a limit that flickers about 6 A shall switch neither car nor contactor each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from agent.blocks.shares import Cap, divide, in_order, offer
 from agent.blocks.station import Block, Facts, Out
+from agent.core.deadlines import Deadlines
+from agent.core.derating import Derated
 from agent.core.effects import Note, Offer, Show
 from agent.core.events import OfferChanged, Stopping
-from agent.core.evse import CONNECTED, MINIMUM_A, Evse, connector_status
+from agent.core.evse import CONNECTED, Evse, connector_status
 from agent.core.faults import CATALOGUE
 from agent.core.types import ConnectorStatus, Instant, TxPoint
+
+MAX_SOURCES = 8  # of derating, for one EVSE
+STATION = 0
 
 
 class Power(Block):
@@ -26,57 +35,108 @@ class Power(Block):
         self._ordered: dict[int, float] = {}
         self._shown: dict[int, ConnectorStatus] = {}
         self._stopping = False
+        self._derated: dict[int, dict[str, float]] = {}  # by EVSE or STATION: source -> A
+        self._pauses = Deadlines()  # by EVSE: until when it lasts at least
+
+    def next_deadline(self) -> float | None:
+        return self._pauses.next()
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
         self._stopping = True
         return iter(())
 
-    def derive(self, _now: Instant) -> Out:
+    def on_derated(self, e: Derated, _now: Instant) -> Out:
+        sources = self._derated.setdefault(e.evse, {})
+        if e.limit_a is None:
+            sources.pop(e.source, None)
+            return
+        assert e.source in sources or len(sources) < MAX_SOURCES, f"too many who derate: {sources}"
+        if sources.get(e.source) != e.limit_a:
+            sources[e.source] = e.limit_a
+            where = f"EVSE {e.evse}" if e.evse else "the station"
+            yield Note("info", "Derated", f"{e.source} limits {where} to {e.limit_a:g} A", (("EVSE", e.evse),))
+
+    def derive(self, now: Instant) -> Out:
+        self._pauses.due(now.mono)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
-        takers = self._takers() if self._facts.station_max_a is not None else 0
+        shares = self._shares()
+        changed = []
         for evse in evses:
             if self._is_left_alone(evse):
                 continue  # the controller still holds what it was ordered before the restart; nothing is interrupted
-            evse.offer_a, evse.explanation = self._offer(evse, takers)
+            evse.offer_a, evse.explanation = self._offer(evse, shares, now)
             if self._ordered.get(evse.id) != evse.offer_a:
-                self._ordered[evse.id] = evse.offer_a
-                yield Offer(evse.id, evse.offer_a)
-                yield OfferChanged(evse.id)
-                fields = (("EVSE", evse.id), ("OFFER_A", evse.offer_a))
-                yield Note("info", "Offer", f"EVSE {evse.id}: offers {evse.explanation}", fields)
+                changed.append(evse)
+        for evse in sorted(
+            changed, key=lambda evse: evse.offer_a - self._ordered.get(evse.id, 0.0)
+        ):  # less comes first
+            self._ordered[evse.id] = evse.offer_a
+            yield Offer(evse.id, evse.offer_a)
+            yield OfferChanged(evse.id)
+            fields = (("EVSE", evse.id), ("OFFER_A", evse.offer_a))
+            yield Note("info", "Offer", f"EVSE {evse.id}: offers {evse.explanation}", fields)
+        for evse in evses:
             status = connector_status(evse)
-            if self._shown.get(evse.id) is not status:
+            if not self._is_left_alone(evse) and self._shown.get(evse.id) is not status:
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
 
-    def _takers(self) -> int:
-        """Who shares the supply: what was ordered before a restart may still be drawn, whatever will become of it."""
-        return sum(1 for evse in self._facts.evses.values() if self._refusal(evse) == "" or self._is_left_alone(evse))
+    # --- how much -----------------------------------------------------------------------------------------------
+
+    def _shares(self) -> Mapping[int, Cap]:
+        """By EVSE, what it gets of what all have together; nothing when nothing limits them together."""
+        caps = [*self._station_caps()]
+        if not caps:
+            return {}
+        total_a, why = min(caps)
+        evses = self._facts.evses.values()
+        held_a = sum(evse.limits.max_a for evse in evses if self._is_left_alone(evse))  # maybe all of it, nobody knows
+        takers = in_order(evse for evse in evses if self._refusal(evse) == "")
+        wants = [min(self._own_caps(evse))[0] for evse in takers]
+        if len(takers) > 1:
+            why = f"{why} of {total_a:.4g} A, shared by {len(takers)}"
+        if held_a:
+            why = f"{why}, {held_a:g} A of it held for a charge from before the restart"
+        divided = zip(takers, divide(total_a - held_a, wants), strict=True)
+        return {evse.id: (share_a, why) for evse, share_a in divided}
+
+    def _station_caps(self) -> Iterator[Cap]:
+        facts = self._facts
+        if facts.station_max_a is not None:
+            yield facts.station_max_a, "the supply"
+        if facts.station_limit_a is not None:
+            yield facts.station_limit_a, facts.station_limit_why
+        yield from self._derating(STATION)
+
+    def _own_caps(self, evse: Evse) -> Iterator[Cap]:
+        yield evse.limits.max_a, "the hardware's limit"
+        if not evse.limits.attached_cable and evse.cable_a is not None:
+            yield evse.cable_a, "the cable's rating"
+        if evse.limit_a is not None:
+            yield evse.limit_a, evse.limit_why
+        yield from self._derating(evse.id)
+
+    def _derating(self, evse: int) -> Iterator[Cap]:
+        return ((limit_a, source) for source, limit_a in self._derated.get(evse, {}).items())
 
     def _is_left_alone(self, evse: Evse) -> bool:
         restored = evse.tx is not None and evse.tx.restored
         return restored and not evse.stopped_by_fault and evse.operative and not self._stopping
 
-    def _offer(self, evse: Evse, takers: int) -> tuple[float, str]:
+    def _offer(self, evse: Evse, shares: Mapping[int, Cap], now: Instant) -> tuple[float, str]:
         refusal = self._refusal(evse)
         if refusal:
+            self._pauses.clear(evse.id)
             return 0.0, f"0 A: {refusal}"
-        limits = [(evse.limits.max_a, "the hardware's limit")]
-        if not evse.limits.attached_cable and evse.cable_a is not None:
-            limits.append((evse.cable_a, "the cable's rating"))
-        if self._facts.station_max_a is not None and takers:
-            share = "the supply" if takers == 1 else f"the supply's share of one in {takers}"
-            limits.append((self._facts.station_max_a / takers, share))
-        if evse.limit_a is not None:
-            limits.append((evse.limit_a, evse.limit_why))
-        limits.sort(key=lambda limit: limit[0])
-        least, why = limits[0]
-        rest = ", ".join(f"{name} {amps:g} A" for amps, name in limits[1:])
-        tail = f" (below {rest})" if rest else ""
-        if least < MINIMUM_A:
-            return 0.0, f"0 A, a pause: {why} {least:g} A{tail}"
-        offer_a = int(least * 10) / 10
-        return offer_a, f"{offer_a:g} A: {why}{tail}"
+        share = (shares[evse.id],) if evse.id in shares else ()
+        offer_a, why = offer([*self._own_caps(evse), *share])
+        if offer_a == 0 and self._ordered.get(evse.id):
+            pause_s = self._facts.variables.number("SmartChargingCtrlr.PauseMinimum")
+            if pause_s > 0:
+                self._pauses.set(evse.id, now.mono + pause_s)
+        if offer_a > 0 and evse.id in self._pauses:
+            return 0.0, f"0 A, the rest of a pause; then {why}"
+        return offer_a, why
 
     def _refusal(self, evse: Evse) -> str:
         """Why no power may be offered, or ""."""
@@ -108,4 +168,4 @@ class Power(Block):
         ready = evse.meter is not None and self._facts.storing and not self._facts.closing
         return ready and points == (str(TxPoint.ENERGY_TRANSFER),)
 
-    HEARS: ClassVar = {Stopping: "on_stopping"}
+    HEARS: ClassVar = {Stopping: "on_stopping", Derated: "on_derated"}

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from agent.blocks.composite import STATION, Installed
+from agent.blocks.composite import STATION, Installed, is_over
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import as_dict, replace
 from agent.core.types import ClockQuality, Instant
@@ -51,10 +51,10 @@ def _in_order(periods: tuple[Period, ...]) -> bool:
 
 
 def _has_time(profile: Profile, now: Instant) -> bool:
-    """The profile has not expired and is not contradictory."""
-    if profile.valid_to is None:
-        return True
-    return profile.valid_to > (profile.valid_from or 0.0) and not (dated(now) and profile.valid_to <= now.utc)
+    """The profile is not contradictory and can still count: what was accepted shall have an effect."""
+    if profile.valid_to is not None and profile.valid_to <= (profile.valid_from or 0.0):
+        return False
+    return not (dated(now) and is_over(profile, now.utc))
 
 
 def _begins_now(profile: Profile) -> bool:

@@ -3,15 +3,16 @@
 Rules kept here:
 * A profile replaces one of the same id, and one of the same purpose, stack level and EVSE (for a TxProfile: of the same
   transaction). All are remembered over restarts; a TxProfile ends with its transaction.
-* A profile that came with a remote start waits, in memory, for the grant that this start leads to, limits that EVSE
-  from the grant on, and becomes the transaction's when it begins. A start that is refused or lapses leaves nothing.
+* A profile that came with a remote start waits (`profile_wishes`) for the grant that this start leads to, limits that
+  EVSE from the grant on, and becomes the transaction's when it begins.
+* One that can never count again is not accepted, and is removed once a sure clock says so.
 * A schedule without a start begins when it was received (station, Recurring), else when the EV was ready to charge.
 * Relative schedules run on the monotonic clock from that moment on: a clock set anew does not move them. After a power
   cut without a clock they begin again.
 * The link does not matter: what is installed counts, until it ends by its own times. What counts while nobody knows
   the time is said in `composite`.
-* `evse.limit_a` is worked out anew only when something has changed or a period begins; in `Station` this block stands
-  before `Power`.
+* `evse.limit_a` and the station's limit are worked out anew only when something has changed or a period begins; in
+  `Station` this block stands before `Power`, which divides the station's among those who charge.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any, ClassVar
 from agent.blocks import composite
 from agent.blocks.composite import Installed, Place
 from agent.blocks.profile_rules import anchored, dated, decode, encode, malformed, replaces
+from agent.blocks.profile_wishes import Wishes
+from agent.blocks.shares import in_order
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Effect, Forget, Note, Remember, Reply, ScheduleAnswer, StatusAnswer
 from agent.core.events import (
@@ -38,32 +41,19 @@ from agent.core.events import (
 )
 from agent.core.evse import CONNECTED, Evse
 from agent.core.profile import Profile, Purpose
-from agent.core.record import record, replace
 from agent.core.requests import (
     ProfileClearRequested,
     ProfileSetRequested,
     ScheduleRequested,
     StartRequested,
 )
-from agent.core.types import ClockQuality, Instant, Trigger
-from drivers.api import IdToken
+from agent.core.types import ClockQuality, Instant
 
 PROFILES = "profiles"  # tables of the store
 BEGAN = "schedules_began"
-MAX_WISHES = 16
 SOON_S = 0.01  # a deadline lies at least so far ahead, or a rounding could make it come for ever
 LATE_S = 1.0  # an EV that is ready later than this after its transaction began is worth remembering
 _ENTRIES = "SmartChargingCtrlr.Entries[ChargingProfiles]"
-
-
-@record
-class _Wish:
-    """A profile for the transaction that a remote start may lead to."""
-
-    token: IdToken
-    remote_start_id: int | None
-    profile: Profile
-    evses: tuple[int, ...] = ()
 
 
 class Profiles(Block):
@@ -71,11 +61,7 @@ class Profiles(Block):
         self._facts = facts
         self._vars = facts.variables
         self._installed: dict[int, Installed] = {}
-        self._asked: _Wish | None = None  # by the start that is being handled
-        self._wishes: dict[
-            tuple[str, tuple[int, ...]], _Wish
-        ] = {}  # by token and EVSEs: the start was accepted, no EVSE is chosen yet
-        self._promised: dict[int, _Wish] = {}  # by EVSE: its next transaction's
+        self._wishes = Wishes()
         self._ready: dict[int, Instant] = {}  # by EVSE: when its Relative schedules began
         self._late: dict[str, Any] = {}  # by EVSE: what of `_ready` is remembered
         self._revision = 0
@@ -128,9 +114,11 @@ class Profiles(Block):
         assert row is not None
         assert row.maximum is not None
         stay = sum(1 for old in self._installed.values() if not replaces(new, old))
-        return "TooManyElements" if stay >= row.maximum else ""
+        return "TooManyElements" if stay + len(self._wishes) >= row.maximum else ""
 
     def _install(self, new: Installed) -> Iterator[Effect]:
+        if self._installed.get(new.profile.id) == new:
+            return  # some central systems say the same again every minute: spare the memory
         for old in [old for old in self._installed.values() if replaces(new, old)]:
             yield from self._remove(old, told=False)
         self._installed[new.profile.id] = new
@@ -151,13 +139,10 @@ class Profiles(Block):
     # --- clear and tell -----------------------------------------------------------------------------------------
 
     def on_clear(self, e: ProfileClearRequested, _now: Instant) -> Out:
-        """An id alone decides (K10.FR.02); else all that is given has to fit."""
-        fitting = [
-            one
-            for one in self._installed.values()
-            if (one.profile.id == e.profile_id if e.profile_id is not None else _fits(one, e))
-        ]
-        yield Reply(e.ref, StatusAnswer("Accepted" if fitting else "Unknown"))
+        """Also what came with a remote start, and waits for its transaction."""
+        fitting = [one for one in self._installed.values() if _is_meant(one, e)]
+        waiting = self._wishes.clear(lambda one: _is_meant(one, e))
+        yield Reply(e.ref, StatusAnswer("Accepted" if fitting or waiting else "Unknown"))
         for one in fitting:
             yield from self._remove(one)
 
@@ -174,14 +159,16 @@ class Profiles(Block):
 
     def _composite(self, e: ScheduleRequested, unit: str, now: Instant) -> ScheduleAnswer:
         start = Instant(now.mono, float(floor(now.utc)), now.quality, now.boot)
-        evses = list(self._facts.evses.values())
-        if e.evse:
-            places = [self._place(self._facts.evses[e.evse], now, self._sharers())]
-        else:
-            station = Place(0, max(evse.limits.phases for evse in evses), cap_a=self._supply_a(), dated=dated(now))
-            places = [station, *(self._place(evse, now, 1) for evse in evses)]
-        pieces, duration_s = composite.schedule(self._all(), places, start.utc, e.duration_s, unit)
+        evses = list(self._facts.evses.values()) if e.evse == 0 else self._sharers(self._facts.evses[e.evse])
+        places = [self._station(now), *(self._place(evse, now) for evse in evses)]
+        pieces, duration_s = composite.schedule(self._all(), places, e.evse, start.utc, e.duration_s, unit)
         return ScheduleAnswer("Accepted", e.evse, start, duration_s, unit, tuple(pieces))
+
+    def _sharers(self, asked: Evse) -> list[Evse]:
+        """Who may draw, in the order in which they came; the one that is asked about is the last of them if it may
+        not yet."""
+        drawing = in_order(evse for evse in self._facts.evses.values() if _may_draw(evse))
+        return drawing if asked in drawing else [*drawing, asked]
 
     # --- remote start -------------------------------------------------------------------------------------------
 
@@ -194,35 +181,21 @@ class Profiles(Block):
         return malformed(profile, self._vars, now) or self._full(Installed(profile, 1))
 
     def on_start(self, e: StartRequested, now: Instant) -> Out:
-        self._asked = None
+        self._wishes.ask_no_more()
         if e.profile is None:
             return
         reason = self.refuses_start(e.profile, now)
         if reason:
             yield Note("warning", "ProfileRefused", f"charging profile {e.profile.id} of a remote start: {reason}")
         else:
-            self._asked = _Wish(e.token, e.remote_start_id, anchored(e.profile, now))
+            self._wishes.ask(e, anchored(e.profile, now))
 
     def on_wanted(self, e: RemoteStartWanted, _now: Instant) -> Out:
-        """The start was accepted. What an earlier one of this token has brought for one of these EVSEs is void."""
-        for token, evses in [*self._wishes]:
-            if token == _key(e.token) and {*evses} & {*e.evses}:
-                del self._wishes[token, evses]
-        asked, self._asked = self._asked, None
-        if asked is not None and (asked.token, asked.remote_start_id) == (e.token, e.remote_start_id):
-            if len(self._wishes) >= MAX_WISHES:
-                del self._wishes[next(iter(self._wishes))]
-            self._wishes[_key(e.token), e.evses] = replace(asked, evses=e.evses)
+        self._wishes.accept(e)
         return iter(())
 
-    def on_granted(self, e: Granted, now: Instant) -> Out:
-        self._promise(e.evse, None)
-        key = next((key for key in self._wishes if key[0] == _key(e.token) and e.evse in key[1]), None)
-        wish = None if key is None else self._wishes[key]
-        if e.trigger is not Trigger.REMOTE_START or wish is None or wish.remote_start_id != e.remote_start_id:
-            return
-        del self._wishes[_key(e.token), wish.evses]
-        self._promise(e.evse, wish)
+    def on_granted(self, e: Granted, _now: Instant) -> Out:
+        self._wishes.grant(e)
         tx = self._facts.evses[e.evse].tx
         if tx is not None and tx.stop is None:  # it has begun already, without a token
             yield from self._keep_promise(e.evse, tx.id)
@@ -231,28 +204,21 @@ class Profiles(Block):
         yield from self._keep_promise(e.evse, e.transaction)
 
     def _keep_promise(self, evse: int, transaction: str) -> Iterator[Effect]:
-        wish = self._promised.get(evse)
-        self._promise(evse, None)
         grant = self._facts.evses[evse].grant
-        if wish is not None and grant is not None and _key(grant.token) == _key(wish.token):
-            yield from self._install(Installed(wish.profile, evse, transaction))
-
-    def _promise(self, evse: int, wish: _Wish | None) -> None:
-        if self._promised.pop(evse, None) is not None or wish is not None:
-            self._revision += 1
-        if wish is not None:
-            self._promised[evse] = wish
+        profile = self._wishes.keep(evse, grant.token if grant else None)
+        if profile is not None:
+            yield from self._install(Installed(profile, evse, transaction))
 
     def on_over(self, e: GrantLapsed | StopWanted, _now: Instant) -> Out:
-        self._promise(e.evse, None)
+        self._wishes.drop(e.evse)
         return iter(())
 
     def on_denied(self, e: Denied, _now: Instant) -> Out:
-        self._wishes.pop((_key(e.token), e.evses), None)  # else the card was refused for something else
+        self._wishes.deny(e)
         return iter(())
 
     def on_ended(self, e: TransactionEnded, _now: Instant) -> Out:
-        self._promise(e.evse, None)
+        self._wishes.drop(e.evse)
         for old in [one for one in self._installed.values() if one.transaction == e.transaction]:
             yield from self._remove(old)
         self._ready.pop(e.evse, None)
@@ -277,13 +243,20 @@ class Profiles(Block):
     # --- the limit of now ---------------------------------------------------------------------------------------
 
     def derive(self, now: Instant) -> Out:
-        self._asked = None  # a start that was accepted has taken it along by now
+        self._wishes.ask_no_more()  # a start that was accepted has taken it along by now
         for evse in self._facts.evses.values():
             yield from self._follow(evse, now)
         state = self._state(now)
         if state != self._worked_out or (self._next is not None and now.mono >= self._next):
-            self._worked_out = state
+            yield from self._sweep(now)
+            self._worked_out = self._state(now)
             self._work_out(now)
+
+    def _sweep(self, now: Instant) -> Iterator[Effect]:
+        """What is over makes room; only when the time is sure, for it does not come back."""
+        if now.quality is ClockQuality.SYNCED:
+            for old in [one for one in self._installed.values() if composite.is_over(one.profile, now.utc)]:
+                yield from self._remove(old)
 
     def _follow(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
         """When the EVSE became ready to charge somebody's EV."""
@@ -311,34 +284,38 @@ class Profiles(Block):
 
     def _state(self, now: Instant) -> tuple[object, ...]:
         """All that the limits follow from, beside the passing of time."""
-        if not self._installed and not self._promised:
+        if not self._installed and not self._wishes:
             return ()
         enabled = self._vars.flag("SmartChargingCtrlr.Enabled")
         evses = tuple((evse.tx.id if evse.tx else "", self._ready.get(evse.id)) for evse in self._facts.evses.values())
-        return (self._revision, enabled, dated(now), round(now.utc - now.mono), self._sharers(), evses)
+        return (self._revision, self._wishes.revision, enabled, dated(now), round(now.utc - now.mono), evses)
 
     def _work_out(self, now: Instant) -> None:
         profiles = self._all() if self._vars.flag("SmartChargingCtrlr.Enabled") else []
-        changes = []
-        for evse in self._facts.evses.values():
-            place = self._place(evse, now, self._sharers())
+        places = {evse.id: self._place(evse, now) for evse in self._facts.evses.values()}
+        station = self._station(now)
+        for number, place in places.items():
             found = composite.limit(profiles, place, now.utc)
-            evse.limit_a, evse.limit_why = found.amps, found.why
-            changes.append(composite.next_change(profiles, place, now.utc))
+            self._facts.evses[number].limit_a, self._facts.evses[number].limit_why = found.amps, found.why
+        found = composite.limit(profiles, station, now.utc)
+        self._facts.station_limit_a, self._facts.station_limit_why = found.amps, found.why
+        changes = [composite.next_change(profiles, place, now.utc) for place in (station, *places.values())]
         at = min((change for change in changes if change is not None), default=None)
         self._next = None if at is None else now.mono + max(at - now.utc, SOON_S)
 
     def _all(self) -> list[Installed]:
         """What is installed, and what is promised: the profile of a transaction that is yet without a name."""
-        promised = [Installed(wish.profile, evse) for evse, wish in self._promised.items()]
-        return [*self._installed.values(), *promised]
+        return [*self._installed.values(), *self._wishes.promised()]
 
-    def _place(self, evse: Evse, now: Instant, sharers: int) -> Place:
+    def _place(self, evse: Evse, now: Instant) -> Place:
         ready = self._ready.get(evse.id)
         began = None if ready is None else self._began(evse.id, ready, now)
         transaction = evse.tx.id if evse.tx else ""
-        cap_a = min(evse.limits.max_a, self._supply_a())
-        return Place(evse.id, evse.limits.phases, transaction, began, cap_a, sharers, dated(now))
+        return Place(evse.id, evse.limits.phases, transaction, began, evse.limits.max_a, dated(now))
+
+    def _station(self, now: Instant) -> Place:
+        phases = max(evse.limits.phases for evse in self._facts.evses.values())
+        return Place(0, phases, cap_a=self._supply_a(), dated=dated(now))
 
     def _began(self, evse: int, ready: Instant, now: Instant) -> float:
         """The moment in the reckoning of the clock as it is now."""
@@ -351,10 +328,6 @@ class Profiles(Block):
 
     def _supply_a(self) -> float:
         return inf if self._facts.station_max_a is None else self._facts.station_max_a
-
-    def _sharers(self) -> int:
-        """How many EVSEs may draw now; rather one too many than one too few."""
-        return max(1, sum(1 for evse in self._facts.evses.values() if _may_draw(evse)))
 
     HEARS: ClassVar = {
         Restored: "on_restored",
@@ -372,11 +345,10 @@ class Profiles(Block):
     }
 
 
-def _key(token: IdToken) -> str:
-    return token.value.lower()
-
-
-def _fits(one: Installed, e: ProfileClearRequested) -> bool:
+def _is_meant(one: Installed, e: ProfileClearRequested) -> bool:
+    """An id alone decides (K10.FR.02); else all that is given has to fit."""
+    if e.profile_id is not None:
+        return one.profile.id == e.profile_id
     criteria = (
         (e.evse, one.evse),
         (e.purpose, str(one.profile.purpose)),

@@ -57,7 +57,9 @@ class Desk:
         return answer
 
     def limit(self, evse: int = 1) -> float | None:
-        return self.facts.evses[evse].limit_a
+        """Of an EVSE that charges alone."""
+        limits = (self.facts.evses[evse].limit_a, self.facts.station_limit_a)
+        return min((limit_a for limit_a in limits if limit_a is not None), default=None)
 
     def connect(self, evse: int = 1, transaction: str = "t-1", csms_id: str | None = None) -> None:
         """A car and somebody who pays, in a transaction."""

@@ -2,7 +2,8 @@
 
 The oracle knows no formula: it lays a strip of ten-minute slots for each profile, paints its periods on it one after
 the other (each recurrence over the one before), wipes what is not valid, lays the strips of a purpose over one another
-from the lowest stack level to the highest, and takes the least of the purposes.
+from the lowest stack level to the highest, and takes the least of the purposes. Shares it hands out in coins of a tenth
+of an ampere, one round after the other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.blocks.composite import Installed, Place, limit, next_change, schedule
+from agent.blocks.composite import Installed, Piece, Place, limit, next_change, schedule
+from agent.blocks.shares import divide, offer
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import replace
 
@@ -21,6 +23,7 @@ SLOTS = 9 * 144  # nine days
 DAY = 144
 ZERO = 1_800_000_000.0
 PLACE = Place(1, phases=3, transaction="mine", cap_a=63.0)
+GRID = Place(0, phases=3)
 
 Strip = list[float | None]
 
@@ -69,15 +72,30 @@ def lay(strips: Sequence[Strip]) -> Strip:
     return laid
 
 
-def oracle(installed: Sequence[Installed], began: int) -> Strip:
+def oracle(installed: Sequence[Installed], place: Place, began: int) -> Strip:
     def of(purpose: Purpose) -> Strip:
         ordered = sorted(installed, key=lambda one: (one.profile.stack_level, one.evse))
-        mine = [one for one in ordered if one.profile.purpose is purpose and one.evse != 2]
-        return lay([paint(one.profile, began) for one in mine if one.transaction in ("", "mine")])
+        mine = [one for one in ordered if one.profile.purpose is purpose and one.evse in (0, place.evse)]
+        return lay([paint(one.profile, began) for one in mine if one.transaction in ("", place.transaction)])
 
-    own = lay([of(Purpose.TX_DEFAULT), of(Purpose.TX)])
+    if place.evse:
+        return lay([of(Purpose.TX_DEFAULT), of(Purpose.TX)])
     stations = [of(Purpose.STATION_MAX), of(Purpose.STATION_EXTERNAL)]
-    return [least(values) for values in zip(own, *stations, strict=True)]
+    return [least(values) for values in zip(*stations, strict=True)]
+
+
+def coins(total: int, wants: Sequence[int]) -> list[int]:
+    """Tenths of an ampere for each; wants are in the order in which they came."""
+    chosen = [index for index, want in enumerate(wants) if want >= 60]
+    while len(chosen) > 1 and len(chosen) * 60 > total:
+        chosen.pop()
+    given = [0] * len(wants)
+    while total > 0 and any(given[index] < wants[index] for index in chosen):
+        for index in chosen:
+            if total > 0 and given[index] < wants[index]:
+                given[index] += 1
+                total -= 1
+    return given
 
 
 def least(values: Sequence[float | None]) -> float | None:
@@ -136,27 +154,32 @@ began_slots = st.integers(0, DAY)
 odd_times = st.integers(0, 1000).map(lambda count: count / 1000)  # the wire tells milliseconds
 
 
-def place_since(began: int) -> Place:
-    return replace(PLACE, began=ZERO + began * SLOT_S)
+def place_since(began: int, place: Place = PLACE) -> Place:
+    return replace(place, began=ZERO + began * SLOT_S)
 
 
 # --- what must hold ---
 
 
-@settings(max_examples=150, deadline=None)
-@given(installations(), began_slots)
-def test_the_limit_is_the_oracles_at_every_slot(installed: list[Installed], began: int) -> None:
-    expected = oracle(installed, began)
-    place = place_since(began)
+places_of_both = st.sampled_from((PLACE, GRID))
+
+
+@settings(max_examples=200, deadline=None)
+@given(installations(), began_slots, places_of_both)
+def test_the_limit_is_the_oracles_at_every_slot(installed: list[Installed], began: int, where: Place) -> None:
+    expected = oracle(installed, where, began)
+    place = place_since(began, where)
     for index in range(0, SLOTS, 7):
         assert limit(installed, place, ZERO + index * SLOT_S).amps == expected[index]
 
 
-@settings(max_examples=150, deadline=None)
-@given(installations(), began_slots)
-def test_from_change_to_change_nothing_of_the_oracle_is_missed(installed: list[Installed], began: int) -> None:
-    expected = oracle(installed, began)
-    place = place_since(began)
+@settings(max_examples=200, deadline=None)
+@given(installations(), began_slots, places_of_both)
+def test_from_change_to_change_nothing_of_the_oracle_is_missed(
+    installed: list[Installed], began: int, where: Place
+) -> None:
+    expected = oracle(installed, where, began)
+    place = place_since(began, where)
     index = 0
     while index < SLOTS:
         change = next_change(installed, place, ZERO + index * SLOT_S)
@@ -168,25 +191,70 @@ def test_from_change_to_change_nothing_of_the_oracle_is_missed(installed: list[I
 @settings(max_examples=150, deadline=None)
 @given(installations(), began_slots)
 def test_the_composite_schedule_is_the_oracles_calendar(installed: list[Installed], began: int) -> None:
-    expected = oracle(installed, began)
-    pieces, duration_s = schedule(installed, [place_since(began)], ZERO, SLOTS * SLOT_S, "A")
-    drawn: Strip = []
+    own, all_ = oracle(installed, PLACE, began), oracle(installed, GRID, began)
+    pieces, duration_s = schedule(installed, [GRID, place_since(began)], 1, ZERO, SLOTS * SLOT_S, "A")
+    assert drawn(pieces, duration_s) == [tenths(least(values)) for values in zip(own, all_, strict=True)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(installations(), began_slots, st.sampled_from((9.0, 20.0, 70.0)))
+def test_the_composite_schedule_of_the_station_is_the_supply_or_all_evses_together(
+    installed: list[Installed], began: int, supply_a: float
+) -> None:
+    evses = [place_since(began, replace(PLACE, evse=n, cap_a=32.0, transaction="mine" * (n == 1))) for n in (1, 2)]
+    strips = [oracle(installed, place, began) for place in evses]
+    together = [sum(min(32.0, 32.0 if one is None else one) for one in both) for both in zip(*strips, strict=True)]
+    expected = zip(together, oracle(installed, GRID, began), strict=True)
+    pieces, duration_s = schedule(installed, [replace(GRID, cap_a=supply_a), *evses], 0, ZERO, SLOTS * SLOT_S, "A")
+    assert drawn(pieces, duration_s) == [tenths(least(values), supply_a) for values in expected]
+
+
+def drawn(pieces: Sequence[Piece], duration_s: int) -> Strip:
+    strip: Strip = []
     for (start_s, amps, _phases), end_s in zip(pieces, [*(p[0] for p in pieces[1:]), duration_s], strict=True):
-        drawn += [amps] * ((end_s - start_s) // SLOT_S)
-    assert drawn == [tenths(value) for value in expected]
+        strip += [amps] * ((end_s - start_s) // SLOT_S)
+    return strip
 
 
-def tenths(value: float | None) -> float:
-    return int(min(63.0, value if value is not None else 63.0) * 10 + 1e-6) / 10
+many_wants = st.lists(st.integers(0, 400), max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 1500), many_wants)
+def test_shares_are_handed_out_as_coins_would_be(total: int, wants: list[int]) -> None:
+    shares = divide(total / 10, [want / 10 for want in wants])
+    expected = coins(total, wants)
+    able = [index for index, want in enumerate(wants) if want >= 60]
+    assert all(abs(shares[index] - expected[index] / 10) < 0.1 + 1e-9 for index in able)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0, 150), st.lists(st.floats(0, 40), max_size=6))
+def test_shares_keep_to_the_supply_and_to_what_each_may_take(total_a: float, wants: list[float]) -> None:
+    offers = [
+        offer([(want, "own"), (share, "share")])[0] for want, share in zip(wants, divide(total_a, wants), strict=True)
+    ]
+    assert sum(offers) <= total_a + 1e-6
+    assert all(offer_a == 0 or 6 <= offer_a <= want + 1e-6 for offer_a, want in zip(offers, wants, strict=True))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(6, 150), st.lists(st.floats(6, 40), min_size=1, max_size=6))
+def test_whoever_came_first_charges_whenever_there_are_six_amperes(total_a: float, wants: list[float]) -> None:
+    assert divide(total_a, wants)[0] >= 6 - 1e-9
+
+
+def tenths(value: float | None, cap_a: float = 63.0) -> float:
+    return int(min(cap_a, value if value is not None else cap_a) * 10 + 1e-6) / 10
 
 
 @settings(max_examples=200, deadline=None)
-@given(installations(), began_slots, odd_times, st.integers(0, 2 * DAY * SLOT_S))
+@given(installations(), began_slots, odd_times, st.integers(0, 2 * DAY * SLOT_S), places_of_both)
 def test_changes_come_strictly_later_and_the_limit_holds_until_they_do(
-    installed: list[Installed], began: int, odd_s: float, after_s: int
+    installed: list[Installed], began: int, odd_s: float, after_s: int, where: Place
 ) -> None:
     """With times that are no round numbers: an edge that a rounding hides would be slept over."""
-    place = replace(PLACE, began=ZERO + began * SLOT_S + odd_s)
+    place = replace(where, began=ZERO + began * SLOT_S + odd_s)
     shifted = [replace(one, profile=moved(one.profile, odd_s)) for one in installed]
     at = ZERO + after_s
     for _ in range(40):
@@ -209,7 +277,7 @@ def test_without_a_clock_the_station_is_never_allowed_more_than_with_one(
     installed: list[Installed], began: int, index: int
 ) -> None:
     station = [one for one in installed if one.profile.purpose in (Purpose.STATION_MAX, Purpose.STATION_EXTERNAL)]
-    at, place = ZERO + index * SLOT_S, place_since(began)
+    at, place = ZERO + index * SLOT_S, place_since(began, GRID)
     known = limit(station, place, at).amps
     unknown = limit(station, replace(place, dated=False), at).amps
     assert known is None or (unknown is not None and unknown <= known)

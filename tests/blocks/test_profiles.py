@@ -49,6 +49,7 @@ REFUSALS = [
     (replace(PLAIN, kind=Kind.RECURRING), 1, "InvalidProfile"),
     (replace(PLAIN, valid_from=UTC + 9, valid_to=UTC + 9), 1, "InvalidProfile"),
     (replace(PLAIN, valid_to=UTC), 1, "InvalidProfile"),
+    (replace(PLAIN, start=UTC - 60, duration_s=60), 1, "InvalidProfile"),
     (STATION, 1, "InvalidProfile"),
     (replace(PLAIN, purpose=Purpose.STATION_EXTERNAL), 0, "InvalidProfile"),
     (TX, 0, "InvalidProfile"),
@@ -239,24 +240,6 @@ def test_without_a_clock_a_schedule_that_begins_now_is_refused() -> None:
     desk = Desk()
     desk.now = replace(desk.now, quality=ClockQuality.UNKNOWN)
     assert desk.set(replace(STATION, start=None), 0).reason == "InvalidSchedule"
-
-
-def test_two_that_charge_share_the_station_profile() -> None:
-    desk = Desk()
-    desk.set(replace(STATION, periods=(Period(0, 32.0),)), 0)
-    desk.connect(1)
-    assert desk.limit(1) == 32
-    desk.connect(2, "t-2")
-    assert (desk.limit(1), desk.limit(2)) == (16, 16)
-
-
-def test_one_that_is_ending_leaves_its_share_to_the_other() -> None:
-    desk = Desk()
-    desk.set(replace(STATION, periods=(Period(0, 32.0),)), 0)
-    desk.connect(1)
-    desk.connect(2, "t-2")
-    end(desk)
-    assert desk.limit(2) == 32
 
 
 # --- clear ---

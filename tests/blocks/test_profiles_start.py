@@ -110,7 +110,7 @@ def test_a_start_that_the_csms_then_refuses_leaves_nothing_in_memory() -> None:
     bench = Bench(AuthCtrlr__AuthorizeRemoteStart="true").ready()
     bench.feed(start())
     judge(bench, TokenInfo(TokenStatus.INVALID))
-    assert block(bench)._wishes == {}
+    assert block(bench)._wishes._wished == {}
 
 
 def test_a_start_that_lapses_limits_no_more() -> None:

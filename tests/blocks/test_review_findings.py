@@ -345,7 +345,10 @@ def test_a_charge_from_before_the_restart_keeps_its_share_of_the_supply() -> Non
     after.read(Pilot.B, 2)
     after.meter(evse=2)
     after.tap(OTHER_CARD, evses=(2,))
-    assert after.station.facts.evses[2].offer_a == 16.0
+    assert after.station.facts.evses[2].offer_a == 0.0  # nobody knows yet how much of it the other one holds
+    after.read(Pilot.C)
+    after.meter(power_w=7000.0)
+    assert [evse.offer_a for evse in after.station.facts.evses.values()] == [16.0, 16.0]
 
 
 def test_the_date_of_a_clock_gone_mad_can_still_be_told() -> None:
