@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config_checks import check_station
 from agent.config_keys import (
@@ -32,6 +32,9 @@ from agent.config_keys import (
 )
 from agent.config_toml import Table, plain_texts, read, show
 from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.ocpp.quirks import Quirks
 
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 DEFAULT_SOCKET = "/run/chargepoint/control.sock"
@@ -67,6 +70,8 @@ class CsmsConfig:
     password: str | bytes | None = field(repr=False)  # bytes when it was written in hex
     ca_file: str | None = None
     accept_without_subprotocol: bool = False
+    quirks: Quirks | None = None  # None: everything is told as the specification has it
+    quirks_dir: str = "quirks"
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
@@ -275,7 +280,8 @@ def _with_paths(values: dict[str, Any], where: Path, *keys: str) -> dict[str, An
 
 def _csms(table: Table, where: Path) -> tuple[CsmsConfig, list[str]]:
     values = _with_paths(table.values(CSMS), where, "ca_file")
-    warnings = []
+    warnings: list[str] = []
+    _take_quirks(table, values, where)
     password = _password(table, values, where)
     if password is not None and ":" in (values["user"] or values["identity"]):
         table.fail("user", 'missing or unfit; a user with a colon cannot log in by password, add user = "..."')
@@ -289,6 +295,15 @@ def _csms(table: Table, where: Path) -> tuple[CsmsConfig, list[str]]:
     for key in ("password_file", "password_form"):
         del values[key]
     return CsmsConfig(**values | {"password": password}), warnings
+
+
+def _take_quirks(table: Table, values: dict[str, Any], where: Path) -> None:
+    if values["quirks"]:
+        from agent.config_quirks import take
+
+        take(table, values, where)
+    else:
+        values |= {"quirks": None, "quirks_dir": str(where / values["quirks_dir"])}
 
 
 def _password(table: Table, values: Mapping[str, Any], where: Path) -> str | bytes | None:

@@ -91,6 +91,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and len(value) <= 1024 and value.isprintable()
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 80
+
+
 def _port(value: Any) -> str | None:
     return value if _is_text(value) and value.startswith("/") else None
 
@@ -139,6 +143,8 @@ CSMS: Mapping[str, Key] = {
     "password_form": choice(("text", "hex"), "text"),
     "ca_file": path(None, like='"/etc/chargepoint/csms-ca.pem"'),
     "accept_without_subprotocol": flag(False),
+    "quirks": several('a list of names such as ["rate-limited"]', _is_name, (), least=0),
+    "quirks_dir": path("quirks", like='"/etc/chargepoint/quirks"'),
 }
 BUS: Mapping[str, Key] = {
     "name": text(40, like='"rs485"'),

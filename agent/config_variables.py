@@ -7,7 +7,7 @@ A name is an OCPP 1.6 key ("HeartbeatInterval"), which may stand for several var
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agent.config import Config
 from agent.config_toml import hint
@@ -19,32 +19,40 @@ from agent.ocpp.v16 import keys
 
 def resolve(config: Config) -> dict[str, str]:
     """Variable -> value, fit for `Variables.layer("config", ...)`; ConfigError for the first that is wrong."""
-    if not config.variables:
-        return {}
     found: dict[str, str] = {}
     setters: dict[str, str] = {}  # variable -> the name that set it
-    for name, variable, value in _assignments(config):
+    lines = [(config.path, name, value) for name, value in config.variables.items()]
+    for file, name, variable, value in _assignments(config, lines):
         other = setters.setdefault(variable, name)
         if other != name and found[variable] != value:
-            raise _error(config, name, f"sets the same variable as {other}, to another value")
+            raise _error(file, name, f"sets the same variable as {other}, to another value")
         found[variable] = value
     return found
 
 
-def _assignments(config: Config) -> Iterator[tuple[str, str, str]]:
-    """The name as it was written, the variable as the catalogue spells it, its value."""
-    model = Variables(rows([evse.id for evse in config.evses]))
-    for name, value in config.variables.items():
+def presets(config: Config) -> dict[str, str]:
+    """The same for what the quirks in force preset; of several files the last counts."""
+    quirks = config.csms.quirks
+    if quirks is None:
+        return {}
+    return {variable: value for _file, _name, variable, value in _assignments(config, quirks.variables)}
+
+
+def _assignments(config: Config, lines: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str, str]]:
+    """File and name as they were written, the variable as the catalogue spells it, its value."""
+    model: Variables | None = None
+    for file, name, value in lines:
+        model = model or Variables(rows([evse.id for evse in config.evses]))
         made = keys.assignments(name, value)
         if made is None:
-            raise _error(config, name, _refusal(name, model))
+            raise _error(file, name, _refusal(name, model))
         for variable, inner in made.items():
             row = model.find(variable)
             if row is None:
-                raise _error(config, name, _refusal(name, model))
+                raise _error(file, name, _refusal(name, model))
             if fit(row, inner) is None:
-                raise _error(config, name, f"expected {expected(row)}")
-            yield name, str(row.id), inner
+                raise _error(file, name, f"expected {expected(row)}")
+            yield file, name, str(row.id), inner
 
 
 def _refusal(name: str, model: Variables) -> str:
@@ -58,5 +66,5 @@ def _refusal(name: str, model: Variables) -> str:
     return f"no such variable; {hint(name, tuple(known.values()), 'see etc/README.md for the names')}"
 
 
-def _error(config: Config, name: str, expected_: str) -> ConfigError:
-    return ConfigError(config.path, "variables", name, expected_)
+def _error(file: str, name: str, expected_: str) -> ConfigError:
+    return ConfigError(file, "variables", name, expected_)

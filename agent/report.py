@@ -78,6 +78,7 @@ class Report:
             },
             "dead_letters": self._dead_letters(),
             "storage": self._storage(),
+            "quirks": list(config.csms.quirks.names) if config.csms.quirks else [],
             "warnings": list(config.warnings),
         }
 

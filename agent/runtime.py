@@ -142,7 +142,7 @@ class Runtime:
         async with self._lock:
             dialect = self.conversation.connected(subprotocol)
             variables = self._facts.variables
-            variables.layer("preset", dialect.presets)
+            variables.layer("preset", self.conversation.presets)
             variables.layer("pin", dialect.pins)
             self.settings_changed()
             news = self.version_seen(subprotocol)

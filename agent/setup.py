@@ -59,16 +59,19 @@ class Built:
         return Remember(META, "version", version)
 
     def set_variables(self, config: Config) -> None:
-        """Take up [variables]; ConfigError when one of them does not fit."""
-        if config.variables:
-            from agent.config_variables import resolve
+        """Take up [variables] and the quirks; ConfigError, and no change, when one does not fit."""
+        own: Mapping[str, str] = {}
+        preset: Mapping[str, str] = {}
+        if config.variables or config.csms.quirks is not None:
+            from agent.config_variables import presets, resolve
 
-            # A file read again may name an EVSE that is there after the next restart only.
-            variables = self.station.facts.variables
-            left_out = variables.layer("config", {k: v for k, v in resolve(config).items() if variables.find(k)})
-            assert not left_out, left_out
-        else:
-            self.station.facts.variables.layer("config", {})
+            own, preset = resolve(config), presets(config)
+        # A file read again may name an EVSE that is there after the next restart only.
+        variables = self.station.facts.variables
+        self.conversation.obey(config.csms.quirks, {k: v for k, v in preset.items() if variables.find(k)})
+        left_out = variables.layer("preset", self.conversation.presets)
+        left_out += variables.layer("config", {k: v for k, v in own.items() if variables.find(k)})
+        assert not left_out, left_out
 
     async def close(self) -> None:
         await self.parts.close()
@@ -114,7 +117,6 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         version=version,
     )
     variables = station.facts.variables
-    variables.layer("preset", conversation.dialect.presets)
     variables.layer("pin", conversation.dialect.pins)
     built.set_variables(config)
     return built

@@ -83,9 +83,10 @@ def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[st
 
 
 def _check_variables(config: Config) -> None:
-    from agent.config_variables import resolve
+    from agent.config_variables import presets, resolve
 
     resolve(config)
+    presets(config)
 
 
 def summary(config: Config) -> str:

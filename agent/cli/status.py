@@ -16,6 +16,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
     dead_letters  [{id, kind, evse, why, utc}] given up on, and kept
     storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}
+    quirks        ["..."]                                what is told otherwise, by name and version
     warnings      ["..."]                                of the configuration
 
 Numbers are in the unit of their name. Exit codes: 0 told, 1 the socket may not be opened or the agent refused, 2 the
@@ -178,6 +179,8 @@ def _link(a: Answer) -> Iterator[Line]:
     yield "CSMS", ", ".join(words), "" if up else RED
     if link.get("why") and not up:
         yield "", f"because: {link['why']}", ""
+    if a.get("quirks"):
+        yield "", f"quirks in force: {', '.join(str(name) for name in a['quirks'])}", ""
     registration = str(a.get("registration") or "None")
     yield "", _REGISTRATION.get(registration, registration), ""
     clock = a.get("clock") or {}

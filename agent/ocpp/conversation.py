@@ -4,17 +4,18 @@ It joins endpoint (`rpc`), payload check (`schema`), dialect and outbox for whoe
 dialect may change from one connection to the next; what waits in the outbox is neutral and is told in the new words.
 
 Inbound payloads are read with goodwill (`Validator.inbound` mends what can be mended), ours are checked strictly: one
-of ours that breaks its schema is our bug, is never sent, and is told as `Fault` so that the log shows it.
+of ours that breaks its schema is our bug, is never sent, and is told as `Fault` so that the log shows it. What a
+central system wants otherwise (`quirks`) is done after that check; without quirks nothing of it happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from agent.core.effects import Answer, Call, RefuseCall, Status
-from agent.core.events import CallFailed, Event, TransactionAnswered
-from agent.core.record import record
+from agent.core.effects import Answer, Ask, Call, Heartbeat, RefuseCall, Status
+from agent.core.events import CallDone, CallFailed, Event, TransactionAnswered
+from agent.core.record import record, replace
 from agent.core.requests import Ref
 from agent.core.types import Registration
 from agent.errors import RpcError
@@ -23,6 +24,9 @@ from agent.ocpp.dialect import Dialect, Station
 from agent.ocpp.outbox import Outbox, Outgoing, Silent, Waiting
 from agent.ocpp.rpc import CallIn, Discarded, Endpoint, ErrorIn, ResultIn
 from agent.ocpp.schema import Validator
+
+if TYPE_CHECKING:
+    from agent.ocpp.quirks import Quirks
 
 LONGEST_ACTION_SHOWN = 40
 
@@ -89,6 +93,10 @@ class Conversation:
         self._validators: dict[str, Validator] = {}
         self._asked: dict[str, CallIn] = {}
         self._failed: CallFailed | None = None  # a call of ours that was not fit to be sent
+        self._quirks: Quirks | None = None
+        self._quirk_presets: Mapping[str, str] = {}
+        self._next_at: float | None = None  # when a CSMS that limits our calls takes the next one
+        self._quiet_until: float | None = None  # when a CSMS that wants to hear from us has heard nothing for too long
         self.linked = False
         self.sent_mono = 0.0  # when the call that was answered last had left
         self.answered_mono = 0.0
@@ -98,6 +106,46 @@ class Conversation:
         """A call of ours is open."""
         return self._endpoint.outstanding is not None
 
+    # --- what this CSMS wants otherwise -------------------------------------------------------------------------
+
+    def obey(self, quirks: Quirks | None, presets: Mapping[str, str]) -> None:
+        """From now on these quirks are in force; `presets` are their variables, resolved."""
+        self._quirks, self._quirk_presets = quirks, presets
+        self._next_at = self._quiet_until = None
+        self._validators.clear()
+
+    @property
+    def presets(self) -> Mapping[str, str]:
+        """Of variables, by the version that is spoken and by the quirks."""
+        return {**self.dialect.presets, **self._quirk_presets}
+
+    def _shaped(self, found: Outgoing) -> Outgoing | Outcome:
+        """The message as this CSMS wants it; one that it does not want counts as taken."""
+        assert self._quirks is not None
+        payload = self._quirks.told(found.about, found.action, found.payload)
+        if payload is not None:
+            return replace(found, payload=payload)
+        return Hear(CallDone(found.about)) if isinstance(found.about, Call) else Delivered(found.about, None)
+
+    def _may_call(self, now: float) -> bool:
+        """Whether a CSMS that limits our calls takes one now."""
+        if self._next_at is not None and now < self._next_at:
+            return False
+        self._next_at = None
+        return True
+
+    def _paced(self, now: float) -> None:
+        """A call has been sent."""
+        per_s = self._quirks.number("messages_per_s") if self._quirks else 0.0
+        self._next_at = now + 1 / per_s if per_s else None
+
+    def _is_too_quiet(self, registration: Registration, now: float) -> bool:
+        """Whether a CSMS that wants to hear from us, though pings flow, must now."""
+        longest_s = self._quirks.number("longest_silence_s") if self._quirks else 0.0
+        accepted = registration is Registration.ACCEPTED
+        self._quiet_until = self.sent_mono + longest_s if longest_s and accepted else None
+        return self._quiet_until is not None and now >= self._quiet_until
+
     # --- the link -----------------------------------------------------------------------------------------------
 
     def connected(self, subprotocol: str) -> Dialect:
@@ -105,6 +153,7 @@ class Conversation:
         self.dialect = dialects.load(dialects.SUBPROTOCOLS[subprotocol])
         self._endpoint.codes = self.dialect.codes
         self.linked = True
+        self._next_at = self._quiet_until = None
         self.outbox.up()
         return self.dialect
 
@@ -127,9 +176,12 @@ class Conversation:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             return Hear(failed)
-        if not self.linked or self._endpoint.outstanding is not None:
+        if not self.linked or self._endpoint.outstanding is not None or not self._may_call(now):
             return None
         found = self.outbox.next(self.dialect, registration, now)
+        if found is None and self._is_too_quiet(registration, now):
+            self.outbox.ask(Ask(Heartbeat()))
+            found = self.outbox.next(self.dialect, registration, now)
         if found is None:
             return None
         if isinstance(found, Silent):
@@ -137,7 +189,13 @@ class Conversation:
         broken = self._validator().outbound(found.action, "request", found.payload)
         if broken is not None:
             return self._own_fault(found, str(broken))
+        if self._quirks is not None:
+            shaped = self._shaped(found)
+            if not isinstance(shaped, Outgoing):
+                return shaped
+            found = shaped
         self.sent_mono = now
+        self._paced(now)
         text = self._endpoint.call(
             found.action, found.payload, message_id=found.message_id, now=now, timeout_s=timeout_s, tag=found.about
         )
@@ -162,7 +220,8 @@ class Conversation:
         if broken is not None:
             text = self._endpoint.refuse(asked.ref, "internal")
             return [*_say(text), Fault(f"our answer to {asked.action} breaks its schema: {broken}", bug=True)]
-        return _say(self._endpoint.result(asked.ref, payload))
+        told = payload if self._quirks is None else self._quirks.answered(asked.action, payload)
+        return _say(self._endpoint.result(asked.ref, told))
 
     def refuse(self, ref: Ref) -> list[Outcome]:
         """Nobody here does what was asked."""
@@ -267,7 +326,10 @@ class Conversation:
         """When `expire` or `next` wants to be asked again."""
         if self.waiting or not self.linked:  # the outbox must wait for the answer, or for a link, in any case
             return self._endpoint.deadline()
-        return self.outbox.next_deadline()
+        if self._next_at is not None:
+            return self._next_at
+        times = [at for at in (self.outbox.next_deadline(), self._quiet_until) if at is not None]
+        return min(times, default=None)
 
     def expire(self, now: float) -> list[Outcome]:
         """What follows from an answer that did not come in time."""
@@ -287,7 +349,7 @@ class Conversation:
     def _validator(self) -> Validator:
         folder = self.dialect.schemas
         if folder not in self._validators:
-            self._validators[folder] = Validator(folder)
+            self._validators[folder] = Validator(folder, self._quirks.longest() if self._quirks else None)
         return self._validators[folder]
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,9 @@ Schema = dict[str, Any]  # a JSON schema as the package ships it: trusted input
 class Validator:
     """All messages of one version, by the name of the folder in the package `ocpp`: "v16", "v201"."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, longest: Mapping[str, int] | None = None) -> None:
+        """`longest`: texts in members of these names may be so long in what comes in."""
+        self._longest = dict(longest or {})
         self._folder = _schemas(folder)
         self._files = {_message(path.stem): path.name for path in sorted(self._folder.glob("*.json"))}
         self._inbound: dict[tuple[str, Kind], Check] = {}
@@ -84,7 +86,7 @@ class Validator:
 
     def _compile(self, action: str, kind: Kind, measure: Measure) -> Check:
         schema: Schema = json.loads((self._folder / self._files[action, kind]).read_bytes())
-        return _Compiler(schema, measure).check
+        return _Compiler(schema, measure, {} if measure == "strict" else self._longest).check
 
 
 def _schemas(folder: str) -> Path:
@@ -252,7 +254,8 @@ def _mended(
 class _Compiler:
     """One schema to one closure. `$ref` points into `definitions`, which know no cycles."""
 
-    def __init__(self, schema: Schema, measure: Measure) -> None:
+    def __init__(self, schema: Schema, measure: Measure, longest: Mapping[str, int]) -> None:
+        self._longest = longest
         self._definitions: dict[str, Schema] = schema.get("definitions", {})
         self._compiled: dict[str, Check] = {}
         self._measure: Measure = measure
@@ -273,9 +276,13 @@ class _Compiler:
         return check
 
     def _object(self, node: Schema) -> Check:
-        members = tuple((name, self._of(member)) for name, member in node.get("properties", {}).items())
+        members = tuple((name, self._member(name, member)) for name, member in node.get("properties", {}).items())
         closed = node.get("additionalProperties") is False
         return _object(members, tuple(node.get("required", ())), closed, self._measure)
+
+    def _member(self, name: str, node: Schema) -> Check:
+        longest = self._longest.get(name)
+        return self._of(node) if longest is None or "maxLength" not in node else _string(longest)
 
     def _array(self, node: Schema) -> Check:
         return _array(self._of(node["items"]), node.get("minItems", 0), node.get("maxItems"), self._measure)
