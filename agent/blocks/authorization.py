@@ -1,19 +1,24 @@
 """C: Authorization. Who may charge, by whose word, and at which EVSE.
 
-Online, the CSMS is asked, unless LocalPreAuthorize lets the cache answer first. Offline (no link, or not accepted),
-LocalAuthorizeOffline lets the cache answer, and OfflineTxForUnknownIdEnabled lets strangers in. A question that stays
-unanswered is decided as offline. The card that started a transaction stops it without any question (C01.FR.03), a card
-of the same group after the group is known. A grant that nobody uses lapses after EVConnectionTimeOut.
+Online, the CSMS is asked, unless LocalPreAuthorize lets what is known here (the local list, else the cache) answer
+first. Offline (no link, or not accepted), LocalAuthorizeOffline lets that answer, and OfflineTxForUnknownIdEnabled lets
+strangers in. A question that stays unanswered is decided as offline. What is reserved is for its bearer only (`holds`);
+where a group may make somebody its bearer and is not known here, the CSMS is asked. The card that started a transaction
+stops it without any question (C01.FR.03), a card of the same group after the group is known. A grant that nobody uses
+lapses after EVConnectionTimeOut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agent.blocks.cache import TokenCache
+from agent.blocks.holds import Holds
+from agent.blocks.known import KnownTokens
 from agent.blocks.station import Block, Facts, Out
+from agent.blocks.waiting import Floating, Waiting
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Authorize, Effect, Forget, Note, Reply, StatusAnswer
 from agent.core.events import (
@@ -34,7 +39,10 @@ from agent.core.events import (
     Unplugged,
 )
 from agent.core.evse import Evse, Grant
+from agent.core.local_list import TokensListed
+from agent.core.record import replace
 from agent.core.requests import ClearCacheRequested
+from agent.core.reservation import ReservationEnded
 from agent.core.types import Instant, StopReason, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken, shorten
 
@@ -52,26 +60,27 @@ class _Question:
     remote_start_id: int | None = None
 
 
-@dataclass(slots=True)
-class _Floating:
-    """A grant for whichever of several EVSEs is plugged in first."""
-
-    grant: Grant
-    evses: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return _key(self.grant.token)
-
-
 class Authorization(Block):
-    def __init__(self, facts: Facts) -> None:
+    """`listed` says what the local list says of a token, if anything."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        holds: Holds | None = None,
+        listed: Callable[[IdToken], TokenInfo | None] = lambda _token: None,
+    ) -> None:
         self._facts = facts
         self._vars = facts.variables
-        self._cache = TokenCache(facts.variables)
+        self._holds = holds or Holds(facts.evses)
+        self._known = KnownTokens(facts.variables, listed)
         self._asked: dict[tuple[str, tuple[int, ...]], _Question] = {}
-        self._floating: list[_Floating] = []  # the eldest first
+        self._waiting = Waiting(facts.evses, self._holds)
         self._deadlines = Deadlines()
+
+    @property
+    def waiting(self) -> int:
+        """How many bearers of a grant, without a reservation, have not chosen an EVSE yet."""
+        return self._waiting.strangers()
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -81,12 +90,12 @@ class Authorization(Block):
     def on_token(self, e: TokenPresented, now: Instant) -> Out:
         evses = [self._facts.evses[n] for n in e.evses]
         mine = next((v for v in evses if _charges(v, e.token)), None)
-        floating = next((f for f in self._floating if _same(f.grant.token, e.token)), None)
+        floating = self._waiting.of(e.token)
         if mine is not None:
             yield from self._second_tap(mine, e.token)
         elif floating is not None:
             self._land(floating)
-        elif not self._candidates(evses) and not any(v.tx for v in evses):
+        elif not self._free(e.evses) and not any(v.tx for v in evses):
             yield from self._deny(e.evses, e.token, "no EVSE here is free")
         elif not any(_same(asked.token, e.token) and {*asked.evses} & {*e.evses} for asked in self._asked.values()):
             yield from self._decide(_Question(e.token, e.evses, Trigger.AUTHORIZED), now)
@@ -99,33 +108,47 @@ class Authorization(Block):
 
     def on_remote(self, e: RemoteStartWanted, now: Instant) -> Out:
         question = _Question(e.token, e.evses, Trigger.REMOTE_START, e.remote_start_id)
+        known = self._known.lookup(e.token, now)
+        info = TokenInfo(TokenStatus.ACCEPTED, e.group or (known.info.group if known else None))
         if self._vars.flag("AuthCtrlr.AuthorizeRemoteStart"):
             yield from self._decide(question, now)
         else:
-            yield from self._use(question, TokenInfo(TokenStatus.ACCEPTED, e.group), now)
+            yield from self._use_or_ask(question, info, now)
 
     def _decide(self, question: _Question, now: Instant) -> Iterator[Event | Effect]:
-        """By the cache if the rules let it speak, else by asking."""
-        known = self._cache.lookup(question.token, now)
+        """By what is known here if the rules let it speak, else by asking."""
+        known = self._known.lookup(question.token, now)
         if not self._vars.flag("AuthCtrlr.Enabled"):
             yield from self._use(question, ACCEPTED, now)
         elif not self._facts.online:
             yield from self._decide_alone(question, now)
-        elif known and known.accepted(now.utc) and self._vars.flag("AuthCtrlr.LocalPreAuthorize"):
-            yield from self._use(question, known, now)
-        elif known and not known.accepted(now.utc) and self._vars.flag("AuthCacheCtrlr.DisablePostAuthorize"):
-            yield from self._deny(question.evses, question.token, f"the cache says {known.status}")
-        elif len(self._asked) >= MAX_QUESTIONS:
-            yield from self._deny(question.evses, question.token, "too many cards at once")
+        elif known and known.info.accepted(now.utc) and self._vars.flag("AuthCtrlr.LocalPreAuthorize"):
+            yield from self._use_or_ask(question, known.info, now)
+        elif known and not known.info.accepted(now.utc) and known.final:
+            yield from self._deny(question.evses, question.token, f"it is known here as {known.info.status}")
         else:
-            self._asked[_key(question.token), question.evses] = question
-            purpose = "remote" if question.trigger is Trigger.REMOTE_START else "start"
-            yield Ask(Authorize(question.token, question.evses, purpose))
+            yield from self._ask(question)
+
+    def _use_or_ask(self, question: _Question, info: TokenInfo, now: Instant) -> Iterator[Event | Effect]:
+        """What is known here counts, unless a group that is not known here would open what is reserved."""
+        free = self._free(question.evses)
+        if self._facts.online and self._holds.depends_on_group(free, question.token, info.group):
+            yield from self._ask(question)
+        else:
+            yield from self._use(question, info, now)
+
+    def _ask(self, question: _Question) -> Iterator[Event | Effect]:
+        if len(self._asked) >= MAX_QUESTIONS:
+            yield from self._deny(question.evses, question.token, "too many cards at once")
+            return
+        self._asked[_key(question.token), question.evses] = question
+        purpose = "remote" if question.trigger is Trigger.REMOTE_START else "start"
+        yield Ask(Authorize(question.token, question.evses, purpose))
 
     def _decide_alone(self, question: _Question, now: Instant) -> Iterator[Event | Effect]:
-        known = self._cache.lookup(question.token, now)
+        known = self._known.lookup(question.token, now)
         if known is not None and self._vars.flag("AuthCtrlr.LocalAuthorizeOffline"):
-            yield from self._use(question, known, now)
+            yield from self._use(question, known.info, now)
         elif known is None and self._vars.flag("AuthCtrlr.OfflineTxForUnknownIdEnabled"):
             yield from self._use(question, ACCEPTED, now)
         else:
@@ -134,7 +157,7 @@ class Authorization(Block):
     # --- the CSMS has spoken ------------------------------------------------------------------------------------
 
     def on_answer(self, e: TokenAnswered, now: Instant) -> Out:
-        yield from self._cache.learn(e.call.token, e.info, now)
+        yield from self._known.learn(e.call.token, e.info, now)
         question = self._asked.pop((_key(e.call.token), e.call.evses), None)
         if question is not None:
             yield from self._use(question, e.info, now)
@@ -149,14 +172,13 @@ class Authorization(Block):
         token = e.event.token
         if e.info is None or token is None:
             return
-        yield from self._cache.learn(token, e.info, now)
+        yield from self._known.learn(token, e.info, now)
         evse = self._facts.evses.get(e.event.evse)
         if evse is None or evse.grant is None or evse.tx is None or evse.tx.id != e.event.transaction:
             return
         if e.info.group and not evse.grant.info.group and _same(evse.grant.token, token):
             old = evse.grant
-            info = TokenInfo(old.info.status, e.info.group, old.info.expires)
-            evse.grant = Grant(old.token, info, old.trigger, old.at, old.remote_start_id, old.reservation_id)
+            evse.grant = replace(old, info=replace(old.info, group=e.info.group))
 
     # --- what follows -------------------------------------------------------------------------------------------
 
@@ -168,14 +190,17 @@ class Authorization(Block):
             yield from self._deny(question.evses, token, f"the card is {why}")
             return
         evses = [self._facts.evses[n] for n in question.evses]
-        free = self._candidates(evses)
+        free = self._free(question.evses)
+        usable = self._holds.usable(free, token, info.group)
         of_group = next((v for v in evses if self._may_stop(v, info)), None)
-        if of_group is not None and not any(v.plugged for v in free):
+        if of_group is not None and not any(v.plugged for v in usable):
             yield from self._stop_by_group(of_group, token, info)
-        elif not free:
-            yield from self._deny(question.evses, token, "no EVSE here is free")
+        elif not usable:
+            yield from self._deny(
+                question.evses, token, "it is reserved for others" if free else "no EVSE here is free"
+            )
         else:
-            yield from self._grant(free, question, info, now)
+            yield from self._grant(usable, question, info, now)
 
     def _stop_by_group(self, evse: Evse, token: IdToken, info: TokenInfo) -> Iterator[Event]:
         master = self._is_master(info)
@@ -199,26 +224,35 @@ class Authorization(Block):
             yield from self._deny(question.evses, question.token, "a master pass only stops")
             return
         grant = Grant(question.token, info, question.trigger, now, question.remote_start_id)
+        reserved = self._holds.reserved(free, question.token, info.group)
+        free = reserved or free  # who has one of his own is led there
         plugged = [v for v in free if v.plugged]
-        waiting = [f for f in self._floating if {*f.evses} & {v.id for v in free}]
-        if not plugged and len(free) <= len(waiting):
+        if not plugged and not self._has_room(free, grant):
             yield from self._deny(question.evses, question.token, "every free EVSE waits for somebody else")
         elif plugged or len(free) == 1:
             yield from self._give(max(plugged, key=lambda v: v.plugged_at) if plugged else free[0], grant, now)
         else:
-            self._float(_Floating(grant, tuple(v.id for v in free)), now)
+            self._float(Floating(grant, tuple(v.id for v in free)), now)
 
-    def _float(self, floating: _Floating, now: Instant) -> None:
-        self._floating.append(floating)
+    def _has_room(self, free: Sequence[Evse], grant: Grant) -> bool:
+        """Nothing is plugged in: is there an EVSE more than are kept for others and waited for?"""
+        token, group = grant.token, grant.info.group
+        if any(self._holds.choose(v, token, group) is not None for v in free):
+            return True
+        return len(free) > self._waiting.strangers(free) + self._holds.others(token, group)
+
+    def _float(self, floating: Floating, now: Instant) -> None:
+        self._waiting.add(floating)
         wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if wait_s:
             self._deadlines.set(floating.name, now.mono + wait_s)
 
-    def _land(self, floating: _Floating) -> None:
-        self._floating.remove(floating)
+    def _land(self, floating: Floating) -> None:
+        self._waiting.remove(floating.name)
         self._deadlines.clear(floating.name)
 
     def _give(self, evse: Evse, grant: Grant, now: Instant) -> Iterator[Event | Effect]:
+        grant = replace(grant, reservation_id=self._holds.choose(evse, grant.token, grant.info.group))
         evse.grant = grant
         wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if not evse.plugged and wait_s:
@@ -229,10 +263,11 @@ class Authorization(Block):
 
     def on_plugged(self, e: Plugged, now: Instant) -> Out:
         self._deadlines.clear(e.evse)
-        floating = next((f for f in self._floating if e.evse in f.evses), None)
-        if floating is not None and self._facts.evses[e.evse].free:
+        evse = self._facts.evses[e.evse]
+        floating = self._waiting.at(evse)
+        if floating is not None:
             self._land(floating)
-            yield from self._give(self._facts.evses[e.evse], floating.grant, now)
+            yield from self._give(evse, floating.grant, now)
 
     def on_unplugged(self, e: Unplugged, now: Instant) -> Out:
         """A grant that was not used when its EV left waits anew, but not for ever: the next EV may be another's."""
@@ -259,7 +294,7 @@ class Authorization(Block):
             if isinstance(name, int):
                 yield from self._lapse(self._facts.evses[name])
             else:
-                self._floating = [f for f in self._floating if f.name != name]
+                self._waiting.remove(name)
 
     def _lapse(self, evse: Evse) -> Iterator[Event | Effect]:
         self._deadlines.clear(evse.id)
@@ -280,20 +315,30 @@ class Authorization(Block):
         yield Denied(evses, token, why)
         yield Note("info", "Denied", f"card {shorten(token.value)} refused: {why}", (("TOKEN", shorten(token.value)),))
 
-    def _candidates(self, evses: Sequence[Evse]) -> list[Evse]:
-        return [] if self._facts.closing else [v for v in evses if v.free]
+    def _free(self, evses: Sequence[int]) -> list[Evse]:
+        return [] if self._facts.closing else [v for n in evses if (v := self._facts.evses[n]).free]
+
+    def on_reservation_ended(self, e: ReservationEnded, _now: Instant) -> Out:
+        """A grant that would have used it stands, but uses it no longer."""
+        for evse in self._facts.evses.values():
+            if evse.grant is not None and evse.tx is None and evse.grant.reservation_id == e.id:
+                evse.grant = replace(evse.grant, reservation_id=None)
+        return iter(())
 
     # --- memory -------------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
         table: dict[str, Any] = dict(e.tables.get(TokenCache.TABLE, {}))
-        self._cache.load(table)
+        self._known.cache.load(table)
         return iter(())
+
+    def on_listed(self, e: TokensListed, _now: Instant) -> Out:
+        yield from self._known.listed(e.tokens)
 
     def on_clear(self, e: ClearCacheRequested, _now: Instant) -> Out:
         enabled = self._vars.flag("AuthCacheCtrlr.Enabled")
         if enabled:
-            self._cache.clear()
+            self._known.cache.clear()
             yield Forget(TokenCache.TABLE)
         yield Reply(e.ref, StatusAnswer("Accepted" if enabled else "Rejected"))
 
@@ -310,6 +355,8 @@ class Authorization(Block):
         TransactionEnded: "on_ended",
         Tick: "on_tick",
         ClearCacheRequested: "on_clear",
+        TokensListed: "on_listed",
+        ReservationEnded: "on_reservation_ended",
     }
 
 

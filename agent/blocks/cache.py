@@ -60,6 +60,11 @@ class TokenCache:
             del self._entries[oldest]
             yield Forget(self.TABLE, oldest)
 
+    def drop(self, token: IdToken) -> Iterator[Effect]:
+        """Somebody else knows this token better."""
+        if self._entries.pop(token.value.lower(), None) is not None:
+            yield Forget(self.TABLE, token.value.lower())
+
     def clear(self) -> None:
         self._entries.clear()
 

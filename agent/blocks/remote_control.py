@@ -56,6 +56,7 @@ from agent.core.requests import (
     UnlockRequested,
 )
 from agent.core.types import Context, Instant, Reading, Registration, ResetKind, StopReason, Trigger
+from drivers.api import IdToken
 
 Answerer = Callable[[int | None, Instant], Iterable[Event | Effect]]
 """What a trigger for this EVSE (None: all, 0: the station as a whole) makes us tell; nothing at all means Rejected. A
@@ -76,16 +77,19 @@ _NEWER = {"Log": "Diagnostics", "SignedFirmware": "Firmware"}
 
 class RemoteControl(Block):
     """`refuses` says why a profile that came with a start cannot be used, or "". `triggers` are other blocks' answers
-    to triggers, by `TriggerRequested.message`; they count before our own."""
+    to triggers, by `TriggerRequested.message`; they count before our own. `open_to`: at which of these EVSEs the bearer
+    of a token and group may start, as far as that is known here."""
 
     def __init__(
         self,
         facts: Facts,
         refuses: Callable[[Any, Instant], str] = lambda _profile, _now: "",
         triggers: Mapping[str, Answerer] | None = None,
+        open_to: Callable[[list[Evse], IdToken, IdToken | None], list[Evse]] = lambda evses, _token, _group: evses,
     ) -> None:
         self._facts = facts
         self._refuses = refuses
+        self._open_to = open_to
         self._triggers: dict[str, Answerer] = {
             "Boot": self._boot,
             "BootAgain": self._boot_again,
@@ -113,7 +117,7 @@ class RemoteControl(Block):
     def on_start(self, e: StartRequested, now: Instant) -> Out:
         evses = self._facts.evses
         wanted = list(evses.values()) if e.evse is None else [evses[e.evse]] if e.evse in evses else []
-        free = [evse for evse in wanted if evse.free]
+        free = self._open_to([evse for evse in wanted if evse.free], e.token, e.group)
         if not free or self._facts.closing or self._facts.registration is not Registration.ACCEPTED:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="TxInProgress" if wanted else "UnknownEvse"))
             return

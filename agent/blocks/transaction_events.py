@@ -9,6 +9,8 @@ from agent.core.evse import Evse, Grant, Transaction
 from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind, TxPoint
 from drivers.api import IdToken, shorten
 
+AUTHORIZATIONS = (Trigger.AUTHORIZED, Trigger.REMOTE_START)  # what brings a token to a transaction
+
 
 def points_of(evse: Evse) -> frozenset[TxPoint]:
     """Which of the points where transactions start and stop are true now."""
@@ -63,7 +65,7 @@ def build(
         readings=readings,
         stop_reason=reason,
         offline=offline,
-        reservation_id=tx.reservation_id if kind is TxKind.STARTED else None,
+        reservation_id=tx.reservation_id if kind is TxKind.STARTED or trigger in AUTHORIZATIONS else None,
         remote_start_id=tx.remote_start_id,
         cable_a=int(cable) if cable else None,
     )

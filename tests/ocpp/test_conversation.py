@@ -98,12 +98,11 @@ def test_a_request_that_nobody_serves_is_refused() -> None:
     [
         ("1.6", "MakeCoffee", "NotImplemented"),
         ("2.0.1", "MakeCoffee", "NotImplemented"),
-        ("1.6", "ReserveNow", "NotSupported"),
+        ("1.6", "CertificateSigned", "NotSupported"),
     ],
 )
 def test_unknown_and_unserved_actions_have_codes_of_their_own(version: str, action: str, code: str) -> None:
-    payload = {"connectorId": 1, "expiryDate": "2026-11-21T10:00:00Z", "idTag": "A", "reservationId": 1}
-    (answer,) = texts(Line(version).hears([2, "abc", action, payload if action == "ReserveNow" else {}]))
+    (answer,) = texts(Line(version).hears([2, "abc", action, {"certificateChain": "A"} if "Cert" in action else {}]))
     assert answer[:3] == [4, "abc", code]
 
 

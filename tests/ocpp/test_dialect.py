@@ -206,6 +206,7 @@ NOT_ONE_WORD = (
     "DataTransfer",
     "GetCompositeSchedule",
     "GetConfiguration",
+    "GetLocalListVersion",
     "GetTransactionStatus",
 )
 words = st.sampled_from(

@@ -19,7 +19,7 @@ from agent.ocpp import dialect
 from agent.ocpp.dialect import Dialect, Payload
 from agent.ocpp.v16.keys import KEYS
 from drivers.api import IdToken
-from tests.ocpp import test_v16_requests, test_v201_requests
+from tests.ocpp import test_lists_and_reservations, test_v16_requests, test_v201_requests
 from tests.ocpp.words import NOON, STATION, damaged, event, faults, json_values, ref
 
 DIALECTS = [dialect.load(name) for name in dialect.VERSIONS]
@@ -32,17 +32,21 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
     "1.6": [
         ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
         ("ChangeConfiguration", {"key": "ConnectorPhaseRotation", "value": "1.RST"}),
+        ("CancelReservation", {"reservationId": 7}),
         ("ClearCache", {}),
         ("ClearChargingProfile", {"id": 1, "connectorId": 1, "chargingProfilePurpose": "TxProfile", "stackLevel": 1}),
         ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": "d"}),
         ("GetCompositeSchedule", {"connectorId": 1, "duration": 60, "chargingRateUnit": "A"}),
         ("GetConfiguration", {"key": ["HeartbeatInterval", "Nonsense"]}),
+        ("GetLocalListVersion", {}),
         (
             "RemoteStartTransaction",
             {"idTag": "A1", "connectorId": 1, "chargingProfile": test_v16_requests.PROFILE},
         ),
         ("RemoteStopTransaction", {"transactionId": 42}),
+        ("ReserveNow", test_lists_and_reservations.RESERVE["1.6"]),
         ("Reset", {"type": "Hard"}),
+        ("SendLocalList", test_lists_and_reservations.LOCAL_LIST["1.6"]),
         ("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": test_v16_requests.PROFILE}),
         ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1}),
         ("ExtendedTriggerMessage", {"requestedMessage": "LogStatusNotification", "connectorId": 1}),
@@ -50,6 +54,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
     ],
     "2.0.1": [
         ("ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 1, "connectorId": 1}}),
+        ("CancelReservation", {"reservationId": 7}),
         ("ClearCache", {}),
         (
             "ClearChargingProfile",
@@ -58,6 +63,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": {"a": [1]}}),
         ("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"}),
         ("GetCompositeSchedule", {"evseId": 1, "duration": 60, "chargingRateUnit": "A"}),
+        ("GetLocalListVersion", {}),
         ("GetTransactionStatus", {"transactionId": "x"}),
         (
             "GetVariables",
@@ -82,7 +88,9 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
             },
         ),
         ("RequestStopTransaction", {"transactionId": "x"}),
+        ("ReserveNow", test_lists_and_reservations.RESERVE["2.0.1"]),
         ("Reset", {"type": "OnIdle", "evseId": 1}),
+        ("SendLocalList", test_lists_and_reservations.LOCAL_LIST["2.0.1"]),
         ("SetChargingProfile", {"evseId": 1, "chargingProfile": test_v201_requests.PROFILE}),
         (
             "SetVariables",

@@ -132,7 +132,7 @@ def test_a_key_asked_for_twice_is_told_once(model: Variables) -> None:
     ("name", "text"),
     [
         ("NumberOfConnectors", "2"),
-        ("SupportedFeatureProfiles", "Core,RemoteTrigger,SmartCharging"),
+        ("SupportedFeatureProfiles", "Core,LocalAuthListManagement,Reservation,RemoteTrigger,SmartCharging"),
         ("ConnectorPhaseRotationMaxLength", "3"),
         ("ConnectorPhaseRotation", "0.Unknown,1.Unknown,2.Unknown"),
         ("GetConfigurationMaxKeys", "200"),

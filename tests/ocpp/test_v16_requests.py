@@ -196,7 +196,7 @@ def test_nothing_in_a_field_is_the_same_as_no_field() -> None:
             {"connectorId": 1, "csChargingProfiles": PROFILE | {"validFrom": "soon"}},
             "FormationViolation",
         ),
-        ("SendLocalList", {}, "NotSupported"),
+        ("MakeCoffee", {}, "NotSupported"),
     ],
 )
 def test_a_request_that_cannot_be_read_is_refused_in_the_spelling_of_this_version(

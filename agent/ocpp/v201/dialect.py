@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from agent.core.types import Registration
 from agent.ocpp import codes
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.v201 import calls, requests, transactions
+from agent.ocpp.dialect import Dialect, merged
+from agent.ocpp.v201 import calls, local_list, requests, reservation, transactions
+
+_BLOCKS = (requests, local_list, reservation)
 
 DIALECT = Dialect(
     name="2.0.1",
@@ -14,8 +16,8 @@ DIALECT = Dialect(
     codes=codes.V201,
     calls=calls.CALLS,
     answers={**calls.ANSWERS, **transactions.ANSWERS},
-    requests=requests.REQUESTS,
-    replies=requests.REPLIES,
+    requests=merged(block.REQUESTS for block in _BLOCKS),
+    replies=merged(block.REPLIES for block in _BLOCKS),
     transaction=transactions.tell,
     before_accepted={Registration.NONE: "security", Registration.REJECTED: "security"},
     errors={"FormationViolation": "FormatViolation", "OccurenceConstraintViolation": "OccurrenceConstraintViolation"},

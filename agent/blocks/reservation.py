@@ -1,0 +1,213 @@
+"""H: Reservation. One EVSE, or any one, is kept for somebody until he comes, or a moment has come.
+
+A reservation ends when a transaction of its bearer has begun, when it expires, when the CSMS cancels it, or when what
+is reserved becomes faulted or unavailable. A grant alone does not end it: if nobody plugs in, the EVSE is reserved
+again until it expires; while a grant uses it, it does not expire. The CSMS hears of expiry and removal where its
+version has a word for them, else by the status of the connector.
+
+Of any EVSE as many can be reserved as there are vacant ones that nobody else waits for. When so many are reserved that
+no stranger may start any more, the vacant ones show Reserved. A connector that is reserved by name shows Reserved until
+its bearer has come, also when somebody else's car is plugged in meanwhile.
+
+Expiry is judged by UTC. While no time is known it lasts as long as it was made for, counted from the restart, or
+`BLIND_S` where that is not known either: no connector stays reserved for want of a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from agent.blocks.holds import Holds, is_vacant
+from agent.blocks.station import Block, Facts, Out
+from agent.core.effects import Ask, Effect, Forget, Note, Remember, Reply, ReservationUpdate, StatusAnswer
+from agent.core.events import Event, Granted, Restored, TransactionBegan
+from agent.core.evse import Evse
+from agent.core.requests import ReservationCancelRequested, ReserveRequested
+from agent.core.reservation import ANY, Reservation, ReservationEnded
+from agent.core.types import ClockQuality, Instant, VariableId
+from drivers.api import IdToken, shorten
+
+TABLE = "reservations"
+BLIND_S = 3600.0
+DRIFT_S = 1.0  # a deadline is set anew when the clock has moved by more
+_TOLD = ("Expired", "Removed")
+
+
+class Reservations(Block):
+    """`waiting`: how many bearers of a grant have not chosen an EVSE yet."""
+
+    def __init__(self, facts: Facts, holds: Holds, waiting: Callable[[], int]) -> None:
+        self._facts = facts
+        self._vars = facts.variables
+        self._holds = holds
+        self._waiting = waiting
+        self._ends: dict[int, float] = {}  # by reservation: monotonic
+
+    def next_deadline(self) -> float | None:
+        return min(self._ends.values(), default=None)
+
+    # --- the CSMS -----------------------------------------------------------------------------------------------
+
+    def on_reserve(self, e: ReserveRequested, now: Instant) -> Out:
+        old = self._holds.table.pop(e.id, None)  # the same id replaces it, so it does not stand in its own way
+        status = self._judge(e, now)
+        if old is not None:
+            self._holds.table[e.id] = old
+        if status == "Accepted":
+            if old is not None:
+                yield ReservationEnded(e.id, "Replaced")
+            yield from self._keep(e, now)
+        yield Reply(e.ref, StatusAnswer(status))
+
+    def _judge(self, e: ReserveRequested, now: Instant) -> str:
+        if not self._vars.flag("ReservationCtrlr.Enabled") or not self._facts.storing:
+            return "Rejected"
+        if now.quality is not ClockQuality.UNKNOWN and e.expires <= now.utc:
+            return "Rejected"
+        return self._judge_any(e, now) if e.evse is None else self._judge_one(e, now)
+
+    def _judge_one(self, e: ReserveRequested, now: Instant) -> str:
+        evse = self._facts.evses.get(e.evse or 0)
+        if evse is None or not self._has_type(evse, e.connector_type, now):
+            return "Rejected"
+        state = _state(evse)
+        if state or self._holds.of(evse) is not None:
+            return state or "Occupied"
+        return "Accepted" if self._spare() >= 1 else "Occupied"
+
+    def _judge_any(self, e: ReserveRequested, now: Instant) -> str:
+        evses = [evse for evse in self._facts.evses.values() if self._has_type(evse, e.connector_type, now)]
+        if not evses or not self._vars.flag("ReservationCtrlr.NonEvseSpecific"):
+            return "Rejected"
+        states = [_state(evse) or ("Occupied" if self._holds.of(evse) else "") for evse in evses]
+        if "" in states and self._spare() >= 1:
+            return "Accepted"
+        return next((word for word in ("Faulted", "Unavailable") if {*states} <= {word, "Faulted"}), "Occupied")
+
+    def _spare(self) -> int:
+        """Vacant EVSEs that neither a reservation of any nor a bearer of a grant needs."""
+        return len(self._holds.vacant()) - len(self._holds.floating()) - self._waiting()
+
+    def _has_type(self, evse: Evse, wanted: str | None, now: Instant) -> bool:
+        connector = VariableId("Connector", "ConnectorType", "", evse.id, 1)
+        return wanted is None or self._vars.view(connector, now).value == wanted
+
+    def _keep(self, e: ReserveRequested, now: Instant) -> Iterator[Effect]:
+        made = now.utc if now.quality is not ClockQuality.UNKNOWN else None
+        kept = Reservation(e.id, e.token, e.expires, e.evse or ANY, e.group, made)
+        self._holds.table[e.id] = kept
+        self._ends.pop(e.id, None)
+        yield Remember(TABLE, str(e.id), _encode(kept))
+        yield _note("Reserved", kept, f"is reserved for card {shorten(kept.token.value)}")
+
+    def on_cancel(self, e: ReservationCancelRequested, _now: Instant) -> Out:
+        found = self._holds.table.get(e.id)
+        yield Reply(e.ref, StatusAnswer("Rejected" if found is None else "Accepted"))
+        if found is not None:
+            yield from self._end(found, "Cancelled")
+
+    # --- it ends ------------------------------------------------------------------------------------------------
+
+    def on_started(self, e: TransactionBegan | Granted, _now: Instant) -> Out:
+        """A transaction has begun with a grant, or was granted after it had begun without."""
+        evse = self._facts.evses[e.evse]
+        number = evse.grant.reservation_id if evse.grant is not None and evse.tx is not None else None
+        used = self._holds.table.get(number) if number is not None else None
+        if used is not None:
+            yield from self._end(used, "Used")
+
+    def derive(self, now: Instant) -> Out:
+        yield from self._remove_broken()
+        yield from self._expire(now)
+        floating, vacant = self._holds.floating(), self._holds.vacant()
+        full = len(vacant) <= len(floating)
+        for evse in self._facts.evses.values():
+            evse.reserved = self._holds.of(evse) is not None or (bool(floating) and full and evse in vacant)
+
+    def _remove_broken(self) -> Iterator[Event | Effect]:
+        for kept in tuple(self._holds.table.values()):
+            if kept.evse != ANY and not _serves(self._facts.evses[kept.evse]):
+                yield from self._end(kept, "Removed")
+        floating = sorted(self._holds.floating(), key=lambda kept: kept.made or 0.0)
+        working = [v for v in self._facts.evses.values() if _serves(v) and self._holds.of(v) is None]
+        for kept in floating[len(working) :]:  # the last that was made is the first that cannot be kept
+            yield from self._end(kept, "Removed")
+
+    def _expire(self, now: Instant) -> Iterator[Event | Effect]:
+        for kept in tuple(self._holds.table.values()):
+            if self._holds.in_use(kept):
+                self._ends.pop(kept.id, None)
+                continue
+            at = self._moment(kept, now)
+            if now.mono >= at:
+                yield from self._end(kept, "Expired")
+
+    def _moment(self, kept: Reservation, now: Instant) -> float:
+        """When it ends, monotonic; kept as it was set unless the clock was, so that rounding never puts it off."""
+        known = self._ends.get(kept.id)
+        if now.quality is ClockQuality.UNKNOWN:
+            blind_s = kept.expires - kept.made if kept.made is not None else BLIND_S
+            return self._ends.setdefault(kept.id, now.mono + blind_s)
+        at = now.mono + kept.expires - now.utc
+        if known is None or abs(at - known) > DRIFT_S:
+            self._ends[kept.id] = at
+        return self._ends[kept.id]
+
+    def _end(self, kept: Reservation, why: str) -> Iterator[Event | Effect]:
+        del self._holds.table[kept.id]
+        self._ends.pop(kept.id, None)
+        yield Forget(TABLE, str(kept.id))
+        yield ReservationEnded(kept.id, why)
+        yield _note("ReservationEnded", kept, f"is reserved no longer: {why.lower()}")
+        if why in _TOLD:
+            yield Ask(ReservationUpdate(kept.id, why))
+
+    # --- memory -------------------------------------------------------------------------------------------------
+
+    def on_restored(self, e: Restored, _now: Instant) -> Out:
+        for key, value in e.tables.get(TABLE, {}).items():
+            kept = _decode(int(key), value)
+            if kept.evse == ANY or kept.evse in self._facts.evses:
+                self._holds.table[kept.id] = kept
+            else:
+                yield Forget(TABLE, key)  # the configuration has lost this EVSE
+
+    HEARS: ClassVar = {
+        Restored: "on_restored",
+        ReserveRequested: "on_reserve",
+        ReservationCancelRequested: "on_cancel",
+        TransactionBegan: "on_started",
+        Granted: "on_started",
+    }
+
+
+def _serves(evse: Evse) -> bool:
+    return evse.operative and not evse.stopped_by_fault
+
+
+def _state(evse: Evse) -> str:
+    """Why this EVSE cannot be reserved, in the words of the answer; "" when it can."""
+    if evse.stopped_by_fault:
+        return "Faulted"
+    if not evse.operative:
+        return "Unavailable"
+    return "" if is_vacant(evse) else "Occupied"
+
+
+def _note(code: str, kept: Reservation, what: str) -> Note:
+    where = f"EVSE {kept.evse}" if kept.evse else "one EVSE"
+    return Note(
+        "info", code, f"{where} {what} (reservation {kept.id})", (("EVSE", kept.evse), ("RESERVATION", kept.id))
+    )
+
+
+def _encode(kept: Reservation) -> dict[str, Any]:
+    group = [kept.group.value, kept.group.kind] if kept.group else None
+    token = [kept.token.value, kept.token.kind]
+    return {"token": token, "group": group, "expires": kept.expires, "evse": kept.evse, "made": kept.made}
+
+
+def _decode(id_: int, value: Mapping[str, Any]) -> Reservation:
+    group = IdToken(*value["group"]) if value["group"] else None
+    return Reservation(id_, IdToken(*value["token"]), value["expires"], value["evse"], group, value["made"])

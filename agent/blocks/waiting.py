@@ -1,0 +1,54 @@
+"""Grants whose bearers have not chosen an EVSE yet: whichever of several is plugged in first will be theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.blocks.holds import Holds
+from agent.core.evse import Evse, Grant
+from agent.core.record import record
+from drivers.api import IdToken
+
+
+@record
+class Floating:
+    grant: Grant
+    evses: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.grant.token.value.lower()
+
+
+class Waiting:
+    def __init__(self, evses: Mapping[int, Evse], holds: Holds) -> None:
+        self._evses = evses
+        self._holds = holds
+        self._list: list[Floating] = []  # the eldest first
+
+    def add(self, floating: Floating) -> None:
+        self._list.append(floating)
+
+    def remove(self, name: object) -> None:
+        self._list = [f for f in self._list if f.name != name]
+
+    def of(self, token: IdToken) -> Floating | None:
+        return next((f for f in self._list if f.name == token.value.lower()), None)
+
+    def at(self, evse: Evse) -> Floating | None:
+        """Whose it is when this one is plugged in."""
+        return next((f for f in self._list if evse.id in f.evses and evse in self._choice(f)), None)
+
+    def strangers(self, among: Sequence[Evse] | None = None) -> int:
+        """How many without a reservation wait for one of these, or for any."""
+        there = [*self._evses.values()] if among is None else among
+        return sum(1 for f in self._list if not self._reserved(f) and any(v in there for v in self._choice(f)))
+
+    def _choice(self, floating: Floating) -> list[Evse]:
+        grant = floating.grant
+        free = [v for n in floating.evses if (v := self._evses[n]).free]
+        return self._holds.usable(free, grant.token, grant.info.group)
+
+    def _reserved(self, floating: Floating) -> bool:
+        token, group = floating.grant.token, floating.grant.info.group
+        return any(self._holds.choose(self._evses[n], token, group) is not None for n in floating.evses)
