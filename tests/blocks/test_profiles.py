@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.effects import Forget, Remember
+from agent.core.effects import Forget, Remember, Reply
 from agent.core.events import Tick
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import replace
@@ -240,6 +240,52 @@ def test_without_a_clock_a_schedule_that_begins_now_is_refused() -> None:
     desk = Desk()
     desk.now = replace(desk.now, quality=ClockQuality.UNKNOWN)
     assert desk.set(replace(STATION, start=None), 0).reason == "InvalidSchedule"
+
+
+# --- over ---
+
+
+@pytest.mark.parametrize(
+    "one",
+    [replace(PLAIN, valid_to=UTC + 60), replace(PLAIN, duration_s=60), replace(PLAIN, start=UTC + 30, duration_s=30)],
+)
+def test_a_profile_that_is_over_is_removed_at_that_moment(one: Profile) -> None:
+    desk = Desk()
+    desk.set(one)
+    desk.wait(59)
+    assert desk.count == "1"
+    desk.wait(1)
+    assert (desk.count, desk.limit()) == ("0", None)
+
+
+def test_a_profile_that_is_over_is_forgotten() -> None:
+    desk = Desk()
+    desk.set(replace(PLAIN, duration_s=60))
+    desk.now = replace(desk.now, mono=1060.0, utc=UTC + 60)
+    assert Forget("profiles", "1") in desk.feed(Tick())
+
+
+def test_by_a_clock_that_nobody_has_confirmed_nothing_is_removed() -> None:
+    desk = Desk()
+    desk.now = replace(desk.now, quality=ClockQuality.SYSTEM)
+    desk.set(replace(PLAIN, duration_s=60))
+    desk.wait(3600)
+    assert (desk.count, desk.limit()) == ("1", None)
+
+
+def test_a_recurring_profile_is_never_over_by_its_duration() -> None:
+    desk = Desk()
+    desk.set(replace(PLAIN, kind=Kind.RECURRING, recurrency=Recurrency.DAILY, duration_s=60))
+    desk.wait(3600)
+    assert desk.count == "1"
+
+
+def test_the_same_profile_again_is_accepted_and_not_written_again() -> None:
+    """Some central systems say the same at every poll."""
+    desk = Desk()
+    desk.set(PLAIN)
+    effects = desk.feed(ProfileSetRequested(REF, 1, PLAIN))
+    assert [type(effect) for effect in effects] == [Reply]
 
 
 # --- clear ---

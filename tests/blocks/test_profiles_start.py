@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from agent.blocks.profiles import Profiles
-from agent.core.effects import Ask, Authorize, Forget, Remember
+from agent.core.effects import Ask, Authorize, Forget, Remember, Reply, StatusAnswer
 from agent.core.events import OpenTransaction, Restored, TokenAnswered
 from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.record import replace
@@ -167,6 +171,34 @@ def test_a_start_may_bring_only_a_transaction_profile() -> None:
     assert block(bench).refuses_start(SLOW, bench.now) == ""
 
 
+@pytest.mark.parametrize("criteria", [{"profile_id": 7}, {"purpose": "TxProfile"}, {"evse": 1}, {}])
+def test_a_clear_takes_also_the_profile_of_a_start_whose_transaction_is_to_come(criteria: dict[str, Any]) -> None:
+    bench = Bench().ready()
+    bench.feed(start())
+    judge(bench)
+    assert bench.feed(ProfileClearRequested(REF, **criteria))[0] == Reply(REF, StatusAnswer("Accepted"))
+    bench.read(Pilot.B)
+    assert (kept(bench), bench.evse.limit_a) == ([], None)
+
+
+def test_a_clear_of_something_else_leaves_the_profile_of_a_start() -> None:
+    bench = Bench().ready()
+    bench.feed(start())
+    judge(bench)
+    bench.feed(ProfileClearRequested(REF, 8))
+    bench.read(Pilot.B)
+    assert kept(bench) == ["7"]
+
+
+def test_a_clear_takes_the_profile_of_a_start_that_has_chosen_no_evse_yet() -> None:
+    bench = Bench(evses=2).ready()
+    bench.feed(start(evse=None))
+    judge(bench)
+    bench.feed(ProfileClearRequested(REF, purpose="TxProfile"))
+    bench.read(Pilot.B, evse=2)
+    assert kept(bench) == []
+
+
 def test_a_running_transaction_follows_its_schedule_by_itself() -> None:
     bench = Bench().ready()
     bench.charge()
@@ -186,7 +218,9 @@ def test_less_than_six_amperes_is_a_pause() -> None:
 def test_a_profile_cleared_in_a_transaction_gives_the_current_back() -> None:
     bench = Bench().ready()
     bench.charge()
-    bench.feed(ProfileSetRequested(REF, 1, SLOW), ProfileClearRequested(REF, 7))
+    bench.feed(ProfileSetRequested(REF, 1, SLOW))
+    assert bench.evse.offer_a == 10.0
+    bench.feed(ProfileClearRequested(REF, 7))
     assert bench.evse.offer_a == 32.0
 
 

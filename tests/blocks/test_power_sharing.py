@@ -1,0 +1,276 @@
+"""What is offered where several limits meet: shares of a supply, derating, pauses that last, and the words for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.blocks.shares import divide, offer
+from agent.core.derating import Derated
+from agent.core.effects import Offer
+from agent.core.profile import Kind, Period, Profile, Purpose
+from agent.core.record import replace
+from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref
+from drivers.api import IdToken, Pilot
+from tests.blocks.helpers import Bench, of, offers
+
+REF = Ref("1", "any")
+START = 1_800_000_000.0
+STATION = Profile(3, 0, Purpose.STATION_MAX, Kind.ABSOLUTE, "A", (Period(0, 32.0),), start=START)
+DEFAULT = replace(STATION, id=7, stack_level=3, purpose=Purpose.TX_DEFAULT, periods=(Period(0, 13.0),))
+
+
+def charging(evses: int = 1, **variables: str) -> Bench:
+    """A car at each EVSE, that came in the order of their numbers."""
+    bench = Bench(evses=evses, **variables).ready()  # type: ignore[arg-type]
+    for n in range(1, evses + 1):
+        bench.mono += 60
+        bench.utc += 60
+        bench.tap(IdToken(f"CARD{n}"), evses=(n,))
+        bench.read(Pilot.B, n)
+        bench.read(Pilot.C, n)
+        bench.meter(evse=n, power_w=7000.0)
+    bench.effects.clear()
+    return bench
+
+
+def limit_all(bench: Bench, amps: float) -> None:
+    bench.feed(ProfileSetRequested(REF, 0, replace(STATION, periods=(Period(0, amps),))))
+
+
+def limit_one(bench: Bench, amps: float, evse: int = 1) -> None:
+    bench.feed(ProfileSetRequested(REF, evse, replace(DEFAULT, id=6 + evse, periods=(Period(0, amps),))))
+
+
+def offered(bench: Bench) -> list[float]:
+    return [evse.offer_a for evse in bench.station.facts.evses.values()]
+
+
+# --- shares ---
+
+
+@pytest.mark.parametrize(
+    ("total_a", "wants", "shares"),
+    [
+        (32, [32], [32]),
+        (32, [32, 32], [16, 16]),
+        (32, [10, 32], [10, 22]),
+        (32, [32, 10], [22, 10]),
+        (10, [32, 32], [10, 0]),
+        (12, [32, 32], [6, 6]),
+        (20, [32, 32, 32, 32], [20 / 3, 20 / 3, 20 / 3, 0]),
+        (5, [32, 32], [5, 0]),
+        (0, [32, 32], [0, 0]),
+        (32, [5, 32], [5, 32]),  # who may not even take 6 A takes nothing
+        (40, [], []),
+    ],
+)
+def test_a_supply_is_divided_by_rule(total_a: float, wants: list[float], shares: list[float]) -> None:
+    assert divide(total_a, wants) == pytest.approx(shares)
+
+
+def test_a_station_profile_is_shared_by_those_who_charge() -> None:
+    bench = charging(2)
+    limit_all(bench, 32)
+    assert offered(bench) == [16, 16]
+
+
+def test_a_station_profile_too_small_for_two_lets_the_first_charge() -> None:
+    bench = charging(2)
+    limit_all(bench, 10)
+    assert offered(bench) == [10, 0]
+
+
+def test_who_came_first_is_who_was_authorized_first_whatever_the_number() -> None:
+    bench = Bench(evses=2).ready()
+    for n in (2, 1):
+        bench.mono += 60
+        bench.tap(IdToken(f"CARD{n}"), evses=(n,))
+        bench.read(Pilot.B, n)
+    limit_all(bench, 10)
+    assert offered(bench) == [0, 10]
+
+
+def test_when_the_first_leaves_the_one_who_waits_charges() -> None:
+    bench = charging(2, SmartChargingCtrlr__PauseMinimum="0")
+    limit_all(bench, 10)
+    bench.read(Pilot.A, 1)
+    assert offered(bench) == [0, 10]
+
+
+def test_what_one_may_not_take_is_offered_to_the_other() -> None:
+    bench = charging(2)
+    limit_all(bench, 32)
+    limit_one(bench, 8)
+    assert offered(bench) == [8, 24]
+
+
+def test_supply_and_station_profile_limit_together_by_the_lower() -> None:
+    bench = charging(2)
+    bench.station.facts.station_max_a = 20.0
+    limit_all(bench, 32)
+    assert offered(bench) == [10, 10]
+
+
+def test_what_becomes_less_is_ordered_before_what_becomes_more() -> None:
+    bench = charging(2)
+    limit_all(bench, 32)
+    limit_one(bench, 24, 1)
+    limit_one(bench, 8, 2)
+    assert offered(bench) == [24, 8]
+    bench.effects.clear()
+    limit_one(bench, 20, 2)
+    assert [(order.evse, order.current_a) for order in of(bench.effects, Offer)] == [(1, 16.0), (2, 16.0)]
+
+
+def test_a_car_gets_its_share_at_the_moment_the_station_profile_changes() -> None:
+    bench = charging(2)
+    steps = (Period(0, 32.0), Period(600, 20.0))
+    bench.feed(ProfileSetRequested(REF, 0, replace(STATION, start=bench.utc, periods=steps)))
+    bench.wait(599.9)
+    assert offered(bench) == [16, 16]
+    bench.wait(0.1)
+    assert offered(bench) == [10, 10]
+
+
+# --- derating, and other limits beside the CSMS's ---
+
+
+def test_a_derating_lowers_the_offer_and_says_so() -> None:
+    bench = charging()
+    bench.feed(Derated(1, "heat in the cabinet", 16.0))
+    assert (
+        bench.evse.explanation == "16 A: heat in the cabinet (below the hardware's limit 32 A, the cable's rating 32 A)"
+    )
+
+
+def test_a_derating_taken_back_limits_no_more() -> None:
+    bench = charging()
+    bench.feed(Derated(1, "heat in the cabinet", 16.0), Derated(1, "heat in the cabinet", None))
+    assert offered(bench) == [32]
+
+
+def test_of_two_masters_the_lower_limit_wins_and_is_named() -> None:
+    """Lesson 27: a home energy manager beside the CSMS."""
+    bench = charging()
+    limit_one(bench, 13)
+    bench.feed(Derated(1, "the energy manager", 10.0))
+    assert bench.evse.explanation.startswith("10 A: the energy manager (below default profile 7 at stack level 3 13 A")
+    bench.feed(Derated(1, "the energy manager", 20.0))
+    assert bench.evse.explanation.startswith("13 A: default profile 7 at stack level 3 (below the energy manager 20 A")
+
+
+def test_a_derating_of_the_station_is_shared() -> None:
+    bench = charging(2)
+    bench.feed(Derated(0, "the energy manager", 20.0))
+    assert offered(bench) == [10, 10]
+
+
+# --- in words ---
+
+
+def test_the_lowest_limit_wins_and_the_words_name_all_others_in_order() -> None:
+    """Lesson 26: one limit, explained."""
+    caps = [(20.0, "the cable's rating"), (13.0, "transaction profile 7 at stack level 3"), (16.0, "heat")]
+    assert offer(caps) == (
+        13.0,
+        "13 A: transaction profile 7 at stack level 3 (below heat 16 A, the cable's rating 20 A)",
+    )
+
+
+def test_the_words_name_the_supply_and_how_many_share_it() -> None:
+    bench = charging(2)
+    limit_all(bench, 32)
+    assert bench.evse.explanation.startswith("16 A: station profile 3 at stack level 0 of 32 A, shared by 2 (below")
+
+
+def test_who_waits_for_a_share_is_told_why() -> None:
+    bench = charging(2)
+    limit_all(bench, 10)
+    second = bench.station.facts.evses[2].explanation
+    assert second.startswith("0 A, a pause: station profile 3 at stack level 0 of 10 A, shared by 2 0 A")
+
+
+@pytest.mark.parametrize(
+    ("least_a", "offer_a"), [(5.999999999, 6.0), (5.9, 0.0), (16.19, 16.1), (6.0, 6.0), (0.0, 0.0)]
+)
+def test_an_offer_has_tenths_and_is_never_between_nought_and_six(least_a: float, offer_a: float) -> None:
+    assert offer([(least_a, "x")])[0] == offer_a
+
+
+# --- pauses ---
+
+
+def test_a_pause_begins_at_once() -> None:
+    bench = charging()
+    limit_one(bench, 5)
+    assert offers(bench.effects) == [0.0]
+
+
+def test_a_pause_lasts_its_least_time_though_power_is_allowed_again() -> None:
+    bench = charging()
+    limit_one(bench, 5)
+    bench.feed(ProfileClearRequested(REF))
+    bench.wait(29.9)
+    assert offered(bench) == [0]
+    bench.wait(0.1)
+    assert offered(bench) == [32]
+
+
+def test_the_rest_of_a_pause_is_told_in_words() -> None:
+    bench = charging()
+    limit_one(bench, 5)
+    bench.feed(ProfileClearRequested(REF))
+    assert bench.evse.explanation.startswith("0 A, the rest of a pause; then 32 A: ")
+
+
+def test_a_limit_that_flickers_about_six_amperes_switches_the_car_twice_a_minute_at_most() -> None:
+    bench = charging()
+    for _ in range(120):
+        limit_one(bench, 5)
+        bench.wait(0.5)
+        limit_one(bench, 16)
+        bench.wait(0.5)
+    resumed = [order for order in offers(bench.effects) if order > 0]
+    assert len(resumed) <= 4
+
+
+def test_without_a_least_time_a_pause_ends_at_once() -> None:
+    bench = charging(SmartChargingCtrlr__PauseMinimum="0")
+    limit_one(bench, 5)
+    bench.feed(ProfileClearRequested(REF))
+    assert offered(bench) == [32]
+
+
+def test_the_next_car_does_not_wait_for_the_pause_of_the_one_before() -> None:
+    bench = charging()
+    limit_one(bench, 5)
+    bench.feed(ProfileClearRequested(REF))
+    bench.read(Pilot.A)
+    bench.wait(1)
+    bench.meter()
+    bench.tap(IdToken("NEXT"))
+    bench.read(Pilot.B)
+    assert offered(bench) == [32]
+
+
+def test_a_lower_limit_is_followed_at_once_while_nobody_pauses() -> None:
+    bench = charging()
+    for amps in (16, 10, 8, 20):
+        limit_one(bench, amps)
+    assert offers(bench.effects) == [16, 10, 8, 20]
+
+
+# --- offline ---
+
+
+def test_offline_all_profiles_go_on_and_their_periods_change_in_time() -> None:
+    """1.6 section 3.13.5, lesson 26."""
+    from agent.core.events import LinkDown
+
+    bench = charging()
+    limit_one(bench, 20)
+    steps = (Period(0, 25.0), Period(3600, 10.0))
+    bench.feed(ProfileSetRequested(REF, 0, replace(STATION, start=bench.utc, periods=steps)))
+    bench.feed(LinkDown("cut"))
+    bench.wait(3600)
+    assert offered(bench) == [10]
