@@ -9,6 +9,7 @@ from agent.blocks.authorization import Authorization
 from agent.blocks.availability import Availability
 from agent.blocks.connection import Connection
 from agent.blocks.data_transfer import DataTransfer
+from agent.blocks.diagnostics import Diagnostics
 from agent.blocks.firmware import Firmware
 from agent.blocks.holds import Holds
 from agent.blocks.local_list import LocalList
@@ -54,7 +55,8 @@ def assemble(
 ) -> Station:
     """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
     `updates`: what it can do with firmware; None: nothing."""
-    variables = Variables(rows([limits.id for limits in evses]))
+    unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
+    variables = Variables(rows([limits.id for limits in evses], unlocks))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
@@ -62,8 +64,11 @@ def assemble(
     holds, local_list = Holds(facts.evses), LocalList(facts)
     authorization = Authorization(facts, holds, local_list.lookup)
     variables.compute("LocalAuthListCtrlr.Entries", lambda _now: str(len(local_list)))
+    security = Security(facts, prefix)
+    diagnostics = Diagnostics(facts, security.lines)
     # by TriggerRequested.message: answers of blocks other than remote control
     triggers: dict[str, Answerer] = {"Firmware": firmware.asked, "SignedFirmware": firmware.asked_signed}
+    triggers |= {"Diagnostics": diagnostics.asked, "Log": diagnostics.asked_log}
     blocks = [
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
@@ -81,7 +86,8 @@ def assemble(
         Availability(facts),
         RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful),
         Reports(facts),
-        Security(facts, prefix),
+        security,
+        diagnostics,  # after security, whose log it may have to send at once
         DataTransfer(),
     ]
     return Station(facts, blocks)

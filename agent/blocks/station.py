@@ -40,6 +40,7 @@ class Facts:
         self.storing = True
         self.update_holds = False  # written by firmware: no EVSE is in service, for the sake of an update
         self.update = ""  # by firmware: how an update stands, in words
+        self.upload = ""  # by diagnostics: how the upload of a log stands, in words
         self.closing = ""  # why no new transaction may start: a reset is under way, the process ends
 
     @property

@@ -159,10 +159,12 @@ class FirmwareStatus(Call):
 
 @record
 class LogStatus(Call):
-    """`status` in the words of OCPP 2 UploadLogStatusEnumType. `request_id`: the request that this is about."""
+    """`status` in the words of OCPP 2 UploadLogStatusEnumType. `request_id`: the request that this is about. `log`: it
+    is told of a log that was asked for as such, and not of the diagnostics of an older version."""
 
     status: str = "Idle"
     request_id: int | None = None
+    log: bool = False
 
 
 @record

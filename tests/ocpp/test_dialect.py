@@ -206,7 +206,9 @@ NOT_ONE_WORD = (
     "DataTransfer",
     "GetCompositeSchedule",
     "GetConfiguration",
+    "GetDiagnostics",
     "GetLocalListVersion",
+    "GetLog",
     "GetTransactionStatus",
 )
 words = st.sampled_from(

@@ -19,7 +19,7 @@ from agent.ocpp import dialect
 from agent.ocpp.dialect import Dialect, Payload
 from agent.ocpp.v16.keys import KEYS
 from drivers.api import IdToken
-from tests.ocpp import test_lists_and_reservations, test_v16_requests, test_v201_requests
+from tests.ocpp import test_lists_and_reservations, test_logs, test_v16_requests, test_v201_requests
 from tests.ocpp.words import NOON, STATION, damaged, event, faults, json_values, ref
 
 DIALECTS = [dialect.load(name) for name in dialect.VERSIONS]
@@ -38,7 +38,9 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": "d"}),
         ("GetCompositeSchedule", {"connectorId": 1, "duration": 60, "chargingRateUnit": "A"}),
         ("GetConfiguration", {"key": ["HeartbeatInterval", "Nonsense"]}),
+        ("GetDiagnostics", test_logs.DIAGNOSTICS),
         ("GetLocalListVersion", {}),
+        ("GetLog", test_logs.LOG),
         (
             "RemoteStartTransaction",
             {"idTag": "A1", "connectorId": 1, "chargingProfile": test_v16_requests.PROFILE},
@@ -64,6 +66,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"}),
         ("GetCompositeSchedule", {"evseId": 1, "duration": 60, "chargingRateUnit": "A"}),
         ("GetLocalListVersion", {}),
+        ("GetLog", test_logs.LOG),
         ("GetTransactionStatus", {"transactionId": "x"}),
         (
             "GetVariables",

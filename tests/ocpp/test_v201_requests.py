@@ -174,7 +174,7 @@ def test_a_request_means(action: str, payload: Payload, meant: Request) -> None:
     ("word", "message"),
     [
         ("BootNotification", "Boot"),
-        ("LogStatusNotification", "Diagnostics"),
+        ("LogStatusNotification", "Log"),
         ("FirmwareStatusNotification", "Firmware"),
         ("Heartbeat", "Heartbeat"),
         ("MeterValues", "MeterValues"),

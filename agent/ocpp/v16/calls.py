@@ -17,7 +17,6 @@ from agent.core.effects import (
     Call,
     DataSend,
     Heartbeat,
-    LogStatus,
     MeterReport,
     ReportPart,
     Status,
@@ -76,16 +75,6 @@ FIRMWARE: Mapping[str, str] = {
     "InvalidSignature": "InstallationFailed",
     "Idle": "Idle",
 }
-LOG: Mapping[str, str] = {
-    "Idle": "Idle",
-    "Uploading": "Uploading",
-    "Uploaded": "Uploaded",
-    "UploadFailure": "UploadFailed",
-    "BadMessage": "UploadFailed",
-    "NotSupportedOperation": "UploadFailed",
-    "PermissionDenied": "UploadFailed",
-    "AcceptedCanceled": "UploadFailed",
-}
 
 
 # --- out ---
@@ -143,10 +132,6 @@ def data_send(call: DataSend, _station: Station) -> Message:
     )
 
 
-def log_status(call: LogStatus, _station: Station) -> Message:
-    return "DiagnosticsStatusNotification", {"status": LOG.get(call.status, "Idle")}
-
-
 def nothing(_call: Call, _station: Station) -> None:
     """This version has no such message."""
 
@@ -163,7 +148,6 @@ CALLS: Mapping[type[Call], Encode] = {
     Authorize: authorize,
     MeterReport: meter_report,
     DataSend: data_send,
-    LogStatus: log_status,
     ReportPart: nothing,
 }
 
@@ -224,5 +208,4 @@ ANSWERS: Mapping[str, DecodeAnswer] = {
     "StatusNotification": done,
     "Authorize": token_answered,
     "DataTransfer": data_taken,
-    "DiagnosticsStatusNotification": done,
 }

@@ -9,9 +9,19 @@ from __future__ import annotations
 from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect, merged
-from agent.ocpp.v16 import calls, firmware, local_list, requests, reservation, security, transactions, trigger
+from agent.ocpp.v16 import (
+    calls,
+    diagnostics,
+    firmware,
+    local_list,
+    requests,
+    reservation,
+    security,
+    transactions,
+    trigger,
+)
 
-_PROFILES = (local_list, reservation, firmware, security, trigger)
+_PROFILES = (diagnostics, local_list, reservation, firmware, security, trigger)
 
 DIALECT = Dialect(
     name="1.6",

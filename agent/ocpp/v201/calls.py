@@ -150,7 +150,7 @@ def firmware_status(call: FirmwareStatus, _station: Station) -> Message:
 
 
 def log_status(call: LogStatus, _station: Station) -> Message:
-    return "LogStatusNotification", {"status": LOG.get(call.status, "Idle")}
+    return "LogStatusNotification", {"status": LOG.get(call.status, "Idle")} | without_empty(requestId=call.request_id)
 
 
 def security_notice(call: SecurityNotice, _station: Station) -> Message:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect, merged
-from agent.ocpp.v201 import calls, local_list, requests, reservation, transactions
+from agent.ocpp.v201 import calls, diagnostics, firmware, local_list, requests, reservation, transactions
 
-_BLOCKS = (requests, local_list, reservation)
+_BLOCKS = (requests, diagnostics, firmware, local_list, reservation)
 
 DIALECT = Dialect(
     name="2.0.1",

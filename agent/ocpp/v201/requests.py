@@ -62,7 +62,7 @@ _OPERATIVE = {"Operative": True, "Inoperative": False}
 _BASES = same(("ConfigurationInventory", "FullInventory", "SummaryInventory"))
 _TRIGGERS = {
     "BootNotification": "Boot",
-    "LogStatusNotification": "Diagnostics",
+    "LogStatusNotification": "Log",
     "FirmwareStatusNotification": "Firmware",
     "Heartbeat": "Heartbeat",
     "MeterValues": "MeterValues",
