@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.config_checks import check_station
+from agent.config_csms import CsmsConfig, take_csms
 from agent.config_keys import (
     BUS,
     CONTROLLER,
-    CSMS,
     EVSE,
     METER,
     READER,
@@ -30,18 +30,14 @@ from agent.config_keys import (
     STORAGE,
     TRANSACTIONS,
 )
-from agent.config_toml import Table, plain_texts, read, show
+from agent.config_toml import Table, plain_texts, read, show, with_paths
 from agent.errors import ConfigError
-
-if TYPE_CHECKING:
-    from agent.ocpp.quirks import Quirks
 
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 DEFAULT_SOCKET = "/run/chargepoint/control.sock"
 TABLES = ("station", "csms", "bus", "evse", "reader", "transactions", "safety", "storage", "service", "variables")
 MAX_BUSES, MAX_EVSES, MAX_READERS, MAX_VARIABLES = 16, 32, 16, 200
 MAX_TEXT = 2500  # the longest value of a variable in OCPP
-MAX_PASSWORD_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +53,6 @@ class StationConfig:
     meter_type: str = ""
     meter_serial: str = ""
     max_current_a: float | None = None  # of the supply, shared by all EVSEs; None: no common limit
-
-
-@dataclass(frozen=True, slots=True)
-class CsmsConfig:
-    """Where the central system is, and who we are to it."""
-
-    url: str
-    identity: str
-    versions: tuple[str, ...]  # in order of preference
-    user: str | None  # None: the identity
-    password: str | bytes | None = field(repr=False)  # bytes when it was written in hex
-    ca_file: str | None = None
-    accept_without_subprotocol: bool = False
-    quirks: Quirks | None = None  # None: everything is told as the specification has it
-    quirks_dir: str = "quirks"
-
-    @property
-    def subprotocols(self) -> tuple[str, ...]:
-        return tuple(f"ocpp{version}" for version in self.versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +188,13 @@ def load(path: str | Path) -> Config:
     top, _files = read(file)
     top.only(TABLES)
     where = file.absolute().parent
-    service = ServiceConfig(**_with_paths(top.table("service").values(SERVICE), where, "socket", "maps_dir"))
+    service = ServiceConfig(**with_paths(top.table("service").values(SERVICE), where, "socket", "maps_dir"))
     buses = [BusConfig(**table.values(BUS)) for table in _named(top, "bus", "name", MAX_BUSES)]
     evse_tables = _named(top, "evse", "id", MAX_EVSES)
     evses = sorted((_evse(table) for table in evse_tables), key=lambda evse: evse.id)
     reader_tables = _tables(top, "reader", MAX_READERS)
     readers = [_reader(table, tuple(evse.id for evse in evses)) for table in reader_tables]
-    csms, warnings = _csms(top.table("csms"), where)
+    csms, warnings = take_csms(top.table("csms"), where)
     config = Config(
         str(path),
         StationConfig(**top.table("station").values(STATION)),
@@ -227,7 +204,7 @@ def load(path: str | Path) -> Config:
         tuple(readers),
         TransactionsConfig(**top.table("transactions").values(TRANSACTIONS)),
         SafetyConfig(**top.table("safety").values(SAFETY)),
-        StorageConfig(**_with_paths(top.table("storage").values(STORAGE), where, "dir")),
+        StorageConfig(**with_paths(top.table("storage").values(STORAGE), where, "dir")),
         service,
         plain_texts(top.table("variables"), MAX_VARIABLES, MAX_TEXT),
         tuple(warnings),
@@ -269,80 +246,6 @@ def _named(top: Table, key: str, identity: str, at_most: int) -> list[Table]:
         seen.add(str(name))
         table.name = f"{key}.{name}"
     return tables
-
-
-def _with_paths(values: dict[str, Any], where: Path, *keys: str) -> dict[str, Any]:
-    return values | {key: str(where / values[key]) for key in keys if values[key] is not None}
-
-
-# --- the CSMS -----------------------------------------------------------------------------------------------
-
-
-def _csms(table: Table, where: Path) -> tuple[CsmsConfig, list[str]]:
-    values = _with_paths(table.values(CSMS), where, "ca_file")
-    warnings: list[str] = []
-    _take_quirks(table, values, where)
-    password = _password(table, values, where)
-    if password is not None and ":" in (values["user"] or values["identity"]):
-        table.fail("user", 'missing or unfit; a user with a colon cannot log in by password, add user = "..."')
-    if values["ca_file"] is not None:
-        if not Path(values["ca_file"]).is_file():
-            table.fail("ca_file", f"no such file: {values['ca_file']}")
-        if values["url"].startswith("ws:"):
-            warnings.append(_warning(table, "ca_file", "has no effect with ws://, only with wss://"))
-    if values["password"] is not None and _is_public(table.origin("password")):
-        warnings.append(_warning(table, "password", "everybody on this system can read this file; chmod o-r"))
-    for key in ("password_file", "password_form"):
-        del values[key]
-    return CsmsConfig(**values | {"password": password}), warnings
-
-
-def _take_quirks(table: Table, values: dict[str, Any], where: Path) -> None:
-    if values["quirks"]:
-        from agent.config_quirks import take
-
-        take(table, values, where)
-    else:
-        values |= {"quirks": None, "quirks_dir": str(where / values["quirks_dir"])}
-
-
-def _password(table: Table, values: Mapping[str, Any], where: Path) -> str | bytes | None:
-    text, file, form = values["password"], values["password_file"], values["password_form"]
-    if text is not None and file is not None:
-        table.fail("password_file", "there is a password as well; use one of the two")
-    if file is not None:
-        text = _read_password(table, file, where)
-    if text is None or form == "text":
-        return text  # type: ignore[no-any-return]
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        table.fail("password_form", "is hex, but the password has other characters than pairs of 0-9 and A-F")
-
-
-def _read_password(table: Table, name: str, where: Path) -> str:
-    import os
-
-    path = where / os.path.expandvars(name)  # $CREDENTIALS_DIRECTORY, where systemd puts secrets
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_PASSWORD_BYTES + 2).removesuffix(b"\n")
-    except OSError as error:
-        table.fail("password_file", f"{path} cannot be read: {error.strerror or error}")
-    except ValueError:
-        table.fail("password_file", "is not a path")
-    text = raw.decode("utf-8", "replace")
-    if not text or len(raw) > MAX_PASSWORD_BYTES or not text.isprintable() or "\ufffd" in text:
-        table.fail("password_file", f"{path} must hold one line of 1 to {MAX_PASSWORD_BYTES} printable characters")
-    return text
-
-
-def _is_public(file: str) -> bool:
-    return bool(Path(file).stat().st_mode & 0o004)
-
-
-def _warning(table: Table, key: str, text: str) -> str:
-    return str(table.error(key, f"warning: {text}"))
 
 
 # --- the hardware -------------------------------------------------------------------------------------------

@@ -140,11 +140,19 @@ CSMS: Mapping[str, Key] = {
     "user": text(255, None),
     "password": text(128, None, secret=True),
     "password_file": path(None, like='"/etc/chargepoint/csms-password"'),
-    "password_form": choice(("text", "hex"), "text"),
+    "password_form": choice(("text", "hex", "try"), "text"),
     "ca_file": path(None, like='"/etc/chargepoint/csms-ca.pem"'),
+    "client_certificate_file": path(None, like='"/etc/chargepoint/charger.pem"'),
+    "client_key_file": path(None, like='"/etc/chargepoint/charger.key"'),
+    "security_profile": whole(0, 3, None),
     "accept_without_subprotocol": flag(False),
     "quirks": several('a list of names such as ["rate-limited"]', _is_name, (), least=0),
     "quirks_dir": path("quirks", like='"/etc/chargepoint/quirks"'),
+}
+FALLBACK: Mapping[str, Key] = {
+    **{key: rule for key, rule in CSMS.items() if not key.startswith("quirks")},
+    "identity": text(255, None, like='"CP001"'),
+    "versions": Key(CSMS["versions"].expected, CSMS["versions"].convert, None),
 }
 BUS: Mapping[str, Key] = {
     "name": text(40, like='"rs485"'),
@@ -218,6 +226,7 @@ SERVICE: Mapping[str, Key] = {
 TABLES: Mapping[str, Mapping[str, Key]] = {
     "station": STATION,
     "csms": CSMS,
+    "csms.fallback": FALLBACK,
     "bus": BUS,
     "evse": EVSE,
     "evse.controller": CONTROLLER,

@@ -231,6 +231,11 @@ def show(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
+def with_paths(values: dict[str, Any], where: Path, *keys: str) -> dict[str, Any]:
+    """The same with these keys as whole paths; they count from the folder of the file."""
+    return values | {key: str(where / values[key]) for key in keys if values[key] is not None}
+
+
 def hint(word: str, known: tuple[str, ...], otherwise: str = "") -> str:
     """What may have been meant; else `otherwise`, or all that is known."""
     from difflib import get_close_matches  # only in case of a mistake

@@ -25,13 +25,13 @@ from agent.core.events import (
     StorageRecovered,
 )
 from agent.core.vendor import VendorAnswered, VendorData
-from agent.edge.dial import LinkSettings
 from agent.edge.hardware import Hardware
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
 from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
 from agent.log import LEVELS, Log, hook_libraries
+from agent.network import Network
 from agent.report import Report
 from agent.runtime import Runtime
 from agent.setup import Built, build
@@ -57,9 +57,11 @@ class Daemon:
         self._stop = asyncio.Event()
         self._restart: Restart | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._short: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._vendors: Vendors | None = None
-        self.link = Link(self._link_settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
+        self.network = Network(config, self.built.station, self._feed, log.hide, self.clock.mono)
+        self.link = Link(self.network.settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
         self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)
         self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
         for name, longest_s in self.hardware.beats().items():
@@ -115,6 +117,17 @@ class Daemon:
             return
         self._broken(task.exception() or RuntimeError(f"the task {name} has ended"), f"the task {name}")
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """What comes to an end by itself, unlike what is started."""
+        task = asyncio.ensure_future(work)
+        self._short.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._short.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken(error, "a reload")
+
     def _broken(self, error: BaseException, what: str = "an errand") -> None:
         self._failure = error
         self.log.error("Bug", f"{what} failed; the process ends and is started again")
@@ -131,6 +144,7 @@ class Daemon:
             await self.runtime.idle()
             self.watchdog.beat("loop")
             self.service.status(self.report.line())
+            await self.network.look(self.link, self.built.conversation.answered_mono)
             await asyncio.sleep(1.0)
 
     async def _recover_store(self) -> None:
@@ -228,6 +242,7 @@ class Daemon:
             self.log.warning("ReloadRefused", f"the configuration stays as it was: {error}")
         else:
             self._take_up(fresh)
+            self._begin(self._take_up_links(fresh))
         self.service.ready(self.report.line())
 
     def _take_up(self, fresh: Config) -> None:
@@ -242,9 +257,12 @@ class Daemon:
             fresh.storage,
         ):
             self.log.warning("RestartNeeded", "station, hardware and storage settings count after a restart only")
-        if old.csms != fresh.csms:
-            self.link.redial("the configuration was changed")
         self.log.info("Reloaded", "the configuration was read again")
+
+    async def _take_up_links(self, fresh: Config) -> None:
+        changed = self.network.csms != fresh.csms
+        if not await self.network.configured(fresh) and changed:
+            self.link.redial("the configuration was changed")
 
     async def _on_link(self, event: LinkEvent) -> None:
         if isinstance(event, Received):
@@ -252,6 +270,7 @@ class Daemon:
         elif isinstance(event, Connected):
             self.log.recovered("link", "LinkRecovered", "the CSMS is reached again")
             self.report.link_up()
+            self.network.connected(event)
             await self.runtime.connected(event.subprotocol)
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
@@ -259,27 +278,12 @@ class Daemon:
             self.report.link_lost(event)
             if event.was_up:
                 await self.runtime.disconnected(event.why.text)
+            await self.network.disconnected(event)
         elif isinstance(event, Oversized):
             await self.runtime.received_oversized(event.head)
         else:
             assert isinstance(event, Ignored)
             self.log.warning("FrameIgnored", "a frame that is no text was ignored")
-
-    def _link_settings(self) -> LinkSettings:
-        csms, variables = self.config.csms, self.built.station.facts.variables
-        return LinkSettings(
-            url=csms.url,
-            identity=csms.identity,
-            subprotocols=csms.subprotocols,
-            accept_without_subprotocol=csms.accept_without_subprotocol,
-            user=csms.user,
-            password=csms.password,
-            ca_file=csms.ca_file,
-            ping_interval_s=variables.number("OCPPCommCtrlr.WebSocketPingInterval"),
-            wait_minimum_s=variables.number("OCPPCommCtrlr.RetryBackOffWaitMinimum"),
-            random_range_s=variables.number("OCPPCommCtrlr.RetryBackOffRandomRange"),
-            repeat_times=int(variables.number("OCPPCommCtrlr.RetryBackOffRepeatTimes")),
-        )
 
 
 def run(path: str) -> int:

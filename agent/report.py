@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.daemon import Daemon
 
 _DATE_TIME = VariableId("ClockCtrlr", "DateTime")
+_IDENTITY = VariableId("SecurityCtrlr", "Identity")
 
 
 class Report:
@@ -64,7 +65,7 @@ class Report:
             "vendor": config.station.vendor,
             "model": config.station.model,
             "serial": config.station.serial,
-            "identity": config.csms.identity,
+            "identity": facts.variables.view(_IDENTITY, now).value,
             "config": config.path,
             "link": self._link(now),
             "registration": str(facts.registration),
@@ -92,12 +93,11 @@ class Report:
             redial_in_s = max(0, round(self._lost_at + self._lost.redial_in_s - now.mono))
         return {
             "state": state,
-            "host": _host(self._d.config.csms.url),
             "why": why,
             "for_s": round(now.mono - self._link_since),
             "redial_in_s": redial_in_s,
             "rtt_s": link.rtt_s,
-        }
+        } | self._d.network.status(link, self._d.built.conversation.answered_mono)
 
     def _evse(self, evse: Evse, now: Instant) -> dict[str, Any]:
         meter = evse.meter
@@ -165,9 +165,3 @@ def power_w(evse: Evse) -> float | None:
 
 def _file_bytes(path: str) -> int:
     return sum(Path(path + end).stat().st_size for end in ("", "-wal") if Path(path + end).exists())
-
-
-def _host(url: str) -> str:
-    """Scheme, host and port; what else stands in an address may be secret."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.split('/')[0].rpartition('@')[2]}"

@@ -17,6 +17,7 @@ from agent.core.effects import Effect, Remember
 from agent.core.events import Restored
 from agent.errors import ConfigError
 from agent.log import Log
+from agent.network import links
 from agent.ocpp import dialect
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station as Charger
@@ -102,6 +103,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         resume=config.transactions.resume,
         station_max_a=config.station.max_current_a,
         about=_about(config),
+        links=links(config),
     )
     conversation = Conversation(_charger(config), store.head, f"{opened.salt}-{opened.starts}", version)
     built = Built(
@@ -143,17 +145,8 @@ def _about(config: Config) -> dict[str, str]:
         "ChargingStation.Model": config.station.model,
         "ChargingStation.VendorName": config.station.vendor,
         "ChargingStation.SupplyPhases": str(max(evse.phases for evse in config.evses)),
-        "SecurityCtrlr.Identity": config.csms.identity,
-        "SecurityCtrlr.SecurityProfile": _profile(config),
     }
     return about | {f"Connector@{evse.id}/1.ConnectorType": evse.connector for evse in config.evses}
-
-
-def _profile(config: Config) -> str:
-    """0: nothing, 1: password, 2: password over TLS."""
-    if config.csms.password is None:
-        return "0"
-    return "2" if config.csms.url.startswith("wss:") else "1"
 
 
 def _charger(config: Config) -> Charger:

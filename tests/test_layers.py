@@ -73,7 +73,8 @@ RULES: dict[str, Rule] = {
     "agent.errands": Rule(("agent.core",)),
     "agent.vendors": Rule(("agent.core", "agent.worker")),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
-    "agent.config": Rule((*CONFIG, "agent.config_quirks", "agent.ocpp.quirks", "agent.errors")),
+    "agent.config": Rule((*CONFIG, "agent.config_csms", "agent.errors")),
+    "agent.config_csms": Rule((*CONFIG, "agent.config_quirks", "agent.ocpp.quirks", "agent.errors")),
     "agent.config_quirks": Rule(("agent.config_keys", "agent.config_toml", "agent.ocpp.quirks", "drivers.api")),
     "agent.config_checks": Rule((*CONFIG, "agent.errors", "drivers.api", "drivers.registry")),
     "agent.config_keys": Rule(("agent.config_toml",)),
@@ -91,6 +92,7 @@ RULES: dict[str, Rule] = {
     ),
     # The composition root, and what it is cut into.
     "agent.daemon": EVERYTHING,
+    "agent.network": EVERYTHING,
     "agent.setup": EVERYTHING,
     "agent.parts": EVERYTHING,
     "agent.report": EVERYTHING,

@@ -150,7 +150,7 @@ class Network(Block):
             yield from self._forget_wanted("the configuration file was changed")
         if before is not None and not self._dials(before):
             self.state = State.STANDING
-            yield from self._move(self._order()[0], now, "the configuration was changed")
+            yield from self._move(self.order()[0], now, "the configuration was changed")
 
     def _dials(self, before: Target | None) -> bool:
         """The target is still what it was."""
@@ -164,8 +164,8 @@ class Network(Block):
             yield Remember(TABLE, "plan", plan.json())
             text = "the configuration file was changed since the CSMS had set the link: the file counts"
             yield Note("warning", "LinkSettingsDropped", text, (("SLOT", ",".join(map(str, stale))),))
-        if self.state is State.STANDING and self._slot not in self._order():
-            self._slot = self._before = self._order()[0]
+        if self.state is State.STANDING and self._slot not in self.order():
+            self._slot = self._before = self.order()[0]
 
     def on_credentials(self, e: CredentialsKnown, _now: Instant) -> Out:
         self._wishes.root, self._wishes.client = e.root, e.client
@@ -326,7 +326,7 @@ class Network(Block):
         self._spelling = 0
         self._arm_climb(now)
 
-    def _order(self) -> tuple[int, ...]:
+    def order(self) -> tuple[int, ...]:
         order = self._wishes.links.order(self._wishes.standing) or (1,)
         return (
             (*order, LAST_RESORT) if self._resort and self._wishes.links.last_resort(self._wishes.standing) else order
@@ -334,7 +334,7 @@ class Network(Block):
 
     def _next(self, now: Instant) -> Iterator[Event | Effect]:
         """Attempts are used up here: the next slot, round and round. With one slot there is nothing to change."""
-        order = self._order()
+        order = self.order()
         if len(order) > 1:
             place = order.index(self._slot) if self._slot in order else -1
             yield from self._move(order[(place + 1) % len(order)], now, f"failing over: {self._why}")
@@ -342,7 +342,7 @@ class Network(Block):
     def _probe(self, now: Instant) -> Iterator[Event | Effect]:
         self._before = self._slot
         self._limit(now)
-        yield from self._move(self._order()[0], now, "trying the preferred link again")
+        yield from self._move(self.order()[0], now, "trying the preferred link again")
 
     def _stay(self, now: Instant) -> Iterator[Event | Effect]:
         self._deadlines.clear("trial")
@@ -365,7 +365,7 @@ class Network(Block):
         yield Redial(why)
 
     def _arm_climb(self, now: Instant) -> None:
-        if self._slot == self._order()[0] or self.state is not State.STANDING:
+        if self._slot == self.order()[0] or self.state is not State.STANDING:
             self._deadlines.clear("climb")
             return
         part = crc32(f"{self._salt}/{self._number}".encode()) / 2**32

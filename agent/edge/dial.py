@@ -33,6 +33,8 @@ class LinkSettings:
     user: str | None = None  # None: the identity
     password: str | bytes | None = field(default=None, repr=False)  # None: no authentication
     ca_file: str | None = None  # None: the operating system's trust store
+    more_ca_file: str | None = None  # vouches as well
+    client: tuple[str, str] | None = None  # files of the chain and the key that we show
     frame_limit: int = (
         512 * 1024
     )  # bytes; a longer frame is told by its head only, one four times longer closes the link

@@ -125,6 +125,10 @@ class Link:
         interval_s = self.ping_interval_s
         return self.is_up and (interval_s <= 0 or now - self._alive_at <= interval_s + self._settings.ping_timeout_s)
 
+    def alive_s(self, now: float) -> float | None:
+        """Seconds since the server last proved that it lives, by a frame or a pong; None: there is no link."""
+        return max(0.0, now - self._alive_at) if self.is_up else None
+
     @property
     def ping_interval_s(self) -> float:
         return self._settings.ping_interval_s if self._ping_interval_s is None else self._ping_interval_s
@@ -256,7 +260,11 @@ class Link:
             "close_timeout": settings.close_timeout_s,
             "max_size": settings.frame_limit * HARD_LIMIT,
             "max_queue": FRAMES_WAITING,
-            **({"ssl": self._trust.context(settings.ca_file)} if where.secure else {}),
+            **(
+                {"ssl": self._trust.context(settings.ca_file, settings.more_ca_file, settings.client)}
+                if where.secure
+                else {}
+            ),
         }
 
     @staticmethod

@@ -63,41 +63,71 @@ REASON_WORDS = {
 }
 
 
-def client_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """A context that trusts the CAs in `ca_file` (PEM), or the system's if None. Raises LinkError in plain words."""
+Client = tuple[str, str]  # files of a chain and of its key
+
+
+def client_context(ca_file: str | None = None, more: str | None = None, client: Client | None = None) -> ssl.SSLContext:
+    """A context that trusts the CAs in these files (PEM), or the system's if there is none, and that shows the
+    certificate `client`. Raises LinkError in plain words."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the chain and the host name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    if ca_file is None:
+    files = [file for file in (ca_file, more) if file is not None]
+    if not files:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return context
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except ssl.SSLError:
-        raise LinkError(f"the CA file {ca_file} holds no certificate in PEM form") from None
-    except OSError as e:
-        raise LinkError(f"the CA file {ca_file} cannot be read: {e.strerror or e}") from None
+    for file in files:
+        _trust(context, file)
+    if client is not None:
+        _show(context, client)
     return context
 
 
+def _trust(context: ssl.SSLContext, file: str) -> None:
+    try:
+        context.load_verify_locations(cafile=file)
+    except ssl.SSLError:
+        raise LinkError(f"the CA file {file} holds no certificate in PEM form") from None
+    except OSError as e:
+        raise LinkError(f"the CA file {file} cannot be read: {e.strerror or e}") from None
+
+
+def _show(context: ssl.SSLContext, client: Client) -> None:
+    chain, key = client
+    try:
+        context.load_cert_chain(chain, key, password=_no_password)
+    except ssl.SSLError as e:
+        why = "the key is another one's" if e.reason == "KEY_VALUES_MISMATCH" else "no certificate and key in PEM form"
+        raise LinkError(f"our certificate {chain} cannot be used: {why}") from None
+    except (OSError, ValueError) as e:
+        text = (e.strerror if isinstance(e, OSError) else None) or e
+        raise LinkError(f"our certificate {chain} or its key cannot be read: {text}") from None
+
+
+def _no_password() -> str:
+    """Else OpenSSL would ask on the terminal."""
+    return ""
+
+
 class TrustStore:
-    """Keeps the context of the last CA file used; a file that was replaced is read again."""
+    """Keeps the context of the last files used; a file that was replaced is read again."""
 
     def __init__(self) -> None:
-        self._key: tuple[str | None, int, int] | None = None
+        self._key: tuple[object, ...] = ()
         self._context: ssl.SSLContext | None = None
 
-    def context(self, ca_file: str | None) -> ssl.SSLContext:
-        key = (ca_file, *_stamp(ca_file))
+    def context(
+        self, ca_file: str | None, more: str | None = None, client: tuple[str, str] | None = None
+    ) -> ssl.SSLContext:
+        key = tuple((file, *_stamp(file)) for file in (ca_file, more, *(client or ())))
         if self._context is None or key != self._key:
-            self._context, self._key = client_context(ca_file), key
+            self._context, self._key = client_context(ca_file, more, client), key
         return self._context
 
 
-def _stamp(ca_file: str | None) -> tuple[int, int]:
+def _stamp(file: str | None) -> tuple[int, int]:
     try:
-        stat = Path(ca_file).stat() if ca_file is not None else None
+        stat = Path(file).stat() if file is not None else None
     except OSError:
         stat = None  # client_context will say it better
     return (stat.st_mtime_ns, stat.st_ino) if stat is not None else (0, 0)

@@ -33,8 +33,8 @@ CLASSES: dict[str, Any] = {
     "storage": words.StorageConfig,
     "service": words.ServiceConfig,
 }
-NOT_KEPT = {"csms": {"password_file", "password_form"}}  # they say where and how the password is written
-INSIDE = {"evse": {"controller", "meter"}}
+NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
+INSIDE = {"csms": {"fallback"}, "evse": {"controller", "meter"}}
 
 
 def uncommented() -> str:
@@ -50,6 +50,7 @@ def example() -> dict[str, dict[str, Any]]:
         for table in value if name in LISTS else [value]:
             merged = table | merged
         found[name] = merged
+    found["csms.fallback"] = found["csms"].pop("fallback")[0] | {"password_file": ""}
     found["evse.controller"] = found["evse"].pop("controller")
     found["evse.meter"] = found["evse"].pop("meter")
     found["csms"]["password_file"] = ""
@@ -95,7 +96,8 @@ def test_the_example_works_as_it_is() -> None:
 
 def test_the_example_works_with_every_key_in_use(tmp_path: Path) -> None:
     text = re.sub(r"^password_file", "#", uncommented(), flags=re.MULTILINE)
-    text = text.replace("/etc/chargepoint/csms-ca.pem", str(tmp_path / "ca.pem"))
+    for name in ("csms-ca.pem", "charger.pem", "charger.key"):
+        text = text.replace(f"/etc/chargepoint/{name}", str(tmp_path / "ca.pem"))
     text = text.replace('cable = "socket"', 'cable = "attached"').replace('"sType2"', '"cType2"')
     (tmp_path / "ca.pem").write_text("")
     (tmp_path / "agent.toml").write_text(text)
