@@ -23,6 +23,7 @@ from agent.core.events import (
     StatusWanted,
 )
 from agent.core.evse import Evse, connector_status
+from agent.core.faults import CATALOGUE
 from agent.core.record import record
 from agent.core.requests import AvailabilityRequested
 from agent.core.types import ConnectorStatus, Instant, Registration
@@ -120,7 +121,7 @@ class Availability(Block):
     def _fact(self, n: int) -> _Told:
         if n != STATION:
             evse = self._facts.evses[n]
-            fault = next(iter(evse.faults), "")
+            fault = _worst(evse)
             connected = evse.plugged or evse.cable_present
             return _Told(connector_status(evse), fault, evse.faults.get(fault, "")[:50], connected)
         status = ConnectorStatus.AVAILABLE if self._wanted[STATION] else ConnectorStatus.UNAVAILABLE
@@ -182,6 +183,12 @@ class Availability(Block):
 def _is_known(evse: Evse) -> bool:
     """Its hardware has been read, or is known not to answer."""
     return evse.seen or evse.stopped_by_fault
+
+
+def _worst(evse: Evse) -> str:
+    """The fault to be told: the newest of those that stop, else the newest; so that each is told once at least."""
+    stopping = [fault for fault in evse.faults if CATALOGUE[fault].stops]
+    return (stopping or [*evse.faults] or [""])[-1]
 
 
 def _status(n: int, fact: _Told, at: Instant) -> Status:

@@ -29,6 +29,7 @@ from agent.core.variables import Variables
 from drivers.api import Measurand, Sample
 
 KEPT = "ended_samples"  # the table of readings for the end of a transaction
+DAY_S = 86400.0
 SOON_S = 0.5  # a full multiple nearer than this is the one just told, by a clock that lags a little
 
 
@@ -72,8 +73,7 @@ class Sampling(Block):
                 continue
             target = self._targets.get(name)
             if target is None or target - now.utc > interval_s + SOON_S:
-                soon = now.utc + SOON_S
-                target = self._targets[name] = soon - soon % interval_s + interval_s
+                target = self._targets[name] = _next_multiple(now.utc + SOON_S, interval_s)
             self._deadlines.set(name, now.mono + target - now.utc)
 
     def on_changed(self, e: VariableChanged, now: Instant) -> Out:
@@ -176,6 +176,12 @@ class Sampling(Block):
         TransactionBegan: "on_began",
         VariableChanged: "on_changed",
     }
+
+
+def _next_multiple(utc: float, interval_s: float) -> float:
+    """Intervals begin at 00:00 each day, also when they do not divide it."""
+    midnight = utc - utc % DAY_S
+    return min(midnight + ((utc - midnight) // interval_s + 1) * interval_s, midnight + DAY_S)
 
 
 def offered(evse: Evse, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -47,7 +47,6 @@ _STATION: tuple[_T, ...] = (
     ("ChargingStation", "AllowNewSessionsPendingFirmwareUpdate", "", "boolean", "false", RW, {}),
     ("ChargingStation", "Available", "", "boolean", "true", RO, {}),
     ("ChargingStation", "AvailabilityState", "", "OptionList", "Available", RO, {}),
-    ("ChargingStation", "ConnectorPhaseRotation", "", "string", "0.Unknown", RW, {"maximum": 500}),
     ("ChargingStation", "Model", "", "string", "", RO, {}),
     ("ChargingStation", "StatusMinimumDuration", "", "integer", "0", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
     ("ChargingStation", "SupplyPhases", "", "integer", "3", RO, {}),
@@ -107,7 +106,6 @@ _STATION: tuple[_T, ...] = (
     ("OCPPCommCtrlr", "RetryBackOffRandomRange", "", "integer", "10", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
     ("OCPPCommCtrlr", "RetryBackOffRepeatTimes", "", "integer", "5", RW, {"minimum": 0, "maximum": 20}),
     ("OCPPCommCtrlr", "RetryBackOffWaitMinimum", "", "integer", "5", RW, {"unit": "s", "minimum": 0, "maximum": 3600}),
-    ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", "true", RW, {}),
     ("OCPPCommCtrlr", "WebSocketPingInterval", "", "integer", "30", RW, {"unit": "s", "minimum": 0, "maximum": _DAY_S}),
     ("ReservationCtrlr", "Available", "", "boolean", "true", RO, {}),
     ("ReservationCtrlr", "Enabled", "", "boolean", "true", RW, {}),
@@ -188,9 +186,21 @@ _CONNECTOR: tuple[_T, ...] = (
 )
 
 
-def rows(evses: Sequence[int]) -> Iterator[Row]:
-    """The catalogue for a station with these EVSEs, one connector each."""
-    for line in (*_STATION, *_NETWORK):
+_ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+
+
+def _hardware(evses: Sequence[int], unlocks: bool) -> Iterator[_T]:
+    """Rows whose rules follow from the hardware: how its connectors are wired, and whether any of them is locked."""
+    wired = tuple(f"{number}.{word}" for number in (0, *evses) for word in _ROTATIONS)
+    more: dict[str, object] = {"values": wired, "maximum": len(evses) + 1}
+    yield ("ChargingStation", "ConnectorPhaseRotation", "", "MemberList", "0.Unknown", RW, more)
+    frees = ("true", RW) if unlocks else ("false", RO)
+    yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", *frees, {})
+
+
+def rows(evses: Sequence[int], unlocks: bool = True) -> Iterator[Row]:
+    """The catalogue for a station with these EVSEs, one connector each. `unlocks`: one of them holds a loose cable."""
+    for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks)):
         yield _row(line, 0, 0)
     for slot in range(1, SLOTS + 1):
         for component, *rest in _SLOT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.core.effects import Ask, MeterReport, Note, Remember
 from agent.core.events import MeterRead
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
@@ -84,6 +86,23 @@ def test_aligned_values_come_at_full_multiples_of_their_interval() -> None:
     aligned = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_CLOCK]
     assert [round(event.at.utc) % 900 for event in aligned] == [0]
     assert aligned[0].readings[0].context is Context.CLOCK
+
+
+@pytest.mark.parametrize(("interval_s", "seconds"), [(7000, [7000, 84000]), (3600, [3600, 7200]), (86400, [86400])])
+def test_aligned_intervals_begin_at_midnight_each_day(interval_s: int, seconds: list[int]) -> None:
+    bench = Bench(AlignedDataCtrlr__Interval=str(interval_s)).ready()
+    bench.utc -= bench.utc % 86400  # midnight
+    midnight = bench.utc
+    told: list[int] = []
+    while bench.utc < midnight + 2 * 86400 - 1:
+        bench.meter()
+        at = bench.station.next_deadline()
+        assert at is not None
+        if any(isinstance(ask.call, MeterReport) for ask in of(bench.wait(at - bench.mono), Ask)):
+            told.append(round(bench.utc - midnight))
+    expected = [day * 86400 + n for day in (0, 1) for n in (*range(interval_s, 86400, interval_s), 86400)]
+    assert set(seconds) <= set(told)
+    assert told == expected
 
 
 def test_aligned_values_of_an_idle_evse_are_a_message_of_their_own() -> None:

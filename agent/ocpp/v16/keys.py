@@ -79,6 +79,8 @@ def take_rotation(value: str) -> str | None:
     parts = [part.strip().partition(".") for part in value.split(",") if part.strip()]
     if any(not number.isdecimal() or word.lower() not in words for number, _dot, word in parts):
         return None
+    if len({int(number) for number, _dot, _word in parts}) < len(parts):
+        return None  # one connector, two rotations
     return ",".join(f"{int(number)}.{words[word.lower()]}" for number, _dot, word in parts)
 
 
