@@ -1,8 +1,8 @@
 """The facts of one EVSE. What OCPP calls its status and its charging state are *functions* of these, never stored.
 
 Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant`
-authorization, `tx` and `finished` transactions, `operative` availability, `limit_a` profiles, `offer_a` and
-`explanation` power. All may read.
+authorization, `tx` and `finished` transactions, `reserved` reservation, `operative` availability, `limit_a` profiles,
+`offer_a` and `explanation` power. All may read.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class Evse:
     grant: Grant | None = None
     tx: Transaction | None = None
     finished: bool = False  # a transaction has ended and its EV is still here
+    reserved: bool = False  # kept for somebody who has not come yet
     operative: bool = True
     limit_a: float | None = None
     limit_why: str = ""
@@ -167,6 +168,8 @@ def connector_status(evse: Evse) -> ConnectorStatus:
         return _RUNNING[charging_state(evse)]
     if evse.finished and evse.grant is None and (evse.plugged or evse.cable_present):
         return ConnectorStatus.FINISHING
+    if evse.reserved and evse.grant is None and evse.tx is None:
+        return ConnectorStatus.RESERVED  # until its bearer has come: a stranger's car does not change that
     if evse.plugged or evse.cable_present or evse.grant is not None:
         return ConnectorStatus.PREPARING
     return ConnectorStatus.AVAILABLE
