@@ -122,8 +122,9 @@ class Availability(Block):
         if n != STATION:
             evse = self._facts.evses[n]
             fault = _worst(evse)
-            connected = evse.plugged or evse.cable_present
-            return _Told(connector_status(evse), fault, evse.faults.get(fault, "")[:50], connected)
+            status = connector_status(evse)
+            connected = status is not ConnectorStatus.RESERVED and (evse.plugged or evse.cable_present)
+            return _Told(status, fault, evse.faults.get(fault, "")[:50], connected)
         status = ConnectorStatus.AVAILABLE if self._wanted[STATION] else ConnectorStatus.UNAVAILABLE
         if any(evse.tx is not None for evse in self._facts.evses.values()):
             status = ConnectorStatus.AVAILABLE
