@@ -128,7 +128,7 @@ def test_what_the_usual_tool_has_signed_is_good(file: Path, tmp_path: Path) -> N
     key.write_bytes(one.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:-1"]
     for options in ([], pss):
-        made = ["openssl", "dgst", "-sha256", *options, "-sign", key, "-out", tmp_path / "sig", file]
+        made = ["openssl", "dgst", "-sha256", *options, "-sign", str(key), "-out", str(tmp_path / "sig"), str(file)]
         subprocess.run(made, check=True)
         text = subprocess.run(
             ["openssl", "base64", "-in", tmp_path / "sig"], check=True, capture_output=True, text=True
