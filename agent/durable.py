@@ -24,7 +24,7 @@ from agent.store.changes import Committed
 
 MAX_BACKLOG = 5000
 RETRY_S = 5.0
-SETTLE_S = 1.0  # samples that were taken in a backlog are gone from the disk at the latest after so long
+SETTLE_S = 5.0  # samples that the CSMS has taken are gone from the disk at the latest after so long
 Work = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -66,8 +66,8 @@ class Durable:
     async def delivered(
         self, row_id: int, csms_id: str | None, via: str, effects: Sequence[Effect], mono: float
     ) -> list[Event]:
-        """The CSMS has taken a row: it goes, by the commit that stores what follows from the answer. A sample of a
-        backlog, from which nothing follows, goes with the next commit."""
+        """The CSMS has taken a row: it goes, by the commit that stores what follows from the answer. A sample, from
+        which nothing follows, goes with the next commit."""
         if not effects and csms_id is None and not self.trouble and self._store.take(row_id):
             self._settle_at = min(self._settle_at, mono + SETTLE_S)
             return []

@@ -159,6 +159,7 @@ class Bus:
         self._wire = wire
         self._settings = settings
         self._policy = policy or Policy()
+        self._clock: Callable[[], float] | None = None
         self._lock = asyncio.Lock()
         self._devices: dict[int, _Device] = {}
         self._waiting = 0
@@ -375,7 +376,9 @@ class Bus:
         return device
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        if self._clock is None:  # asked a dozen times a request, and finding the loop costs a system call each time
+            self._clock = asyncio.get_running_loop().time
+        return self._clock()
 
 
 _SAY: dict[str, Callable[[WireError, float], str]] = {

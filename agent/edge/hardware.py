@@ -54,12 +54,19 @@ class ReaderParts:
     evses: tuple[int, ...]
 
 
+def until_next(period_s: float, now: float) -> float:
+    """Time to the next multiple of the period: polls, heart and samples come in the same moments, and the processor
+    wakes once for several."""
+    return period_s - now % period_s
+
+
 class _Silence:
     """Whether a device is lost, by the time since it last answered."""
 
     def __init__(self, evses: Sequence[int], device: str, limit_s: float, tell: Tell) -> None:
         self._evses, self._device, self._limit_s, self._tell = evses, device, limit_s, tell
-        self._heard = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        self._heard = self._now()
         self._why = ""
         self.lost = False
 
@@ -74,7 +81,7 @@ class _Silence:
 
     async def answered(self) -> bool:
         """True when it had been lost."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._now()
         if not self.lost:
             return False
         self.lost = False
@@ -128,7 +135,6 @@ class _EvseTask:
         loop = asyncio.get_running_loop()
         silence = _Silence((self.parts.id,), "controller", self.parts.silent_s, self._tell)
         while True:
-            began = loop.time()
             self._wake.clear()
             try:
                 await self._poll(silence)
@@ -137,7 +143,7 @@ class _EvseTask:
                 await silence.failed(str(error), loop.time())
                 await self._withhold()
             self._beat(f"evse{self.parts.id}")
-            await self._rest(began + self.parts.poll_s - loop.time())
+            await self._rest(until_next(self.parts.poll_s, loop.time()))
 
     async def _rest(self, left_s: float) -> None:
         if left_s > 0 and not self._wake.is_set():
@@ -197,7 +203,6 @@ class _EvseTask:
         loop = asyncio.get_running_loop()
         silence = _Silence((self.parts.id,), "meter", self.parts.meter_silent_s, self._tell)
         while True:
-            began = loop.time()
             try:
                 samples = await silence.ask(self.parts.meter.read())
                 await silence.answered()
@@ -205,7 +210,7 @@ class _EvseTask:
             except DriverError as error:
                 await silence.failed(str(error), loop.time())
             self._beat(f"meter{self.parts.id}")
-            await asyncio.sleep(max(0.0, began + self.parts.meter_poll_s - loop.time()))
+            await asyncio.sleep(until_next(self.parts.meter_poll_s, loop.time()))
 
 
 class Hardware:

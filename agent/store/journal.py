@@ -86,8 +86,8 @@ class Window:
         return self._rows[1] if len(self._rows) > 1 else None
 
     def pass_first(self) -> bool:
-        """Take the row after the head for the head. False: none is held, so only a commit can tell what comes next."""
-        if len(self._rows) < 2:
+        """Take the row after the head for the head. False: what comes next is not held, so only a commit can tell."""
+        if len(self._rows) < 2 and not (self._rows and self._complete):
             return False
         self._rows.popleft()
         return True

@@ -5,9 +5,10 @@ Rules kept here
   in memory, and the same call may be made again.
 * A journal row leaves only because the CSMS has answered it (`answered`, which stores the CSMS's transaction id by the
   same commit), because it was set aside (`dead_letter`), or, samples only, because the journal is at its bound.
-* While more rows wait, samples that the CSMS has taken leave by the dozen (`take`), so that a backlog of thousands
-  costs the eMMC a thirtieth of the commits. A power cut in between repeats at most `MAX_TAKEN` samples, the same
-  messages with the same ids; never a start or an end, which go by a commit of their own, nor the last row that waits.
+* Samples that the CSMS has taken leave together (`take`), by the commit that comes next for whatever reason, or by
+  one of their own when they are `MAX_TAKEN` or seconds old: half the commits while samples are told as they are taken,
+  a thirtieth while a backlog is. A power cut in between repeats those samples, the same messages with the same ids;
+  never a start or an end, which go by a commit of their own.
 * `head`, `counts`, `meta`, `salt`, `fault` are answered from memory and may be asked from any thread at any time;
   `sent` and `take` are called while no other call is under way; every other method may wait for the disk and is called
   from one thread at a time.

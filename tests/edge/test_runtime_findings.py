@@ -205,7 +205,7 @@ async def test_a_long_refusal_drops_no_first_or_last_sample_and_keeps_the_newest
     assert [effect.value for effect in disk.written if isinstance(effect, Remember)][-1] == 2599
 
 
-async def test_samples_of_a_backlog_leave_the_disk_a_second_after_they_were_taken_at_the_latest(tmp_path: Path) -> None:
+async def test_samples_leave_the_disk_seconds_after_they_were_taken_at_the_latest(tmp_path: Path) -> None:
     store = Store(tmp_path / "store.db")
     store.open()
     events = [

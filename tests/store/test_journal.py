@@ -309,9 +309,17 @@ def test_an_end_is_not_taken_without_a_commit(store: Store) -> None:
     assert not take_next(store)
 
 
-def test_the_last_row_that_waits_is_not_taken_without_a_commit(store: Store) -> None:
+def test_the_last_sample_that_waits_leaves_an_empty_journal(store: Store) -> None:
     backlog(store, 1)
-    assert not take_next(store)
+    assert take_next(store) and store.head() is None and store.counts().rows == 0
+
+
+def test_a_sample_that_comes_after_the_last_one_was_taken_is_the_head(store: Store) -> None:
+    backlog(store, 1)
+    take_next(store)
+    store.commit([sample("tx", 2)])
+    row = store.head()
+    assert row is not None and row.event.seq == 2 and [e.seq for e in drain(store)] == [2]
 
 
 def test_so_many_are_taken_and_no_more_until_a_commit_lets_them_go(store: Store) -> None:
