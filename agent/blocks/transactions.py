@@ -108,7 +108,7 @@ class Transactions(Block):
         ready = (
             evse.seen and evse.operative and evse.meter is not None and self._facts.storing and not self._facts.closing
         )
-        if fresh and ready and Fault.METER not in evse.faults:
+        if fresh and ready and not evse.stopped_by_fault:
             yield from self._start(evse, now)
 
     def _start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:

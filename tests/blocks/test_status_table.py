@@ -217,6 +217,17 @@ def test_a_fault_that_has_gone_leaves_no_error_behind() -> None:
     assert last(bench).error == ""
 
 
+@pytest.mark.parametrize("which", [Fault.LOCK_FAILURE, Fault.METER, Fault.CONTACTOR])
+def test_a_fault_that_comes_with_the_plug_lets_no_transaction_begin_until_it_has_gone(which: Fault) -> None:
+    bench = Bench().ready()
+    bench.tap()
+    status = last(bench, pilot=Pilot.B, faults=frozenset((which,)))
+    assert (str(status.status), status.error) == ("Faulted", which)
+    assert bench.journal == []
+    bench.read(Pilot.B)
+    assert bench.journal[0].token is not None
+
+
 def test_connector_0_is_never_more_than_available_or_unavailable() -> None:
     bench = Bench().ready()
     bench.charge()
