@@ -18,6 +18,7 @@ from typing import Any
 
 from agent.config_checks import check_station
 from agent.config_csms import CsmsConfig, take_csms
+from agent.config_firmware import FirmwareConfig, take_firmware
 from agent.config_keys import (
     BUS,
     CONTROLLER,
@@ -35,7 +36,10 @@ from agent.errors import ConfigError
 
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 DEFAULT_SOCKET = "/run/chargepoint/control.sock"
-TABLES = ("station", "csms", "bus", "evse", "reader", "transactions", "safety", "storage", "service", "variables")
+TABLES = (
+    *("station", "csms", "bus", "evse", "reader", "transactions", "safety", "storage", "service", "firmware"),
+    "variables",
+)
 MAX_BUSES, MAX_EVSES, MAX_READERS, MAX_VARIABLES = 16, 32, 16, 200
 MAX_TEXT = 2500  # the longest value of a variable in OCPP
 
@@ -175,6 +179,7 @@ class Config:
     safety: SafetyConfig
     storage: StorageConfig
     service: ServiceConfig
+    firmware: FirmwareConfig
     variables: Mapping[str, str] = field(repr=False)  # may hold a password
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -195,6 +200,8 @@ def load(path: str | Path) -> Config:
     reader_tables = _tables(top, "reader", MAX_READERS)
     readers = [_reader(table, tuple(evse.id for evse in evses)) for table in reader_tables]
     csms, warnings = take_csms(top.table("csms"), where)
+    firmware, more = take_firmware(top.table("firmware"), where, service.reboot_command)
+    warnings += more
     config = Config(
         str(path),
         StationConfig(**top.table("station").values(STATION)),
@@ -206,6 +213,7 @@ def load(path: str | Path) -> Config:
         SafetyConfig(**top.table("safety").values(SAFETY)),
         StorageConfig(**with_paths(top.table("storage").values(STORAGE), where, "dir")),
         service,
+        firmware,
         plain_texts(top.table("variables"), MAX_VARIABLES, MAX_TEXT),
         tuple(warnings),
     )

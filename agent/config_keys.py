@@ -223,6 +223,20 @@ SERVICE: Mapping[str, Key] = {
     "maps_dir": path("maps", like='"/etc/chargepoint/maps"'),
     "reboot_command": Key('a list such as ["/sbin/reboot"], the program with its whole path', _command, ()),
 }
+_PROGRAM = 'a list such as ["/usr/bin/program", "--option"], the program with its whole path'
+FIRMWARE: Mapping[str, Key] = {
+    "installer": choice(("none", "command", "rauc"), "none"),
+    "command": Key(_PROGRAM, _command, ()),
+    "version_command": Key(_PROGRAM, _command, ()),
+    "keep_command": Key(_PROGRAM, _command, ()),
+    "activation": choice(("none", "restart", "reboot"), "reboot"),
+    "accept_unsigned": flag(False),
+    "allow_during_transaction": flag(False),
+    "roots_file": path(None, like='"/etc/chargepoint/firmware-roots.pem"'),
+    "ca_file": path(None, like='"/etc/chargepoint/files-ca.pem"'),
+    "max_mib": whole(1, 65536, 1024),
+    "timeout_s": number(10, 86400, "seconds", 1800.0),
+}
 TABLES: Mapping[str, Mapping[str, Key]] = {
     "station": STATION,
     "csms": CSMS,
@@ -236,4 +250,5 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     "safety": SAFETY,
     "storage": STORAGE,
     "service": SERVICE,
+    "firmware": FIRMWARE,
 }

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from agent import __version__
+from agent import __version__, updates
 from agent.clock import Clock
 from agent.config import Config, load
 from agent.core.effects import Restart
@@ -25,7 +25,7 @@ from agent.core.events import (
     StorageRecovered,
 )
 from agent.core.vendor import VendorAnswered, VendorData
-from agent.edge.hardware import Hardware
+from agent.edge.hardware import Hardware, until_next
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
 from agent.errands import Errands
@@ -35,6 +35,7 @@ from agent.network import Network
 from agent.report import Report
 from agent.runtime import Runtime
 from agent.setup import Built, build
+from agent.support import Support
 
 if TYPE_CHECKING:
     from agent.vendors import Vendors
@@ -67,6 +68,7 @@ class Daemon:
         for name, longest_s in self.hardware.beats().items():
             self.watchdog.register(name, longest_s)
         self.errands = Errands(self._feed, self._broken)
+        self.support = Support(self)
         self.runtime = Runtime(
             station=self.built.station,
             conversation=self.built.conversation,
@@ -78,9 +80,11 @@ class Daemon:
             work=self.built.work,
             leave=self._leave,
             errand=self.errands.begin,
+            trace=self.support.trace.add,
         )
         self.runtime.version_seen = self.built.remember_version
         self.errands.serve(VendorData, self._vendor)
+        updates.serve(config, self.errands, self.clock, log)
         self.report = Report(self)
 
     # --- the life of the process --------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ class Daemon:
             self.watchdog.beat("loop")
             self.service.status(self.report.line())
             await self.network.look(self.link, self.built.conversation.answered_mono)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(until_next(1.0, asyncio.get_running_loop().time()))
 
     async def _recover_store(self) -> None:
         """The file could not be used at start: memory stands in until it can."""
@@ -270,12 +274,14 @@ class Daemon:
         elif isinstance(event, Connected):
             self.log.recovered("link", "LinkRecovered", "the CSMS is reached again")
             self.report.link_up()
+            self.support.trace.add("=", f"connected in {event.subprotocol}")
             self.network.connected(event)
             await self.runtime.connected(event.subprotocol)
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
             self.log.trouble("link", "LinkDown", f"no link to the CSMS: {event.why.text}{when}")
             self.report.link_lost(event)
+            self.support.trace.add("=", event.why.text)
             if event.was_up:
                 await self.runtime.disconnected(event.why.text)
             await self.network.disconnected(event)

@@ -79,7 +79,9 @@ class Report:
             },
             "dead_letters": self._dead_letters(),
             "storage": self._storage(),
+            "upload": facts.upload or None,
             "quirks": list(config.csms.quirks.names) if config.csms.quirks else [],
+            "firmware": facts.update or None,
             "warnings": list(config.warnings),
         }
 

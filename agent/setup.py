@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import __version__
+from agent import __version__, updates
 from agent.blocks.assembly import assemble
 from agent.blocks.station import Station
 from agent.clock import Clock
 from agent.config import Config
 from agent.core.effects import Effect, Remember
 from agent.core.events import Restored
+from agent.edge.location import protocols
 from agent.errors import ConfigError
 from agent.log import Log
 from agent.network import links
@@ -104,6 +105,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         station_max_a=config.station.max_current_a,
         about=_about(config),
         links=links(config),
+        updates=updates.policy(config),
     )
     conversation = Conversation(_charger(config), store.head, f"{opened.salt}-{opened.starts}", version)
     built = Built(
@@ -145,6 +147,7 @@ def _about(config: Config) -> dict[str, str]:
         "ChargingStation.Model": config.station.model,
         "ChargingStation.VendorName": config.station.vendor,
         "ChargingStation.SupplyPhases": str(max(evse.phases for evse in config.evses)),
+        "OCPPCommCtrlr.FileTransferProtocols": ",".join(protocols()),
     }
     return about | {f"Connector@{evse.id}/1.ConnectorType": evse.connector for evse in config.evses}
 
@@ -161,4 +164,5 @@ def _charger(config: Config) -> Charger:
         meter_type=station.meter_type,
         meter_serial=station.meter_serial,
         evses=tuple(evse.id for evse in config.evses),
+        updates=config.firmware.enabled,
     )

@@ -16,7 +16,9 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
     dead_letters  [{id, kind, evse, why, utc}] given up on, and kept
     storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}
+    upload        "..." | null                           the log that is being sent, and how that goes
     quirks        ["..."]                                what is told otherwise, by name and version
+    firmware      how an update stands, in words; null: none was ordered
     warnings      ["..."]                                of the configuration
 
 Numbers are in the unit of their name. Exit codes: 0 told, 1 the socket may not be opened or the agent refused, 2 the
@@ -204,6 +206,10 @@ def _memory(a: Answer) -> Iterator[Line]:
     limit = f" of {_size(storage['limit_bytes'])}" if storage.get("limit_bytes") else ""
     why = f": {storage['why']}" if storage.get("why") else ""
     yield "Storage", f"{state}{why}, {_size(storage.get('bytes'))}{limit} used", "" if state == "ok" else RED
+    if a.get("firmware"):
+        yield "Firmware", str(a["firmware"]), ""
+    if a.get("upload"):
+        yield "Upload", str(a["upload"]), ""
 
 
 _PILOT = {

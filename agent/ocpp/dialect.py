@@ -48,6 +48,7 @@ class Station:
     meter_type: str = ""
     meter_serial: str = ""
     evses: tuple[int, ...] = (1,)
+    updates: bool = False  # the CSMS may order new firmware
 
 
 # Tables are typed by what they promise as a whole; each row knows its own call or answer type (hence `Any`).

@@ -32,6 +32,7 @@ CLASSES: dict[str, Any] = {
     "safety": words.SafetyConfig,
     "storage": words.StorageConfig,
     "service": words.ServiceConfig,
+    "firmware": words.FirmwareConfig,
 }
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
 INSIDE = {"csms": {"fallback"}, "evse": {"controller", "meter"}}

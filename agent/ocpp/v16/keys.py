@@ -16,6 +16,7 @@ from agent.core.types import Mutability, SetStatus, VariableId, VariableView
 from agent.ocpp.dialect import Station
 
 FEATURE_PROFILES = "Core,LocalAuthListManagement,Reservation,RemoteTrigger,SmartCharging"
+UPDATES = ",FirmwareManagement"  # only where there is an installer
 MAX_KEYS = 200  # in one GetConfiguration; more than there are
 LONGEST_VALUE = 500
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
@@ -142,7 +143,7 @@ _ROWS: tuple[Key, ...] = (
     _key("StopTxnAlignedDataMaxLength", "AlignedDataCtrlr.TxEndedMeasurands", show=count, read_only=True),
     _key("StopTxnSampledData", "SampledDataCtrlr.TxEndedMeasurands", take=measurands),
     _key("StopTxnSampledDataMaxLength", "SampledDataCtrlr.TxEndedMeasurands", show=count, read_only=True),
-    _fact("SupportedFeatureProfiles", lambda _station: FEATURE_PROFILES),
+    _fact("SupportedFeatureProfiles", lambda station: FEATURE_PROFILES + (UPDATES if station.updates else "")),
     _key("TransactionMessageAttempts", "OCPPCommCtrlr.MessageAttempts[TransactionEvent]"),
     _key("TransactionMessageRetryInterval", "OCPPCommCtrlr.MessageAttemptInterval[TransactionEvent]"),
     _key("UnlockConnectorOnEVSideDisconnect", "OCPPCommCtrlr.UnlockOnEVSideDisconnect"),
