@@ -97,11 +97,12 @@ class StoreError(OperatingFault):
 
 
 class TransferError(OperatingFault):
-    """A file could not be fetched or delivered. `permanent`: trying the same again cannot help."""
+    """A file could not be fetched or delivered. `permanent`: trying the same again cannot help; `denied`: the server
+    does not want us."""
 
-    def __init__(self, why: str, permanent: bool = False) -> None:
+    def __init__(self, why: str, permanent: bool = False, denied: bool = False) -> None:
         super().__init__(why)
-        self.permanent = permanent
+        self.permanent, self.denied = permanent, denied
 
 
 class ControlError(OperatingFault):

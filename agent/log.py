@@ -15,6 +15,7 @@ Rules kept:
 * A hung journal never hangs the agent: nothing is sent that would have to wait; what was lost is counted and told.
   systemd's Python binding sends without letting go of the interpreter, so that not even a thread of its own would help:
   it is asked only when the journal's socket takes data. Without it the documented datagram protocol is spoken here.
+* The last lines are also kept in memory, for a bundle made where no journal is, or where we may not read it.
 * The libraries' own logs pass at WARNING and above, few a minute, as their bare wording: arguments may be payloads.
 """
 
@@ -26,6 +27,7 @@ import re
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -65,6 +67,7 @@ SECRET_FIELDS = frozenset(("PASSWORD", "KEY", "AUTHORIZATION", "SECRET"))
 TOKEN_FIELDS = frozenset(("TOKEN", "ID_TAG", "ID_TOKEN", "GROUP"))
 TEXT_LIMIT = 1800  # bytes of one line; less than any pipe or socket takes at once
 TROUBLES = 256  # keys remembered by `trouble`
+RECENT_BUDGET, RECENT_COST = 128 * 1024, 150  # characters of the last lines, with what keeping one costs
 SECRETS = 32  # values remembered by `hide`
 LIBRARY_LINES, LIBRARY_PERIOD_S = 5, 60.0  # of each library, per period
 
@@ -191,8 +194,8 @@ def stderr_sink(fd: int = 2, *, prefixed: bool = False) -> Sink:
     return send
 
 
-def _utc() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _utc(at: float | None = None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def best_sink(journal: str = JOURNAL_SOCKET) -> Sink:
@@ -216,6 +219,8 @@ class Log:
         self._sink = sink or best_sink()
         self._secrets: list[str] = []
         self._troubles: dict[str, int] = {}
+        self._recent: deque[tuple[float, str]] = deque()
+        self._recent_size = 0
         self.lost = 0  # lines since the last one that got through
 
     def debug(self, event: str, message: str = "", /, **fields: object) -> None:
@@ -252,6 +257,22 @@ class Log:
         if len(secret) >= 6 and secret not in self._secrets:
             self._secrets = [*self._secrets[-SECRETS + 1 :], secret]
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that never leave."""
+        return tuple(self._secrets)
+
+    def recent(self, oldest: float | None = None, latest: float | None = None) -> list[str]:
+        """The last lines of this process between two moments of the system's clock (UTC epoch seconds)."""
+        first, last = oldest if oldest is not None else 0.0, latest if latest is not None else float("inf")
+        return [f"{_utc(at)} {text}" for at, text in list(self._recent) if first <= at <= last]
+
+    def _keep(self, line: str) -> None:
+        self._recent.append((time.time(), line))
+        self._recent_size += len(line) + RECENT_COST
+        while self._recent_size > RECENT_BUDGET:
+            self._recent_size -= len(self._recent.popleft()[1]) + RECENT_COST
+
     def write(self, priority: int, event: str, message: str, fields: dict[str, object]) -> None:
         shown = {name: self._clean(_shown(name, value)) for name, value in _named(fields)}
         text = " ".join((event + (f": {self._clean(redact(message))}" if message else ""), *_pairs(shown.items())))
@@ -264,6 +285,7 @@ class Log:
         return text[:TEXT_LIMIT] if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
     def _leave(self, priority: int, text: str, fields: dict[str, str]) -> None:
+        self._keep(f"{NAMES[priority]:7} {text}")
         if self.lost and self._sink(WARNING, f"LogLost COUNT={self.lost}", {"EVENT": "LogLost"}):
             self.lost = 0
         if not self._sink(priority, text, fields):

@@ -74,7 +74,7 @@ class HardwarePort(Protocol):
 
 class Runtime:
     """`work` runs a store call where it may block; `leave` is told once when the process is to end; `errand` begins
-    work beside the loop and returns at once."""
+    work beside the loop and returns at once; `trace` is shown every frame, "<" from the CSMS and ">" to it."""
 
     def __init__(
         self,
@@ -89,13 +89,14 @@ class Runtime:
         work: Work,
         leave: Callable[[Restart], None],
         errand: Callable[[Errand], None] | None = None,
+        trace: Callable[[str, str], None] = lambda _way, _text: None,
     ) -> None:
         self.station = station
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
         self._store, self._clock, self._link, self._hardware = store, clock, link, hardware
-        self._log, self._leave, self._errand = log, leave, errand
+        self._log, self._leave, self._errand, self._trace = log, leave, errand, trace
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -131,6 +132,7 @@ class Runtime:
         """A frame has come from the CSMS."""
         async with self._lock:
             self._log.debug("FrameIn", text)
+            self._trace("<", text)
             now = self._clock.now()
             answered = self.conversation.answered_mono
             await self._follow(self.conversation.received(text, self._facts.registration, now.mono), now)
@@ -305,6 +307,7 @@ class Runtime:
     async def _send(self, text: str) -> None:
         """Now, if that needs no waiting; else in its turn, by `sender`."""
         self._log.debug("FrameOut", text)
+        self._trace(">", text)
         if self._to_send.empty() and not self._sending and self._link.takes_at_once(text):
             await self._link.send(text)
             return

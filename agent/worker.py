@@ -36,6 +36,10 @@ class Worker:
         self._jobs.put(None)
         self._thread.join()
 
+    def leave(self) -> None:
+        """Let the thread end by itself."""
+        self._jobs.put(None)
+
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             call, future = job

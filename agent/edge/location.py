@@ -9,6 +9,7 @@ is encoded stays as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from agent.errors import TransferError
@@ -17,6 +18,11 @@ PORTS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "ftpes": 21, "sftp": 
 SECURE = frozenset(("https", "ftps", "ftpes", "sftp"))
 MAX_LENGTH = 4096
 _KEPT = "/%:@!$&'()*+,;=~-._"  # stands for itself in a path; the percent sign because it is encoded already
+
+
+def protocols() -> tuple[str, ...]:
+    """What this charger can use, in OCPP's words; SFTP is an extra that need not be installed."""
+    return ("HTTPS", "HTTP", *(("SFTP",) if find_spec("asyncssh") else ()), "FTPS", "FTP")
 
 
 @dataclass(frozen=True, slots=True)

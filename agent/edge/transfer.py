@@ -17,12 +17,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from agent.edge.location import Location, parse
+from agent.edge.location import Location, parse, protocols
 from agent.edge.transfer_job import STALL_S, Job, Progress, note_of
 from agent.errors import TransferError
 
@@ -30,11 +29,6 @@ FETCH_S = 6 * 3600.0  # 300 MB over a poor radio link
 SEND_S = 3600.0
 GIVE_UP_S = 1.0  # how long a cancelled thread may take to let go of its file
 _MODULES = {"http": "http", "https": "http", "ftp": "ftp", "ftps": "ftp", "ftpes": "ftp", "sftp": "sftp"}
-
-
-def protocols() -> tuple[str, ...]:
-    """What this charger can use, in OCPP's words."""
-    return ("HTTPS", "HTTP", *(("SFTP",) if find_spec("asyncssh") else ()), "FTPS", "FTP")
 
 
 async def fetch(
@@ -72,6 +66,12 @@ async def send(
     place = parse(location)
     job = Job(ca_file=ca_file, on_progress=_on_loop(on_progress), known_hosts=known_hosts, stall_s=stall_s)
     await _run(job, place, deadline_s, lambda: _module(place).send(job, source, place, name))
+
+
+def check(location: str) -> None:
+    """TransferError when this is no location that we could ever use."""
+    if parse(location).scheme == "sftp" and "SFTP" not in protocols():
+        raise TransferError("SFTP is not installed on this charger", True)
 
 
 def discard(target: Path) -> None:

@@ -204,4 +204,6 @@ def _complaint(location: Location, reply: str) -> TransferError:
     """The server's words may repeat a login: only its number is shown."""
     code = reply[:3] if reply[:3].isdecimal() else ""
     words = REPLIES.get(code, "the server refused")
-    return TransferError(f"{location}: {f'FTP {code}: ' if code else ''}{words}", code.startswith("5"))
+    return TransferError(
+        f"{location}: {f'FTP {code}: ' if code else ''}{words}", code.startswith("5"), code in ("430", "530", "532")
+    )

@@ -201,4 +201,5 @@ def _expect(answer: http.client.HTTPResponse, location: Location, good: range | 
     if answer.status in good or (answer.status == 303 and isinstance(good, range)):
         return
     words = http.client.responses.get(answer.status, "no word of HTTP")
-    raise TransferError(f"{location}: HTTP {answer.status} {words}", answer.status not in TEMPORARY)
+    denied = answer.status in (401, 403, 407)
+    raise TransferError(f"{location}: HTTP {answer.status} {words}", answer.status not in TEMPORARY, denied)

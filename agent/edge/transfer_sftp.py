@@ -71,7 +71,7 @@ def _run(job: Job, location: Location, work: Callable[[Any], Awaitable[None]]) -
     except (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable) as error:
         host = isinstance(error, asyncssh.HostKeyNotVerifiable)
         why = "the key of the server is another one than before" if host else "the login is wrong, or not allowed"
-        raise TransferError(f"{location}: {why}", True) from None
+        raise TransferError(f"{location}: {why}", True, not host) from None
     except asyncssh.SFTPError as error:
         gone = isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath | asyncssh.SFTPPermissionDenied)
         why = "there is no such file, or it may not be used" if gone else "the server refused"

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from agent.edge import transfer_job
-from agent.edge.transfer import fetch, protocols, send
+from agent.edge.location import protocols
+from agent.edge.transfer import fetch, send
 from agent.edge.transfer_job import note_of
 from agent.errors import TransferError
 from tests.edge.file_servers import Files, Handler, Pki, http_files, raw_server, transfer_ended
@@ -400,7 +401,7 @@ async def test_an_ipv6_server_is_reached(target: Path) -> None:
 
 def test_the_protocols_are_those_of_this_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert protocols() == ("HTTPS", "HTTP", "SFTP", "FTPS", "FTP")
-    monkeypatch.setattr("agent.edge.transfer.find_spec", lambda _name: None)
+    monkeypatch.setattr("agent.edge.location.find_spec", lambda _name: None)
     assert protocols() == ("HTTPS", "HTTP", "FTPS", "FTP")
 
 

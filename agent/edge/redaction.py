@@ -1,0 +1,133 @@
+"""Nothing secret leaves in a bundle: frames, settings and log lines without passwords, keys, logins and card numbers.
+
+What is JSON is taken apart and judged by the names of its members, also where a name stands beside its value (a
+configuration key, a variable), or within a text (vendors' data). What is no JSON, or was cut, is judged by patterns;
+in a cut frame every value goes, since the name that belongs to it may be among what was cut. At last, every secret and
+every card number that was met anywhere is taken out of everything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from agent.log import last4, redact
+
+MASK = "***"
+_SECRET = ("password", "passwd", "passphrase", "secret", "authorizationkey", "privatekey", "apikey", "credential")
+_SECRET_WHOLE = frozenset(("pin", "psk", "authorization", "accesskey"))
+_TOKEN = frozenset(
+    (
+        *("idtag", "parentidtag", "idtoken", "groupidtoken", "groupid", "token", "card", "uid", "tag"),
+        *("masterpassgroupid", "authctrlrmasterpassgroupid", "parentid"),
+    )
+)
+_VALUES = ("value", "attributeValue", "data", "idTag", "parentIdTag", "idToken", "password")
+_CUT = re.compile(rf'("(?:{"|".join(_VALUES)})"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|\\?$)')
+_PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
+_QUERY = re.compile(r"(\w://[^\s\"'?<>]*)\?[^\s\"'<>]+")
+_LOGIN = re.compile(r"(?<=://)[^/\s\"']*@")
+_ASSIGNED = re.compile(
+    r"(?i)(\b[\w.-]*(?:password|passwd|passphrase|secret|private_?key|api_?key|authorizationkey)[\w.-]*\s*[=:]\s*)"
+    r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;]+)"
+)
+SHORTEST_SECRET, SHORTEST_TOKEN = 6, 8  # shorter ones would take out half of every line
+MAX_FOUND = 2000
+_DEPTH = 12
+
+
+class Redactor:
+    """One bundle's: it remembers what it has met, for `finish`. `secrets` are known from the beginning."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        self._tokens: set[str] = set()
+
+    def frame(self, text: str) -> str:
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            for name in ("idTag", "parentIdTag", "idToken"):
+                for found in re.findall(rf'"{name}"\s*:\s*"([^"\\]*)"', text):
+                    self._meet(self._tokens, found, SHORTEST_TOKEN)
+            return self.text(_CUT.sub(rf'\1"{MASK}"', text))
+        return json.dumps(self.value(parsed), separators=(",", ":"), ensure_ascii=False)
+
+    def text(self, text: str) -> str:
+        """Lines of a log."""
+        text = _PRIVATE.sub("*** private key ***", text)
+        if "://" in text:
+            text = _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(f"{MASK}@", text))
+        return _ASSIGNED.sub(rf"\1{MASK}", redact(text))
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """JSON types, TOML types and tuples; everything else is shown as text."""
+        if depth > _DEPTH:
+            return MASK
+        if isinstance(value, dict):
+            return self._members(value, depth)
+        if isinstance(value, list | tuple):
+            return [self.value(item, depth + 1) for item in value]
+        if isinstance(value, str):
+            return self._string(value, depth)
+        return value if value is None or isinstance(value, bool | int | float) else self.text(str(value))
+
+    def _members(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        beside = _named(value)
+        return {str(name): self._member(str(name), item, beside, depth) for name, item in value.items()}
+
+    def _member(self, name: str, item: Any, beside: str, depth: int) -> Any:
+        plain = _plain(name)
+        if plain in ("value", "attributevalue", "variableattribute") and beside:
+            plain = beside
+        if plain.endswith("file"):  # where a secret stands is none
+            return self.value(item, depth + 1)
+        if _is_secret(plain):
+            return self._mask(item)
+        if plain in _TOKEN and isinstance(item, str):
+            self._meet(self._tokens, item, SHORTEST_TOKEN)
+            return last4(item)
+        return self.value(item, depth + 1)
+
+    def _mask(self, item: Any) -> str | None:
+        if isinstance(item, str):
+            self._meet(self._secrets, item, SHORTEST_SECRET)
+        return None if item is None else MASK
+
+    def _string(self, value: str, depth: int) -> str:
+        if value[:1] in ("{", "["):
+            try:
+                return json.dumps(self.value(json.loads(value), depth + 1), separators=(",", ":"), ensure_ascii=False)
+            except (ValueError, RecursionError):
+                pass
+        return self.text(value)
+
+    def _meet(self, found: set[str], item: str, shortest: int) -> None:
+        if len(item) >= shortest and not set(item) <= {"*"} and len(found) < MAX_FOUND:
+            found.add(item)
+
+    def finish(self, text: str) -> str:
+        """The last look at a part of the bundle, when all parts are there."""
+        for words, shown in ((self._secrets, lambda _match: MASK), (self._tokens, lambda match: last4(match[0]))):
+            if words:
+                every = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+                text = re.sub(every, shown, text, flags=re.IGNORECASE)
+        return text
+
+
+def _plain(name: str) -> str:
+    return "".join(char for char in name.lower() if char.isalnum())
+
+
+def _is_secret(plain: str) -> bool:
+    return plain in _SECRET_WHOLE or any(word in plain for word in _SECRET)
+
+
+def _named(value: dict[Any, Any]) -> str:
+    """The name of a secret or a card whose value stands beside it: of a key, or of a variable."""
+    variable = value.get("variable")
+    names = [value.get("key"), value.get("name"), variable.get("name") if isinstance(variable, dict) else variable]
+    plain = [_plain(name) for name in names if isinstance(name, str)]
+    return next((name for name in plain if _is_secret(name) or name in _TOKEN), "")

@@ -1,0 +1,177 @@
+"""What the running agent gives away of itself in a file: the errands of the block `diagnostics`, and the bundle that a
+technician asks for on the charger itself.
+
+The file is written whole before anything is sent, into a folder beside the store, and removed when the upload is over.
+Packing and redacting are done in a thread that nobody has to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent import __version__
+from agent.core.diagnostics import DropLog, LogSent, SendLog
+from agent.edge.trace import Trace
+from agent.errors import AgentError, TransferError
+from agent.worker import Worker
+
+if TYPE_CHECKING:
+    from agent.daemon import Daemon
+    from agent.edge.redaction import Redactor
+
+FOLDER = "outgoing"
+KNOWN_HOSTS = "known_hosts"
+BUNDLE_S = 120.0
+
+
+class Support:
+    """`errands` are to be served by `send` and `drop`; `trace` is to be fed with every frame."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._d = daemon
+        self._folder = Path(daemon.config.storage.dir) / FOLDER
+        self._under_way: dict[int, asyncio.Task[LogSent]] = {}
+        self.trace = Trace(daemon.clock.mono)
+        daemon.errands.serve(SendLog, self.send)
+        daemon.errands.serve(DropLog, self.drop)
+
+    # --- errands ------------------------------------------------------------------------------------------------
+
+    async def send(self, errand: SendLog) -> LogSent | None:
+        task = asyncio.ensure_future(self._send(errand))
+        self._under_way[errand.number] = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if errand.number in self._under_way:
+                raise  # the process ends
+            return None
+        finally:
+            task.cancel()
+            self._under_way.pop(errand.number, None)
+
+    async def drop(self, errand: DropLog) -> None:
+        task = self._under_way.pop(errand.number, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if not self._under_way:
+            from agent.edge.bundle import clear
+
+            clear(self._folder)
+
+    async def _send(self, errand: SendLog) -> LogSent:
+        from agent.edge.transfer import check, send
+
+        path = self._folder / errand.name
+        try:
+            check(errand.location)
+        except TransferError as error:
+            return LogSent(errand.number, str(error), "malformed")
+        try:
+            if not path.exists():
+                await self._make(path, errand)
+            config = self._d.config
+            hosts = Path(config.storage.dir) / KNOWN_HOSTS
+            await send(path, errand.location, errand.name, ca_file=config.csms.ca_file, known_hosts=hosts)
+        except TransferError as error:
+            return LogSent(errand.number, str(error), "denied" if error.denied else "")
+        return LogSent(errand.number)
+
+    async def _make(self, path: Path, errand: SendLog) -> None:
+        from agent.edge import bundle
+
+        bundle.clear(self._folder, keep=path.name)
+        if errand.kind == "Security":
+            redactor, text = self._redactor(), "\n".join([*errand.lines, ""])
+            await _beside(lambda: bundle.write_text(path, redactor.text(text), redactor))
+        else:
+            await self.bundle(path, errand.oldest, errand.latest, errand.lines)
+
+    # --- the bundle ---------------------------------------------------------------------------------------------
+
+    async def bundle(
+        self, path: Path, oldest: float | None = None, latest: float | None = None, security: tuple[str, ...] = ()
+    ) -> None:
+        """Write the bundle (tar.gz). Raises TransferError when the disk does not take it."""
+        from agent.edge import bundle
+
+        redactor, now = self._redactor(), self._d.clock.now()
+        log = await bundle.journal(oldest, latest)
+        ring = "" if log else "\n".join([*self._d.log.recent(oldest, latest), ""])
+        frames = list(self.trace.lines(now, oldest, latest))
+        status, settings = self._d.report.status(), self._settings()
+        about = self._about()
+
+        def pack() -> None:
+            parts = {
+                "about.txt": redactor.text(about),
+                "status.json": _json(redactor.value(status)),
+                "settings.json": _json(redactor.value(settings)),
+                "configuration.json": _json(redactor.value(self._configuration())),
+                "frames.txt": "".join(f"{at} {way} {redactor.frame(text)}\n" for at, way, text in frames),
+                "log.txt": redactor.text(bundle.tail(log or ring)),
+                "security.txt": redactor.text("\n".join([*security, ""])),
+                "board.txt": redactor.text(bundle.board()),
+            }
+            bundle.write_bundle(path, parts, redactor, now.utc)
+
+        await _beside(pack)
+
+    def _redactor(self) -> Redactor:
+        from agent.edge.redaction import Redactor
+
+        return Redactor(self._d.log.secrets)
+
+    def _about(self) -> str:
+        import platform
+
+        from agent.edge.bundle import disk
+
+        config = self._d.config
+        lines = (
+            f"chargepoint-agent {__version__}",
+            f"{config.station.vendor} {config.station.model} {config.station.serial} {config.station.firmware}",
+            f"Python {platform.python_version()}, {sys.platform}, {' '.join(platform.uname()[2:5])}",
+            self._d.report.line(),
+            disk(Path(config.storage.dir)),
+            disk(Path("/")),
+            "",
+        )
+        return "\n".join(lines)
+
+    def _settings(self) -> dict[str, Any]:
+        """All variables as they are now; what may only be written has no value."""
+        now = self._d.clock.now()
+        variables = self._d.built.station.facts.variables
+        return {str(row.id): variables.view(row.id, now).value for row in variables.rows()}
+
+    def _configuration(self) -> dict[str, Any]:
+        """The configuration as it is read: the file with its drop-ins."""
+        from agent.config_toml import read
+
+        try:
+            table, files = read(Path(self._d.config.path))
+        except AgentError as error:
+            return {"error": str(error)}
+        return {"files": [str(file) for file in files], "merged": table.data}
+
+
+async def _beside(work: Any) -> None:
+    """In a thread that does not hold the end of the process."""
+    worker = Worker("bundle")
+    try:
+        async with asyncio.timeout(BUNDLE_S):
+            await worker.do(work)
+    except TimeoutError:
+        raise TransferError("the file was not made in time") from None
+    finally:
+        worker.leave()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
