@@ -75,7 +75,7 @@ class Trust:
                 self._bundle()
         except TrustError as error:
             self.trouble, names = str(error), []
-        proven = any(self._marked(name) for name in names)
+        proven = any(self.proven(name) for name in names)
         self._gave_roots = bool(names) and (proven or not self._doubted)
         return str(self.folder / BUNDLE) if self._gave_roots else None
 
@@ -97,7 +97,7 @@ class Trust:
         names = self.names("CSMSRoot") if self._gave_roots else []
         seen = {name_of(der) for der in chain}
         self.in_use = frozenset(name for name in names if name in seen or not seen)
-        fresh = [name for name in self.in_use if not self._marked(name)]
+        fresh = [name for name in self.in_use if not self.proven(name)]
         for name in fresh:
             self._write(self._root_file("CSMSRoot", name).with_suffix(".used"), b"")
         if fresh and only_newest and seen:
@@ -145,7 +145,8 @@ class Trust:
         file = self._root_file(kind, name).with_suffix(".issuer")
         return self._read(file) if file.is_file() else None
 
-    def _marked(self, name: str) -> bool:
+    def proven(self, name: str) -> bool:
+        """A link has stood on this root of the CSMS."""
         return self._root_file("CSMSRoot", name).with_suffix(".used").is_file()
 
     def _root_file(self, kind: str, name: str) -> Path:
