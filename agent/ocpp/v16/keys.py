@@ -144,6 +144,7 @@ _ROWS: tuple[Key, ...] = (
     _key("StopTxnSampledData", "SampledDataCtrlr.TxEndedMeasurands", take=measurands),
     _key("StopTxnSampledDataMaxLength", "SampledDataCtrlr.TxEndedMeasurands", show=count, read_only=True),
     _fact("SupportedFeatureProfiles", lambda station: FEATURE_PROFILES + (UPDATES if station.updates else "")),
+    _key("SupportedFileTransferProtocols", "OCPPCommCtrlr.FileTransferProtocols"),
     _key("TransactionMessageAttempts", "OCPPCommCtrlr.MessageAttempts[TransactionEvent]"),
     _key("TransactionMessageRetryInterval", "OCPPCommCtrlr.MessageAttemptInterval[TransactionEvent]"),
     _key("UnlockConnectorOnEVSideDisconnect", "OCPPCommCtrlr.UnlockOnEVSideDisconnect"),
