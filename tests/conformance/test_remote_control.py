@@ -75,6 +75,28 @@ async def test_a_boot_can_be_triggered_again_in_1_6(v16: Charger) -> None:
     assert await heard_after_trigger(v16.csms, "BootNotification") == 1
 
 
+@pytest.mark.parametrize(
+    ("message", "heard"),
+    [
+        ("LogStatusNotification", "LogStatusNotification"),
+        ("FirmwareStatusNotification", "SignedFirmwareStatusNotification"),
+        ("MeterValues", "MeterValues"),
+        ("Heartbeat", "Heartbeat"),
+    ],
+)
+async def test_an_extended_trigger_brings_the_message_of_the_whitepaper(v16: Charger, message: str, heard: str) -> None:
+    mark = v16.csms.mark()
+    answer = await v16.csms.call("ExtendedTriggerMessage", {"requestedMessage": message})
+    assert answer == {"status": "Accepted"}
+    await v16.csms.hear(heard, mark)
+
+
+async def test_a_trigger_for_connector_0_tells_the_charge_point(v16: Charger) -> None:
+    mark = v16.csms.mark()
+    assert await heard_after_trigger(v16.csms, "StatusNotification", 0) == 1
+    assert v16.csms.calls("StatusNotification", mark)[0]["connectorId"] == 0
+
+
 async def test_a_trigger_for_an_evse_that_is_not_there_is_rejected(both: Charger) -> None:
     assert await trigger(both.csms, "StatusNotification", 9) == "Rejected"
 
