@@ -40,7 +40,7 @@ class Reservations(Block):
     def __init__(self, facts: Facts, holds: Holds, waiting: Callable[[], int]) -> None:
         self._facts = facts
         self._vars = facts.variables
-        self._holds = holds
+        self.holds = holds
         self._waiting = waiting
         self._ends: dict[int, float] = {}  # by reservation: monotonic
 
@@ -50,10 +50,10 @@ class Reservations(Block):
     # --- the CSMS -----------------------------------------------------------------------------------------------
 
     def on_reserve(self, e: ReserveRequested, now: Instant) -> Out:
-        old = self._holds.table.pop(e.id, None)  # the same id replaces it, so it does not stand in its own way
+        old = self.holds.table.pop(e.id, None)  # the same id replaces it, so it does not stand in its own way
         status = self._judge(e, now)
         if old is not None:
-            self._holds.table[e.id] = old
+            self.holds.table[e.id] = old
         if status == "Accepted":
             if old is not None:
                 yield ReservationEnded(e.id, "Replaced")
@@ -72,7 +72,7 @@ class Reservations(Block):
         if evse is None or not self._has_type(evse, e.connector_type, now):
             return "Rejected"
         state = _state(evse)
-        if state or self._holds.of(evse) is not None:
+        if state or self.holds.of(evse) is not None:
             return state or "Occupied"
         return "Accepted" if self._spare() >= 1 else "Occupied"
 
@@ -80,14 +80,14 @@ class Reservations(Block):
         evses = [evse for evse in self._facts.evses.values() if self._has_type(evse, e.connector_type, now)]
         if not evses or not self._vars.flag("ReservationCtrlr.NonEvseSpecific"):
             return "Rejected"
-        states = [_state(evse) or ("Occupied" if self._holds.of(evse) else "") for evse in evses]
+        states = [_state(evse) or ("Occupied" if self.holds.of(evse) else "") for evse in evses]
         if "" in states and self._spare() >= 1:
             return "Accepted"
         return next((word for word in ("Faulted", "Unavailable") if {*states} <= {word, "Faulted"}), "Occupied")
 
     def _spare(self) -> int:
         """Vacant EVSEs that neither a reservation of any nor a bearer of a grant needs."""
-        return len(self._holds.vacant()) - len(self._holds.floating()) - self._waiting()
+        return len(self.holds.vacant()) - len(self.holds.floating()) - self._waiting()
 
     def _has_type(self, evse: Evse, wanted: str | None, now: Instant) -> bool:
         connector = VariableId("Connector", "ConnectorType", "", evse.id, 1)
@@ -96,13 +96,13 @@ class Reservations(Block):
     def _keep(self, e: ReserveRequested, now: Instant) -> Iterator[Effect]:
         made = now.utc if now.quality is not ClockQuality.UNKNOWN else None
         kept = Reservation(e.id, e.token, e.expires, e.evse or ANY, e.group, made)
-        self._holds.table[e.id] = kept
+        self.holds.table[e.id] = kept
         self._ends.pop(e.id, None)
         yield Remember(TABLE, str(e.id), _encode(kept))
         yield _note("Reserved", kept, f"is reserved for card {shorten(kept.token.value)}")
 
     def on_cancel(self, e: ReservationCancelRequested, _now: Instant) -> Out:
-        found = self._holds.table.get(e.id)
+        found = self.holds.table.get(e.id)
         yield Reply(e.ref, StatusAnswer("Rejected" if found is None else "Accepted"))
         if found is not None:
             yield from self._end(found, "Cancelled")
@@ -113,30 +113,30 @@ class Reservations(Block):
         """A transaction has begun with a grant, or was granted after it had begun without."""
         evse = self._facts.evses[e.evse]
         number = evse.grant.reservation_id if evse.grant is not None and evse.tx is not None else None
-        used = self._holds.table.get(number) if number is not None else None
+        used = self.holds.table.get(number) if number is not None else None
         if used is not None:
             yield from self._end(used, "Used")
 
     def derive(self, now: Instant) -> Out:
         yield from self._remove_broken()
         yield from self._expire(now)
-        floating, vacant = self._holds.floating(), self._holds.vacant()
+        floating, vacant = self.holds.floating(), self.holds.vacant()
         full = len(vacant) <= len(floating)
         for evse in self._facts.evses.values():
-            evse.reserved = self._holds.of(evse) is not None or (bool(floating) and full and evse in vacant)
+            evse.reserved = self.holds.of(evse) is not None or (bool(floating) and full and evse in vacant)
 
     def _remove_broken(self) -> Iterator[Event | Effect]:
-        for kept in tuple(self._holds.table.values()):
+        for kept in tuple(self.holds.table.values()):
             if kept.evse != ANY and not _serves(self._facts.evses[kept.evse]):
                 yield from self._end(kept, "Removed")
-        floating = sorted(self._holds.floating(), key=lambda kept: kept.made or 0.0)
-        working = [v for v in self._facts.evses.values() if _serves(v) and self._holds.of(v) is None]
+        floating = sorted(self.holds.floating(), key=lambda kept: kept.made or 0.0)
+        working = [v for v in self._facts.evses.values() if _serves(v) and self.holds.of(v) is None]
         for kept in floating[len(working) :]:  # the last that was made is the first that cannot be kept
             yield from self._end(kept, "Removed")
 
     def _expire(self, now: Instant) -> Iterator[Event | Effect]:
-        for kept in tuple(self._holds.table.values()):
-            if self._holds.in_use(kept):
+        for kept in tuple(self.holds.table.values()):
+            if self.holds.in_use(kept):
                 self._ends.pop(kept.id, None)
                 continue
             at = self._moment(kept, now)
@@ -155,7 +155,7 @@ class Reservations(Block):
         return self._ends[kept.id]
 
     def _end(self, kept: Reservation, why: str) -> Iterator[Event | Effect]:
-        del self._holds.table[kept.id]
+        del self.holds.table[kept.id]
         self._ends.pop(kept.id, None)
         yield Forget(TABLE, str(kept.id))
         yield ReservationEnded(kept.id, why)
@@ -169,7 +169,7 @@ class Reservations(Block):
         for key, value in e.tables.get(TABLE, {}).items():
             kept = _decode(int(key), value)
             if kept.evse == ANY or kept.evse in self._facts.evses:
-                self._holds.table[kept.id] = kept
+                self.holds.table[kept.id] = kept
             else:
                 yield Forget(TABLE, key)  # the configuration has lost this EVSE
 

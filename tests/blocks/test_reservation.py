@@ -187,6 +187,18 @@ def test_the_same_id_for_the_same_connector_is_no_obstacle_to_itself() -> None:
     assert d.shown == [S.RESERVED]
 
 
+def test_a_grant_by_a_reservation_that_was_replaced_does_not_name_it() -> None:
+    d = desk(2)
+    d.reserve(1)
+    d.tap(CARD)
+    assert d.reserve(2, OTHER_CARD, seconds=60) == "Accepted"
+    d.plug()
+    assert d.starts[0].reservation_id is None
+    assert d.shown[1] is S.RESERVED
+    d.wait(61)
+    assert d.shown[1] is S.AVAILABLE
+
+
 def test_a_replacement_that_is_refused_leaves_the_old_one() -> None:
     d = desk(2)
     d.reserve(1)
@@ -276,7 +288,7 @@ def test_two_strangers_before_they_plug_in_cannot_crowd_out_the_bearer() -> None
     d = desk(2)
     d.reserve(None)
     d.all_tap(OTHER_CARD)
-    d.all_tap(MATE)
+    assert [note.code for note in of(d.all_tap(MATE), Note)] == ["Denied"]
     d.plug(1)
     d.plug(2)
     assert [d.at(n).grant is not None for n in (1, 2)] == [True, False]
@@ -293,6 +305,13 @@ def test_no_evse_is_reserved_that_somebody_with_a_grant_still_may_choose() -> No
     assert d.at(1).grant is None
     d.plug(2)
     assert d.at(2).grant is not None
+
+
+def test_a_bearer_who_has_not_chosen_yet_is_counted_once() -> None:
+    d = desk(3)
+    d.reserve(None)
+    d.all_tap(CARD)
+    assert [d.reserve(n, MATE, number=n) for n in (1, 2, 3)] == ["Accepted", "Accepted", "Occupied"]
 
 
 def test_the_bearer_of_any_evse_chooses_by_plugging_in() -> None:
@@ -426,6 +445,17 @@ def test_a_remote_start_that_a_group_may_allow_is_asked_about() -> None:
     assert d.evse.grant.reservation_id == 7
 
 
+def test_a_remote_start_of_a_card_whose_group_is_known_here_is_not_asked_about() -> None:
+    d = desk()
+    d.tap(MATE, OF_FLEET)
+    d.tap(MATE)
+    d.reserve(group=FLEET)
+    d.effects.clear()
+    assert d.start(MATE) == "Accepted"
+    assert authorizes(d.effects) == []
+    assert d.evse.grant is not None
+
+
 def test_a_remote_start_anywhere_leads_the_bearer_to_his_connector_and_a_stranger_past_it() -> None:
     for card, evse in ((CARD, 2), (OTHER_CARD, 1)):
         d = desk(2)
@@ -462,10 +492,12 @@ def test_it_ends_when_the_transaction_begins_and_its_id_is_free_again() -> None:
     d.charge()
     assert d.remembered["reservations"] == {}
     assert d.ends == []
-    assert d.reserve(2) == "Accepted"
+    assert d.reserve(2, seconds=60) == "Accepted"
     assert d.shown[1] is S.RESERVED
     d.tap(OTHER_CARD, evses=(2,))
     assert d.at(2).grant is None
+    d.wait(61)
+    assert d.shown[1] is S.AVAILABLE
 
 
 def test_it_expires_and_the_connector_is_available_again() -> None:

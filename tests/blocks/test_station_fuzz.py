@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.blocks.assembly import assemble
+from agent.blocks.holds import fits
+from agent.blocks.reservation import Reservations
 from agent.blocks.station import Station
 from agent.core import requests as r
 from agent.core.effects import Ask, Authorize, Boot, Effect, Heartbeat, Record, Status
@@ -42,6 +44,7 @@ from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.types import (
     ClockQuality,
     Instant,
+    ListEntry,
     Registration,
     ResetKind,
     TokenInfo,
@@ -141,6 +144,18 @@ RUNTIME: st.SearchStrategy[Event] = st.one_of(
     st.builds(TokenAnswered, st.builds(Authorize, TOKENS, st.sampled_from([(1,), (2,), (1, 2)])), INFOS),
     st.builds(CallFailed, CALLS, st.just("timeout")),
 )
+ENTRIES = st.lists(st.builds(ListEntry, TOKENS, st.one_of(st.none(), INFOS)), max_size=3).map(tuple)
+RESERVATION = st.sampled_from([-1, 1, 2, 3])
+MOMENTS = st.sampled_from([0.0, 1_800_000_030.0, 1_800_000_300.0, 1_800_010_000.0, 1.9e9, 2e11])
+RESERVED = st.builds(
+    lambda number, expires, token, evse: [
+        (r.ReserveRequested(REF, number, expires, token, evse, IdToken("BB")), 1.0, 0.0)
+    ],
+    RESERVATION,
+    MOMENTS,
+    TOKENS,
+    st.sampled_from([None, 1, 2]),
+)
 REQUESTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         r.StartRequested,
@@ -169,6 +184,10 @@ REQUESTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(r.ProfileSetRequested, st.just(REF), st.sampled_from([-1, 0, 1, 2]), PROFILES),
     st.builds(r.ProfileClearRequested, st.just(REF), st.one_of(st.none(), MANY), NAMED),
     st.builds(r.ScheduleRequested, st.just(REF), st.sampled_from([-1, 0, 1, 2]), st.integers(0, 2**62)),
+    st.just(r.LocalListRequested(REF)),
+    st.builds(r.LocalListSent, st.just(REF), st.sampled_from([-1, 0, 1, 2, 2**40]), st.booleans(), ENTRIES),
+    st.builds(r.ReserveRequested, st.just(REF), RESERVATION, MOMENTS, TOKENS, NAMED, st.one_of(st.none(), TOKENS)),
+    st.builds(r.ReservationCancelRequested, st.just(REF), RESERVATION),
 )
 RARE: st.SearchStrategy[Event] = st.one_of(
     st.builds(r.ResetRequested, st.just(REF), st.sampled_from(ResetKind), NAMED), st.just(Stopping(""))
@@ -205,6 +224,7 @@ SENSE = st.one_of(
     st.builds(metered, EVSE, st.sampled_from([Pilot.A, Pilot.B, Pilot.C, Pilot.C]), st.floats(5000, 5100)),
     st.builds(carded, TOKENS, st.sampled_from([(1,), (2,), (1, 2)]), st.one_of(st.just(ACCEPTED), INFOS)),
     st.just(ONLINE),
+    RESERVED,
 )
 STORIES = st.lists(st.one_of(SENSE, SENSE, STEPS.map(lambda step: [step])), min_size=10, max_size=40).map(
     lambda parts: [step for part in parts for step in part]
@@ -276,6 +296,20 @@ class Run:
                 assert not evse.stopped_by_fault
                 assert evse.tx is not None or points == ("EnergyTransfer",)
                 assert evse.tx is None or (evse.tx.stop is None and not evse.tx.withheld)
+        self.check_reservations()
+
+    def check_reservations(self) -> None:
+        """There are never more than EVSEs can stand for, and nobody is granted what is reserved for somebody else."""
+        holds = next(block for block in self.station.blocks if isinstance(block, Reservations)).holds
+        assert len(holds.table) <= 2 * self.evses
+        for evse in self.station.facts.evses.values():
+            own = holds.of(evse)
+            if own is not None and evse.grant is not None:
+                assert fits(own, evse.grant.token, evse.grant.info.group)
+            if own is not None:
+                assert evse.reserved
+                assert evse.operative
+                assert not evse.stopped_by_fault
 
 
 def check_journal(journal: Sequence[TransactionEvent]) -> None:
