@@ -13,6 +13,7 @@ import tomli
 from agent import __version__
 from agent import config as words
 from agent.config import load
+from agent.config_firmware import FirmwareConfig
 from agent.config_keys import TABLES
 from agent.config_toml import REQUIRED
 from agent.errors import Exit
@@ -32,7 +33,7 @@ CLASSES: dict[str, Any] = {
     "safety": words.SafetyConfig,
     "storage": words.StorageConfig,
     "service": words.ServiceConfig,
-    "firmware": words.FirmwareConfig,
+    "firmware": FirmwareConfig,
 }
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
 INSIDE = {"csms": {"fallback"}, "evse": {"controller", "meter"}}
