@@ -284,6 +284,14 @@ def test_a_reset_ends_transactions_first(kind: ResetKind, hard: bool, reason: St
     assert of(bench.effects, Restart)[0].hard is hard
 
 
+@pytest.mark.parametrize("second", [ResetKind.SOFT, ResetKind.HARD])
+def test_a_second_reset_while_one_is_under_way_is_rejected(second: ResetKind) -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.feed(ResetRequested(REF, ResetKind.SOFT), ResetRequested(REF, second))
+    assert bench.replies == [StatusAnswer("Accepted"), StatusAnswer("Rejected", reason="Busy")]
+
+
 def test_a_reset_waits_for_the_journal_but_not_for_ever() -> None:
     bench = Bench().ready()
     bench.feed(QueueFilled(), ResetRequested(REF, ResetKind.SOFT))
