@@ -44,6 +44,7 @@ SETTLE_S = 2.5  # how long an orderly stop waits for the controllers to withhold
 HEART_S = 20.0
 REBOOT_S = 20.0
 RECOVER_S = 30.0
+_AFTER_A_RESTART = ("station", "buses", "evses", "readers", "storage", "firmware")
 
 
 class Daemon:
@@ -253,14 +254,9 @@ class Daemon:
         old, self.config = self.config, fresh
         self.log.level = LEVELS[fresh.service.log_level]
         self.runtime.settings_changed()
-        if (old.station, old.buses, old.evses, old.readers, old.storage) != (
-            fresh.station,
-            fresh.buses,
-            fresh.evses,
-            fresh.readers,
-            fresh.storage,
-        ):
-            self.log.warning("RestartNeeded", "station, hardware and storage settings count after a restart only")
+        if any(getattr(old, part) != getattr(fresh, part) for part in _AFTER_A_RESTART):
+            text = "station, hardware, storage and firmware settings count after a restart only"
+            self.log.warning("RestartNeeded", text)
         self.log.info("Reloaded", "the configuration was read again")
 
     async def _take_up_links(self, fresh: Config) -> None:

@@ -79,7 +79,8 @@ class Availability(Block):
         yield Reply(e.ref, StatusAnswer("Scheduled" if waits else "Accepted"))
 
     def _target(self, evse: Evse) -> bool:
-        return self._wanted[STATION] and self._wanted[evse.id] and not self._facts.update_holds
+        held = self._facts.update_holds and evse.grant is None  # who was let in may still charge
+        return self._wanted[STATION] and self._wanted[evse.id] and not held
 
     def _apply(self) -> None:
         for evse in self._facts.evses.values():

@@ -182,8 +182,8 @@ class Firmware(Block):
             if self._is_busy():
                 yield from self._tell(u, "InstallScheduled")
             return
-        if self._running is None:
-            return  # it is being looked at
+        if self._running is None or not self._facts.storing:
+            return  # it is being looked at; or nobody would remember what was begun
         u.installs += 1
         u.before, u.boot = self._running, now.boot
         yield from self._move(u, Phase.INSTALLING, "Installing")
@@ -196,7 +196,7 @@ class Firmware(Block):
         return iter(())
 
     def _activate(self, u: Update, now: Instant) -> Out:
-        if not self._idle(now, False):
+        if not self._idle(now, False) or not self._facts.storing:
             return
         yield from self._tell(u, "InstallRebooting")
         u.told_by = u.told_by or now.mono + TELL_S

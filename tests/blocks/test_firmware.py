@@ -19,7 +19,7 @@ from agent.core.effects import (
     SecurityNotice,
     StatusAnswer,
 )
-from agent.core.events import CallDone, CallFailed, Event, Restored
+from agent.core.events import CallDone, CallFailed, Event, Restored, StorageFailed, StorageRecovered
 from agent.core.evse import EvseLimits
 from agent.core.firmware import (
     STEPS,
@@ -310,6 +310,25 @@ def test_the_restart_waits_for_its_status_to_be_taken_but_not_for_ever() -> None
     bench.answering = False
     assert of(bench.feed(REBOOT) + bench.wait(9), Restart) == []
     assert of(bench.wait(2), Restart)
+
+
+def test_who_was_let_in_before_may_still_charge() -> None:
+    bench = Updates().idle()
+    bench.tap()
+    bench.order()
+    assert of(bench.feed(FirmwareFetched(1)) + bench.wait(5), InstallFirmware) == []
+    bench.read(Pilot.B)
+    bench.read(Pilot.C)
+    assert bench.evse.tx is not None
+    assert of(leave(bench), InstallFirmware) == [InstallFirmware(1)]
+
+
+def test_nothing_is_installed_while_nothing_can_be_remembered() -> None:
+    bench = Updates().idle()
+    bench.feed(StorageFailed("full"))
+    bench.order()
+    assert of(bench.feed(FirmwareFetched(1)) + bench.wait(60), InstallFirmware) == []
+    assert of(bench.feed(StorageRecovered()) + bench.wait(0), InstallFirmware) == [InstallFirmware(1)]
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------
