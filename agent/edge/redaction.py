@@ -4,6 +4,8 @@ What is JSON is taken apart and judged by the names of its members, also where a
 configuration key, a variable), or within a text (vendors' data). What is no JSON, or was cut, is judged by patterns;
 in a cut frame every value goes, since the name that belongs to it may be among what was cut. At last, every secret and
 every card number that was met anywhere is taken out of everything.
+
+It is done line by line, since a pattern holds the interpreter for as long as it searches.
 """
 
 from __future__ import annotations
@@ -26,15 +28,20 @@ _TOKEN = frozenset(
 )
 _VALUES = ("value", "attributeValue", "data", "idTag", "parentIdTag", "idToken", "password")
 _CUT = re.compile(rf'("(?:{"|".join(_VALUES)})"\s*:\s*)"(?:[^"\\]|\\.)*(?:"|\\?$)')
-_PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
+_BEGIN, _END = "PRIVATE KEY-----", "-----END "
+_PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|$)")
 _QUERY = re.compile(r"(\w://[^\s\"'?<>]*)\?[^\s\"'<>]+")
+_OPEN = re.compile(r"://[^\s\"']*$")  # an address that was cut, perhaps within its login
 _LOGIN = re.compile(r"(?<=://)[^/\s\"']*@")
-_ASSIGNED = re.compile(
-    r"(?i)(\b[\w.-]*(?:password|passwd|passphrase|secret|private_?key|api_?key|authorizationkey)[\w.-]*\s*[=:]\s*)"
-    r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;]+)"
+_ASSIGNED = re.compile(  # also within a text within a text, where quotes are escaped
+    r"(?i)((?:password|passwd|passphrase|secret|private_?key|api_?key|authorizationkey)[\w.-]{0,40}[\\\"']{0,4}\s?[=:]\s?)"
+    r"(?:\\+\"[^\"]*\"?|\"[^\"]*\"?|'[^']*'?|[^\s,;]+)"
 )
+_CARD = re.compile(r"(?i)((?:idtag|idtoken)[\\\"']{1,4}\s?:\s?[\\\"']{1,4})([^\"'\\]*)")
+_WORD = re.compile(r"[0-9A-Za-z]{8,64}")
 SHORTEST_SECRET, SHORTEST_TOKEN = 6, 8  # shorter ones would take out half of every line
-MAX_FOUND = 2000
+MAX_SECRETS, MAX_TOKENS = 100, 5000
+LONGEST_LINE = 8192
 _DEPTH = 12
 
 
@@ -49,18 +56,31 @@ class Redactor:
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
-            for name in ("idTag", "parentIdTag", "idToken"):
-                for found in re.findall(rf'"{name}"\s*:\s*"([^"\\]*)"', text):
-                    self._meet(self._tokens, found, SHORTEST_TOKEN)
-            return self.text(_CUT.sub(rf'\1"{MASK}"', text))
+            return self.text(_CUT.sub(rf'\1"{MASK}"', self._line(_OPEN.sub(f"://{MASK}", text))))
         return json.dumps(self.value(parsed), separators=(",", ":"), ensure_ascii=False)
 
     def text(self, text: str) -> str:
-        """Lines of a log."""
-        text = _PRIVATE.sub("*** private key ***", text)
-        if "://" in text:
-            text = _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(f"{MASK}@", text))
-        return _ASSIGNED.sub(rf"\1{MASK}", redact(text))
+        """Lines of a log, or any other text."""
+        lines, within_key = [], False
+        for line in text.split("\n"):
+            if within_key:
+                within_key = _END not in line
+                continue
+            within_key = _BEGIN in line and "-----BEGIN " in line and _END not in line
+            if len(line) > LONGEST_LINE:
+                line = _OPEN.sub(f"://{MASK}", line[:LONGEST_LINE])
+            lines.append(self._line(line))
+        return "\n".join(lines)
+
+    def _line(self, line: str) -> str:
+        line = _PRIVATE.sub("*** private key ***", line)
+        if "://" in line:
+            line = _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(f"{MASK}@", line))
+        return redact(_ASSIGNED.sub(rf"\1{MASK}", _CARD.sub(self._card, line)))
+
+    def _card(self, match: re.Match[str]) -> str:
+        self._meet_token(match[2])
+        return match[1] + (match[2] if match[2].startswith("*") else last4(match[2]))
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """JSON types, TOML types and tuples; everything else is shown as text."""
@@ -87,13 +107,13 @@ class Redactor:
         if _is_secret(plain):
             return self._mask(item)
         if plain in _TOKEN and isinstance(item, str):
-            self._meet(self._tokens, item, SHORTEST_TOKEN)
+            self._meet_token(item)
             return last4(item)
         return self.value(item, depth + 1)
 
     def _mask(self, item: Any) -> str | None:
-        if isinstance(item, str):
-            self._meet(self._secrets, item, SHORTEST_SECRET)
+        if isinstance(item, str) and len(item) >= SHORTEST_SECRET and len(self._secrets) < MAX_SECRETS:
+            self._secrets.add(item)
         return None if item is None else MASK
 
     def _string(self, value: str, depth: int) -> str:
@@ -104,17 +124,21 @@ class Redactor:
                 pass
         return self.text(value)
 
-    def _meet(self, found: set[str], item: str, shortest: int) -> None:
-        if len(item) >= shortest and not set(item) <= {"*"} and len(found) < MAX_FOUND:
-            found.add(item)
+    def _meet_token(self, item: str) -> None:
+        if len(item) >= SHORTEST_TOKEN and not item.startswith("*") and len(self._tokens) < MAX_TOKENS:
+            self._tokens.add(item.lower())
 
     def finish(self, text: str) -> str:
         """The last look at a part of the bundle, when all parts are there."""
-        for words, shown in ((self._secrets, lambda _match: MASK), (self._tokens, lambda match: last4(match[0]))):
-            if words:
-                every = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
-                text = re.sub(every, shown, text, flags=re.IGNORECASE)
-        return text
+        for secret in sorted(self._secrets, key=lambda secret: (-len(secret), secret)):
+            text = text.replace(secret, MASK)
+        odd = sorted(token for token in self._tokens if not _WORD.fullmatch(token))[:MAX_SECRETS]
+        return "\n".join(self._without_cards(line, odd) for line in text.split("\n"))
+
+    def _without_cards(self, line: str, odd: list[str]) -> str:
+        for token in odd:
+            line = line.replace(token, last4(token))
+        return _WORD.sub(lambda match: last4(match[0]) if match[0].lower() in self._tokens else match[0], line)
 
 
 def _plain(name: str) -> str:

@@ -15,6 +15,7 @@ from agent.log import (
     DEBUG,
     ERROR,
     INFO,
+    RECENT_BUDGET,
     WARNING,
     JournalSink,
     Log,
@@ -279,3 +280,33 @@ def test_a_talkative_library_is_cut_short_until_the_period_is_over(paper: Paper)
     now = log_module.LIBRARY_PERIOD_S
     logging.getLogger("pymodbus").warning("again")
     assert len(paper.lines) == log_module.LIBRARY_LINES + 1
+
+
+# --- the last lines -----------------------------------------------------------------------------------------
+
+
+def test_the_last_lines_are_kept_without_secrets_whatever_the_sink_does(paper: Paper) -> None:
+    book = Log(paper)
+    book.hide("s3cret-word")
+    paper.full = True
+    book.info("X", "the word is s3cret-word")
+    (line,) = book.recent()
+    assert line.endswith("Z INFO    X: the word is ***")
+
+
+def test_the_last_lines_are_bounded_and_the_oldest_go_first(paper: Paper) -> None:
+    book = Log(paper)
+    for number in range(5000):
+        book.info(f"Event{number}", "x" * 500)
+    kept = book.recent()
+    assert "Event4999:" in kept[-1]
+    assert sum(map(len, kept)) < RECENT_BUDGET
+
+
+def test_the_last_lines_can_be_asked_for_by_time(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Log(paper)
+    for moment in (1000.0, 2000.0, 3000.0):
+        monkeypatch.setattr("agent.log.time.time", lambda moment=moment: moment)
+        book.info(f"At{moment:.0f}")
+    assert [line.split()[-1] for line in book.recent(1500.0, 2500.0)] == ["At2000"]
+    assert book.recent(oldest=3000.0)[0].startswith("1970-01-01T00:50:00Z")

@@ -27,6 +27,10 @@ def files() -> Iterator[Files]:
         yield server
 
 
+def stall(handler: Handler) -> None:
+    handler.server.released.wait(30)
+
+
 def where(files: Files) -> str:
     return files.url.replace("://", f"://box:{LOGIN}@") + f"/logs/?sig={QUERY}"
 
@@ -95,9 +99,8 @@ async def test_no_planted_secret_and_no_whole_card_is_in_the_bundle(files: Files
         whole = "\n".join(found.values()).lower()
         planted = (PASSWORD, NEW_KEY, VENDOR_SECRET, LOGIN, QUERY, CARD, "GROUPCARD01", NEW_KEY.encode().hex())
         assert [secret for secret in planted if secret.lower() in whole] == []
-        assert (
-            "ChangeConfiguration" in found["frames.txt"] and '"note' in found["frames.txt"]
-        )  # it was there to be seen
+        assert "ChangeConfiguration" in found["frames.txt"]  # there was something to be taken out
+        assert "hello" in found["frames.txt"]
 
 
 async def _transferred(c: Charger, data: str) -> bool:
@@ -149,7 +152,7 @@ async def test_a_location_that_is_none_is_told_at_once(files: Files) -> None:
 
 
 async def test_after_a_crash_the_same_file_is_sent(files: Files) -> None:
-    files.hooks["PUT"] = lambda handler: handler.server.released.wait(30) and None  # type: ignore[func-returns-value]
+    files.hooks["PUT"] = stall
     async with charger("1.6") as c:
         await c.ready()
         answer = await get_log(c, files, retries=2, retryInterval=1)
@@ -165,7 +168,7 @@ async def test_after_a_crash_the_same_file_is_sent(files: Files) -> None:
 
 
 async def test_a_newer_log_takes_the_place_of_the_one_under_way(files: Files) -> None:
-    files.hooks["PUT"] = lambda handler: handler.server.released.wait(30) and None  # type: ignore[func-returns-value]
+    files.hooks["PUT"] = stall
     async with charger("2.0.1") as c:
         await c.ready()
         await get_log(c, files, number=1)
