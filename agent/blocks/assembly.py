@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.blocks.authorization import Authorization
 from agent.blocks.availability import Availability
+from agent.blocks.certificates import Certificates
 from agent.blocks.connection import Connection
 from agent.blocks.data_transfer import DataTransfer
 from agent.blocks.diagnostics import Diagnostics
@@ -64,11 +65,12 @@ def assemble(
     holds, local_list = Holds(facts.evses), LocalList(facts)
     authorization = Authorization(facts, holds, local_list.lookup)
     variables.compute("LocalAuthListCtrlr.Entries", lambda _now: str(len(local_list)))
-    security = Security(facts, prefix)
+    security, certificates = Security(facts, prefix), Certificates(facts)
     diagnostics = Diagnostics(facts, security.lines)
     # by TriggerRequested.message: answers of blocks other than remote control
     triggers: dict[str, Answerer] = {"Firmware": firmware.asked, "SignedFirmware": firmware.asked_signed}
     triggers |= {"Diagnostics": diagnostics.asked, "Log": diagnostics.asked_log}
+    triggers |= {"SignCertificate": certificates.asked}
     blocks = [
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
@@ -86,6 +88,7 @@ def assemble(
         Availability(facts),
         RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful),
         Reports(facts),
+        certificates,
         security,
         diagnostics,  # after security, whose log it may have to send at once
         DataTransfer(),

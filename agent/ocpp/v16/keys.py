@@ -164,8 +164,13 @@ _ROWS: tuple[Key, ...] = (
     _key("SendLocalListMaxLength", "LocalAuthListCtrlr.ItemsPerMessage", read_only=True),
     _key("ReserveConnectorZeroSupported", "ReservationCtrlr.NonEvseSpecific", read_only=True),
     # security whitepaper, edition 3
-    _fact("AdditionalRootCertificateCheck", lambda _station: "false"),
+    _key("AdditionalRootCertificateCheck", "SecurityCtrlr.AdditionalRootCertificateCheck", read_only=True),
+    _key("CertificateSignedMaxChainSize", "SecurityCtrlr.MaxCertificateChainSize", read_only=True),
+    _key("CertificateStoreMaxLength", "SecurityCtrlr.CertificateEntries", show=maximum, read_only=True),
     _key("CpoName", "SecurityCtrlr.OrganizationName"),
+    _key("SecurityEventNotificationEnabled", "SecurityCtrlr.EventNotificationEnabled"),
+    _key("CertSigningWaitMinimum", "SecurityCtrlr.CertSigningWaitMinimum"),
+    _key("CertSigningRepeatTimes", "SecurityCtrlr.CertSigningRepeatTimes"),
     _key("AuthorizationKey", "SecurityCtrlr.BasicAuthPassword"),
     _key("SecurityProfile", "NetworkConfiguration.SecurityProfile"),
     # ours, in the words of later versions: etc/README.md

@@ -5,9 +5,9 @@ from __future__ import annotations
 from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect, merged
-from agent.ocpp.v201 import calls, diagnostics, firmware, local_list, requests, reservation, transactions
+from agent.ocpp.v201 import calls, diagnostics, firmware, local_list, requests, reservation, security, transactions
 
-_BLOCKS = (requests, diagnostics, firmware, local_list, reservation)
+_BLOCKS = (requests, diagnostics, firmware, local_list, reservation, security)
 
 DIALECT = Dialect(
     name="2.0.1",
@@ -15,7 +15,7 @@ DIALECT = Dialect(
     schemas="v201",
     codes=codes.V201,
     calls=calls.CALLS,
-    answers={**calls.ANSWERS, **transactions.ANSWERS},
+    answers={**calls.ANSWERS, **transactions.ANSWERS, **security.ANSWERS},
     requests=merged(block.REQUESTS for block in _BLOCKS),
     replies=merged(block.REPLIES for block in _BLOCKS),
     transaction=transactions.tell,

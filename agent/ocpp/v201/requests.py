@@ -66,6 +66,7 @@ _TRIGGERS = {
     "FirmwareStatusNotification": "Firmware",
     "Heartbeat": "Heartbeat",
     "MeterValues": "MeterValues",
+    "SignChargingStationCertificate": "SignCertificate",
     "StatusNotification": "Status",
     "TransactionEvent": "TransactionEvent",
 }
@@ -196,7 +197,7 @@ REQUESTS: Mapping[str, DecodeRequest] = {
 # --- answers out ---
 
 
-def _word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
+def one_word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
     """Answers that are one word and a reason. A neutral word that this version lacks is translated, or else becomes
     `otherwise`."""
     words = same(allowed.split()) | translated
@@ -212,7 +213,7 @@ def _because(answer: Answer) -> Payload:
     return {"statusInfo": {"reasonCode": reason[:20]}} if reason else {}
 
 
-_yes_or_no = _word("Accepted Rejected", "Rejected", Scheduled="Accepted")
+_yes_or_no = one_word("Accepted Rejected", "Rejected", Scheduled="Accepted")
 
 
 def start_requested(asked: Payload, answer: StatusAnswer, station: Station) -> Payload:
@@ -294,21 +295,21 @@ def _period(start_s: int, limit: float, phases: int | None) -> Payload:
 
 
 REPLIES: Mapping[str, EncodeAnswer] = {
-    "ChangeAvailability": _word("Accepted Rejected Scheduled", "Rejected"),
+    "ChangeAvailability": one_word("Accepted Rejected Scheduled", "Rejected"),
     "ClearCache": _yes_or_no,
-    "ClearChargingProfile": _word("Accepted Unknown", "Unknown"),
+    "ClearChargingProfile": one_word("Accepted Unknown", "Unknown"),
     "DataTransfer": data_answered,
-    "GetBaseReport": _word("Accepted Rejected NotSupported EmptyResultSet", "Rejected"),
+    "GetBaseReport": one_word("Accepted Rejected NotSupported EmptyResultSet", "Rejected"),
     "GetCompositeSchedule": composite_schedule,
     "GetTransactionStatus": transaction_status,
     "GetVariables": variables,
     "RequestStartTransaction": start_requested,
     "RequestStopTransaction": _yes_or_no,
-    "Reset": _word("Accepted Rejected Scheduled", "Rejected"),
+    "Reset": one_word("Accepted Rejected Scheduled", "Rejected"),
     "SetChargingProfile": _yes_or_no,
     "SetVariables": variables_set,
-    "TriggerMessage": _word("Accepted Rejected NotImplemented", "Rejected", NotSupported="NotImplemented"),
-    "UnlockConnector": _word(
+    "TriggerMessage": one_word("Accepted Rejected NotImplemented", "Rejected", NotSupported="NotImplemented"),
+    "UnlockConnector": one_word(
         "Unlocked UnlockFailed OngoingAuthorizedTransaction UnknownConnector", "UnlockFailed", Accepted="Unlocked"
     ),
 }
