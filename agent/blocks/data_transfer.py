@@ -32,6 +32,8 @@ class DataTransfer(Block):
             yield VendorData(e.vendor, e.message, e.data)
 
     def on_answered(self, e: VendorAnswered, _now: Instant) -> Out:
+        if not self._waiting:
+            return
         asked = self._waiting.popleft()
         yield Reply(asked.ref, DataAnswer(e.status, e.data))
         vendor = asked.vendor[:50]
