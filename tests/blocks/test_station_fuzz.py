@@ -53,6 +53,7 @@ from agent.core.types import (
     TxKind,
     VariableId,
 )
+from agent.core.vendor import VendorAnswered
 from drivers.api import EvseReading, Fault, IdToken, Measurand, Pilot, Sample, StopButton
 
 REF = r.Ref("1", "Fuzz")
@@ -156,6 +157,10 @@ RESERVED = st.builds(
     TOKENS,
     st.sampled_from([None, 1, 2]),
 )
+TRIGGERS = (
+    *("Boot", "BootAgain", "Heartbeat", "Status", "MeterValues", "SampledValues", "TransactionEvent", "Firmware"),
+    *("SignedFirmware", "Diagnostics", "Log", "SignCertificate", "?"),
+)
 REQUESTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         r.StartRequested,
@@ -176,11 +181,12 @@ REQUESTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         r.TriggerRequested,
         st.just(REF),
-        st.sampled_from(["Boot", "Heartbeat", "Status", "MeterValues", "TransactionEvent", "Firmware", "?"]),
+        st.sampled_from(TRIGGERS),
         NAMED,
     ),
     st.builds(r.TransactionStatusRequested, st.just(REF), st.one_of(st.none(), NAMES)),
     st.builds(r.DataReceived, st.just(REF), st.just("")),
+    st.just(VendorAnswered("Accepted", None, (("m", "x"),))),
     st.builds(r.ProfileSetRequested, st.just(REF), st.sampled_from([-1, 0, 1, 2]), PROFILES),
     st.builds(r.ProfileClearRequested, st.just(REF), st.one_of(st.none(), MANY), NAMED),
     st.builds(r.ScheduleRequested, st.just(REF), st.sampled_from([-1, 0, 1, 2]), st.integers(0, 2**62)),
