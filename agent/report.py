@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
+from agent import report_access as access
 from agent.blocks.metering import NOMINAL_V
 from agent.core.evse import Evse, charging_state, connector_status
 from agent.core.faults import CATALOGUE
@@ -79,6 +80,8 @@ class Report:
             },
             "dead_letters": self._dead_letters(),
             "storage": self._storage(),
+            "local_list": access.local_list(d.built.station),
+            "reservations": access.reservations(d.built.station, now),
             "upload": facts.upload or None,
             "quirks": list(config.csms.quirks.names) if config.csms.quirks else [],
             "firmware": facts.update or None,

@@ -98,6 +98,7 @@ RULES: dict[str, Rule] = {
     "agent.parts": EVERYTHING,
     "agent.updates": EVERYTHING,
     "agent.report": EVERYTHING,
+    "agent.report_access": Rule(("agent.core.types", "agent.blocks", "drivers.api")),
     "agent.support": EVERYTHING,
     "agent.demo": Rule(EVERYTHING.ours, ("tomli", "websockets")),
     "agent.__main__": EVERYTHING,

@@ -47,6 +47,11 @@ class Reservations(Block):
     def next_deadline(self) -> float | None:
         return min(self._ends.values(), default=None)
 
+    def left(self, now: Instant) -> list[tuple[Reservation, int | None]]:
+        """What is reserved, and for how many seconds yet; None while it is in use."""
+        ends = self._ends
+        return [(r, round(ends[r.id] - now.mono) if r.id in ends else None) for r in self.holds.table.values()]
+
     # --- the CSMS -----------------------------------------------------------------------------------------------
 
     def on_reserve(self, e: ReserveRequested, now: Instant) -> Out:

@@ -16,6 +16,8 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
     dead_letters  [{id, kind, evse, why, utc}] given up on, and kept
     storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}
+    local_list    {enabled, version, entries}
+    reservations  [{id, evse, token, left_s}]            evse null: any; left_s null: its bearer is there
     upload        "..." | null                           the log that is being sent, and how that goes
     quirks        ["..."]                                what is told otherwise, by name and version
     firmware      how an update stands, in words; null: none was ordered
@@ -206,10 +208,23 @@ def _memory(a: Answer) -> Iterator[Line]:
     limit = f" of {_size(storage['limit_bytes'])}" if storage.get("limit_bytes") else ""
     why = f": {storage['why']}" if storage.get("why") else ""
     yield "Storage", f"{state}{why}, {_size(storage.get('bytes'))}{limit} used", "" if state == "ok" else RED
+    yield from _kept(a)
     if a.get("firmware"):
         yield "Firmware", str(a["firmware"]), ""
     if a.get("upload"):
         yield "Upload", str(a["upload"]), ""
+
+
+def _kept(a: Answer) -> Iterator[Line]:
+    """For whom: the list of cards that charge without asking, and who has reserved."""
+    cards = a.get("local_list") or {}
+    if cards.get("entries"):
+        off = "" if cards.get("enabled", True) else ", switched off"
+        yield "Cards", f"{cards['entries']} in the local list, version {cards.get('version', '?')}{off}", ""
+    for kept in a.get("reservations") or ():
+        where = f"EVSE {kept['evse']}" if kept.get("evse") else "one EVSE"
+        left = f"for {span(kept['left_s'])} yet" if kept.get("left_s") is not None else "who is there"
+        yield "Reserved", f"{where} for card {kept.get('token', '?')} {left} (reservation {kept.get('id', '?')})", ""
 
 
 _PILOT = {

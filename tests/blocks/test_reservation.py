@@ -194,9 +194,9 @@ def test_a_grant_by_a_reservation_that_was_replaced_does_not_name_it() -> None:
     assert d.reserve(2, OTHER_CARD, seconds=60) == "Accepted"
     d.plug()
     assert d.starts[0].reservation_id is None
-    assert d.shown[1] is S.RESERVED
+    assert d.shown[1:] == [S.RESERVED]
     d.wait(61)
-    assert d.shown[1] is S.AVAILABLE
+    assert d.shown[1:] == [S.AVAILABLE]
 
 
 def test_a_replacement_that_is_refused_leaves_the_old_one() -> None:
@@ -493,11 +493,11 @@ def test_it_ends_when_the_transaction_begins_and_its_id_is_free_again() -> None:
     assert d.remembered["reservations"] == {}
     assert d.ends == []
     assert d.reserve(2, seconds=60) == "Accepted"
-    assert d.shown[1] is S.RESERVED
+    assert d.shown[1:] == [S.RESERVED]
     d.tap(OTHER_CARD, evses=(2,))
     assert d.at(2).grant is None
     d.wait(61)
-    assert d.shown[1] is S.AVAILABLE
+    assert d.shown[1:] == [S.AVAILABLE]
 
 
 def test_it_expires_and_the_connector_is_available_again() -> None:

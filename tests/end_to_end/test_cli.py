@@ -311,6 +311,17 @@ async def test_status_tells_how_much_waits(agent: Agent) -> None:
     assert "Queue     12 messages wait for the CSMS, the oldest for 5 min, 4.0 KiB\n" in out
 
 
+async def test_status_tells_of_the_local_list_and_of_what_is_reserved(agent: Agent) -> None:
+    by_name = {"id": 7, "evse": 1, "token": "..1234", "left_s": 2_520}
+    of_any = {"id": 8, "evse": None, "token": "..5678", "left_s": None}
+    cards = {"enabled": False, "version": 5, "entries": 1_200}
+    agent.status = STATUS | {"local_list": cards, "reservations": [by_name, of_any]}
+    out = (await status("--socket", str(agent.path)))[1]
+    assert "Cards     1200 in the local list, version 5, switched off\n" in out
+    assert "Reserved  EVSE 1 for card ..1234 for 42 min yet (reservation 7)\n" in out
+    assert "Reserved  one EVSE for card ..5678 who is there (reservation 8)\n" in out
+
+
 async def test_status_repeats_what_the_agent_refuses(agent: Agent) -> None:
     agent.status = {"error": "more than 8 clients at once"}
     told = "chargepoint status: more than 8 clients at once\n"
