@@ -269,7 +269,7 @@ class Life:
 
         def watched(event: Event, now: Instant) -> list[Effect]:
             effects = handle(event, now)
-            scene.settled(event, effects, list(station.facts.evses.values()), self.store.salt)
+            scene.settled(event, effects, list(station.facts.evses.values()), now, self.store.salt)
             return effects
 
         station.handle = watched  # type: ignore[method-assign]

@@ -17,6 +17,7 @@ from agent.core.evse import Evse
 from agent.core.types import TransactionEvent, TxKind
 from drivers.api import Measurand, Sample
 from tests.simulation.books import Bill, Books
+from tests.simulation.limits import Limits
 from tests.simulation.plan import Plan
 
 LEAST_A = 6.0
@@ -77,7 +78,7 @@ class Checker:
         self.plan = plan
         self.totals = Totals()
         self.broken: list[str] = []
-        self.limit_a: float | None = None  # the station's limit that the central system was told to hold
+        self.limits = Limits(plan, self.complain)
         self._now, self._register_wh = now, register_wh
         self.books = Books(self.complain)
         self.tales: dict[str, Tale] = {}
@@ -103,8 +104,6 @@ class Checker:
         total_a = sum(evse.offer_a for evse in evses)
         if self.plan.station_max_a is not None and total_a > self.plan.station_max_a + 0.01:
             self.complain(f"{total_a:g} A on offer, the supply has {self.plan.station_max_a:g} A")
-        if self.limit_a is not None and total_a > self.limit_a + 0.01:
-            self.complain(f"{total_a:g} A on offer, the CSMS allows {self.limit_a:g} A")
 
     def step(self, event: object) -> None:
         """An agent that spins would heat the processor for ever, and a simulation would never end."""

@@ -88,9 +88,11 @@ class Watch:
 
     def __init__(self, checker: Checker, trace: Callable[[str, str], None]) -> None:
         self.registration = "None"
+        self._version = checker.plan.version
         self._checker, self._complain, self._trace = checker, checker.complain, trace
         self._open: tuple[str, str, float] | None = None
         self._allowed: list[str] = []
+        self._boot_wanted = False  # triggered, and not answered yet; 1.6 may boot again at any time
         self.calls = 0
 
     def connected(self) -> None:
@@ -110,7 +112,7 @@ class Watch:
             self._complain(f"{action} {message_id} left while {self._open[1]} {self._open[0]} was open")
         self._open = (message_id, action, now)
         if action == "BootNotification":
-            if self.registration == "Accepted":
+            if self.registration == "Accepted" and not self._boot_wanted:
                 self._complain("a BootNotification after Accepted")
         elif self.registration != "Accepted" and action not in self._allowed:
             self._complain(f"{action} before Accepted (the station is {self.registration})")
@@ -125,10 +127,12 @@ class Watch:
             return
         if kind == 2 and body == "TriggerMessage" and self.registration == "Pending":
             self._allowed.append(frame[3]["requestedMessage"])
+        if kind == 2 and body == "TriggerMessage" and frame[3]["requestedMessage"] == "BootNotification":
+            self._boot_wanted = self._version == "1.6"
         if self._open is not None and message_id == self._open[0]:
             in_time = asyncio.get_running_loop().time() < self._open[2] + TIMEOUT_S - GRACE_S
             if in_time and kind == 3 and self._open[1] == "BootNotification":
-                self.registration = body["status"]
+                self.registration, self._boot_wanted = body["status"], False
             self._open = None
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from drivers.simulated.registers import ControllerRegisters
 from tests.simulation.books import Payload
-from tests.simulation.plan import DAY_S, Rng
+from tests.simulation.limits import PURPOSES, Rule, rule_of
+from tests.simulation.plan import DAY_S, EPOCH, Rng
 from tests.simulation.scene import STRANGER, TOKENS, Scene
 
 MEMBERS = ("04AABBCC", "04DDEEFF", "0401020304")
@@ -182,42 +183,78 @@ class Operator:
         await self._scene.csms.ask("UnlockConnector", place)
 
     async def _limit(self) -> None:
-        """A limit of the whole station, for some hours."""
-        amps = self._rng.choice((0.0, 5.0, 8.0, 10.5, 16.0, 25.0))
-        checker = self._scene.checker
-        checker.limit_a = None
+        """Some charging profiles, for some hours, looked at in between and cleared one way or another."""
+        limits, rng = self._scene.checker.limits, self._rng
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            now = int(EPOCH + self._scene.now())
+            running = sorted(self._scene.csms.running.items())
+            rule = rule_of(rng, rng.randrange(1, 7), now, running, sorted(self._scene.points))
 
-        def heard(status: str, _payload: Payload) -> None:
-            if status == "Accepted":
-                checker.limit_a = amps
+            def heard(status: str, _payload: Payload, rule: Rule = rule) -> None:
+                if status == "Accepted":
+                    limits.install(rule)
 
-        await self._scene.csms.ask("SetChargingProfile", self._profile(amps), heard)
-        await pause(self._rng, 5000.0)
-        await self.no_limit()
+            await self._tell("SetChargingProfile", rule.wire(self._v16), heard)
+            await pause(rng, 200.0)
+            await self._ask_schedule()
+        await pause(rng, 5000.0)
+        await self._ask_schedule()
+        await (self._clear_some() if rng.random() < 0.5 else self.no_limit())
+
+    async def _ask_schedule(self) -> None:
+        place = {"connectorId" if self._v16 else "evseId": self._rng.choice((0, 1, 1))}
+        asked = {"duration": self._rng.choice((60, 3600, 90_000)), "chargingRateUnit": self._rng.choice("AW")}
+        await self._scene.csms.ask("GetCompositeSchedule", place | asked)
+
+    async def _tell(self, action: str, payload: Payload, then: Callable[[str, Payload], None]) -> bool:
+        """Whether it was heard. What becomes of a request without an answer nobody can say."""
+        scene, limits, told = self._scene, self._scene.checker.limits, []
+        if scene.csms.line is None:
+            return False
+        sure, limits.sure = limits.sure, False
+
+        def heard(status: str, payload: Payload) -> None:
+            told.append(status)
+            then(status, payload)
+            limits.sure = sure and not scene.disk_full
+
+        await scene.csms.ask(action, payload, heard)
+        return bool(told)
+
+    async def _clear_some(self) -> None:
+        rng = self._rng
+        number, level, purpose = rng.randrange(1, 7), rng.choice((0, 1, 3)), rng.choice(sorted(PURPOSES))
+        evse = rng.choice((0, 1))
+        word = PURPOSES[purpose][0 if self._v16 else 1]
+        place = {"connectorId" if self._v16 else "evseId": evse}
+        ways: tuple[tuple[Payload, Callable[[Rule], bool]], ...] = (
+            ({}, lambda rule: rule.number == number),
+            (place, lambda rule: rule.evse == evse),
+            ({"chargingProfilePurpose": word}, lambda rule: rule.purpose == purpose),
+            ({"stackLevel": level}, lambda rule: rule.level == level),
+            ({"stackLevel": level} | place, lambda rule: (rule.level, rule.evse) == (level, evse)),
+        )
+        criteria, fits = rng.choice(ways)
+        if not criteria:
+            asked: Payload = {"id" if self._v16 else "chargingProfileId": number}
+        else:
+            asked = criteria if self._v16 else {"chargingProfileCriteria": criteria}
+        await self._tell(
+            "ClearChargingProfile", asked, lambda status, _: self._scene.checker.limits.clear(status, fits)
+        )
 
     async def no_limit(self) -> None:
-        self._scene.checker.limit_a = None
-        key = "id" if self._v16 else "chargingProfileId"
-        await self._scene.csms.ask("ClearChargingProfile", {key: 5})
+        """No profile at all; after this all is known again."""
+        limits = self._scene.checker.limits
 
-    def _profile(self, amps: float) -> Payload:
-        period = {"startPeriod": 0, "limit": amps}
-        schedule: Payload = {"chargingRateUnit": "A", "chargingSchedulePeriod": [period]}
-        common: Payload = {"stackLevel": 0, "chargingProfileKind": "Absolute"}
-        schedule["startSchedule"] = "2024-01-01T00:00:00Z"
-        if self._v16:
-            profile = common | {
-                "chargingProfileId": 5,
-                "chargingProfilePurpose": "ChargePointMaxProfile",
-                "chargingSchedule": schedule,
-            }
-            return {"connectorId": 0, "csChargingProfiles": profile}
-        profile = common | {
-            "id": 5,
-            "chargingProfilePurpose": "ChargingStationMaxProfile",
-            "chargingSchedule": [{"id": 1} | schedule],
-        }
-        return {"evseId": 0, "chargingProfile": profile}
+        def heard(status: str, _payload: Payload) -> None:
+            if status in ("Accepted", "Unknown"):
+                limits.clear(status if limits_were_sure else "", lambda _rule: True)
+
+        limits_were_sure = limits.sure
+        disk_full = self._scene.disk_full
+        if await self._tell("ClearChargingProfile", {}, heard):
+            limits.sure = not limits.rules and not disk_full and not self._scene.disk_full
 
     async def _nonsense(self) -> None:
         self._scene.csms.spoil(self._rng.choice(_NONSENSE))

@@ -9,10 +9,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from agent.blocks import sampling, transactions
+from agent.blocks import composite, power, profiles, sampling, transactions
+from agent.blocks.power import Power
+from agent.blocks.shares import Cap
 from agent.blocks.transactions import Transactions
 from agent.core.effects import Call, Effect, Offer, Remember
 from agent.core.evse import Evse
+from agent.core.profile import Recurrency
 from agent.core.types import Context, Instant, Reading
 from agent.ocpp import outbox
 from agent.runtime import Runtime
@@ -163,18 +166,38 @@ def counts_from_one_again() -> contextlib.AbstractContextManager[None]:
 
 def offer_above_the_cable() -> contextlib.AbstractContextManager[None]:
     """The rating of the cable is not looked at."""
-    from agent.blocks.power import Power
+    own_caps = Power._own_caps
 
-    offer = Power._offer
+    def blind(self: Power, evse: Evse) -> Iterator[Cap]:
+        return (cap for cap in own_caps(self, evse) if cap[1] != "the cable's rating")
 
-    def blind(self: Power, evse: Evse, takers: int) -> tuple[float, str]:
-        cable_a, evse.cable_a = evse.cable_a, None
-        try:
-            return offer(self, evse, takers)
-        finally:
-            evse.cable_a = cable_a
+    return swapped(Power, "_own_caps", blind)
 
-    return swapped(Power, "_offer", blind)
+
+def sleeps_over_periods() -> contextlib.AbstractContextManager[None]:
+    """Nobody wakes for the next period of a charging profile."""
+    return swapped(profiles.Profiles, "next_deadline", lambda _self: None)
+
+
+def everybody_takes_all() -> contextlib.AbstractContextManager[None]:
+    """What the station may take is allowed to each."""
+    return swapped(power, "divide", lambda total_a, wants: [min(total_a, want) for want in wants])
+
+
+def lowest_level_governs() -> contextlib.AbstractContextManager[None]:
+    """Of two profiles of a purpose the lower stack level counts."""
+
+    def upside_down(concerned: Any, purpose: Any, place: Any, at: float) -> Any:
+        counting = [(one, period) for one in concerned if (period := composite._period(one.profile, place, at))]
+        mine = [pair for pair in counting if pair[0].profile.purpose is purpose]
+        return min(mine, key=lambda pair: pair[0].profile.stack_level, default=None)
+
+    return swapped(composite, "_governing", upside_down)
+
+
+def recurs_an_hour_late() -> contextlib.AbstractContextManager[None]:
+    """A day has 25 hours."""
+    return swapped(composite, "_CYCLE_S", {Recurrency.DAILY: 90_000, Recurrency.WEEKLY: 604_800})
 
 
 def run_with(plant: Plant, plan: Plan) -> Outcome:

@@ -169,6 +169,8 @@ class Run:
             self._look_at_power()
             if self.life is not None and not self.life.dead:
                 self._look_at_queues()
+                evses = list(self.life.station.facts.evses.values())
+                self.scene.checker.limits.looked(evses, self.scene.now())
 
     def _look_at_power(self) -> None:
         scene, life = self.scene, self.life
@@ -197,8 +199,7 @@ class Run:
         if not all(point.controller.powered for point in scene.points.values()):
             await asyncio.sleep(20_000.0)
         heal(scene)
-        if scene.checker.limit_a is not None:
-            await operator.no_limit()
+        await operator.no_limit()
         await operator.open_all()
         end_s = scene.now() + DRAIN_S
         while scene.now() < end_s and not self._drained():

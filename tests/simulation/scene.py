@@ -16,6 +16,7 @@ from agent.core import record
 from agent.core.effects import Effect, Offer, Record
 from agent.core.events import Event
 from agent.core.evse import Evse
+from agent.core.types import Instant
 from drivers.api import IdToken, Measurand, Sample
 from drivers.bus import Policy
 from drivers.simulated.charging_point import ChargingPoint
@@ -173,7 +174,7 @@ class Scene:
         self.checker.totals.frames += 1
         self.trace(way, text.replace(salt, "SALT"))
 
-    def settled(self, event: Event, effects: Sequence[Effect], evses: Sequence[Evse], salt: str) -> None:
+    def settled(self, event: Event, effects: Sequence[Effect], evses: Sequence[Evse], now: Instant, salt: str) -> None:
         """After each step of a station: check, and remember for the trace."""
         self.checker.step(event)
         if any(evse.tx is not None and evse.tx.stop is not None for evse in evses):
@@ -183,6 +184,7 @@ class Scene:
             self.trace("effect", line)
             self._core_line(effect, salt)
         self.checker.settled(evses)
+        self.checker.limits.settled(event, effects, evses, now, self.now())
 
     def _core_line(self, effect: Effect, salt: str) -> None:
         """What both versions must do alike: offers, and transactions as far as they are billed."""

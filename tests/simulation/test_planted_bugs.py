@@ -12,6 +12,10 @@
 | open transactions forgotten  | 1, OCPP 1.6    | a transaction that is open for ever                              |
 | counter not stored           | 1, OCPP 1.6    | a transaction id is used a second time                           |
 | cable's rating not looked at | 1, OCPP 2.0.1  | an offer above the cable                                         |
+| periods slept over           | 10, OCPP 1.6   | an offer above the period that has begun                         |
+| the supply given to each     | 2, OCPP 1.6    | two offers above the supply                                      |
+| the lowest stack level rules | 1, OCPP 1.6    | a composite schedule that the brute force does not find          |
+| a day of 25 hours            | 9, OCPP 1.6    | the same                                                         |
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ CAUGHT: list[tuple[Plant, int, str, str]] = [
     (planted.forgets_open_transactions, 1, "1.6", "open for ever"),
     (planted.counts_from_one_again, 1, "1.6", "starts a second time"),
     (planted.offer_above_the_cable, 1, "2.0.1", "although limits are"),
+    (planted.sleeps_over_periods, 10, "1.6", "its profiles allow|station's profiles allow|are allowed"),
+    (planted.everybody_takes_all, 2, "1.6", "the supply has|station's profiles allow"),
+    (planted.lowest_level_governs, 1, "1.6", "profiles allow|are allowed|composite schedule"),
+    (planted.recurs_an_hour_late, 9, "1.6", "profiles allow|are allowed|composite schedule"),
 ]
 
 
