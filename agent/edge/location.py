@@ -67,10 +67,11 @@ def parse(text: str) -> Location:
         port = parts.port
         if "@" in parts.fragment + (parts.query if not parts.path else ""):
             raise ValueError  # a login with a bare "#" or "?": its head would be taken for the host, and shown
-        (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna")
+        host = unquote(parts.hostname or "")
+        host.encode("ascii" if ":" in host else "idna")  # else the look-up of the name would raise it
     except ValueError:
         raise TransferError("the location is no valid URL", True) from None
-    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    scheme = parts.scheme.lower()
     if scheme not in PORTS:
         known = ", ".join(sorted(PORTS))
         raise TransferError(f"the location's scheme is none of {known}", True)
@@ -78,7 +79,7 @@ def parse(text: str) -> Location:
         raise TransferError("the location names no host that can be reached", True)
     location = Location(
         scheme,
-        unquote(host),
+        host,
         port or PORTS[scheme],
         port is not None,
         quote(parts.path, safe=_KEPT),

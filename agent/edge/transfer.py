@@ -123,6 +123,8 @@ async def _run(job: Job, place: Location, deadline_s: float, work: Callable[[], 
     except asyncio.CancelledError:
         await _give_up(job, ended)
         raise
+    if isinstance(error, OSError):  # of the file to be sent: all of the network's are told by now
+        raise TransferError(f"{place}: the file cannot be read: {error.strerror or error}") from None
     if error is not None:
         raise error
 

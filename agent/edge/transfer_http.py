@@ -163,10 +163,25 @@ def _answer(
     raise TransferError(f"{location}: more than {REDIRECTS} redirects", True)
 
 
+class _Answer(http.client.HTTPResponse):
+    """`http.client` takes a negative size of a chunk for "all that ever comes", into memory."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise ValueError
+        return size
+
+
 def _connection(job: Job, location: Location) -> http.client.HTTPConnection:
+    where, timeout_s = (location.host, location.port), job.connect_s
+    connection: http.client.HTTPConnection
     if location.scheme == "https":
-        return http.client.HTTPSConnection(location.host, location.port, timeout=job.connect_s, context=job.tls())
-    return http.client.HTTPConnection(location.host, location.port, timeout=job.connect_s)
+        connection = http.client.HTTPSConnection(*where, timeout=timeout_s, context=job.tls())
+    else:
+        connection = http.client.HTTPConnection(*where, timeout=timeout_s)
+    connection.response_class = _Answer
+    return connection
 
 
 def _ask(

@@ -7,13 +7,16 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.edge import transfer_job
-from agent.edge.location import protocols
+from agent.edge.location import parse, protocols
 from agent.edge.transfer import fetch, send
 from agent.edge.transfer_job import note_of
 from agent.errors import TransferError
@@ -299,6 +302,44 @@ async def test_cancelling_ends_the_thread_at_once(files: Files, target: Path) ->
     assert transfer_ended()
 
 
+HOSTILE = {
+    "nothing": b"",
+    "noise": bytes(range(256)) * 300,
+    "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
+    "an endless line": b"HTTP/1.1 200 " + b"x" * 200_000,
+    "headers without number": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000,
+    "a length that is no number": b"HTTP/1.1 200 OK\r\nContent-Length: many\r\nContent-Encoding: x\r\n\r\n",
+    "a chunk of negative size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + b"x" * 200_000,
+    "a chunk of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a range that nobody asked for": b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5-9/10\r\n\r\nhello",
+    "a redirect to nowhere": b"HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
+    "a redirect to a name that is none": b"HTTP/1.1 302 Found\r\nLocation: http://a..b/\r\n\r\n",
+    "a huge length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_whatever_a_server_says_becomes_a_plain_refusal(target: Path, name: str) -> None:
+    def talk(sock: Any) -> None:
+        sock.recv(65536)
+        sock.sendall(HOSTILE[name])
+
+    with raw_server(talk) as port:
+        text = str(await refusal(f"http://127.0.0.1:{port}/x", target, deadline_s=10.0))
+    assert text.isprintable()
+    assert len(text) < 200
+
+
+async def test_a_chunk_of_negative_size_is_not_taken_for_all_that_ever_comes(target: Path) -> None:
+    def talk(sock: Any) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+        while True:
+            sock.sendall(b"x" * 65536)
+
+    with raw_server(talk) as port:
+        assert "cut off" in str(await refusal(f"http://127.0.0.1:{port}/x", target, deadline_s=2.0))
+
+
 # --- redirects ----------------------------------------------------------------------------------------------
 
 
@@ -376,12 +417,21 @@ async def test_a_certificate_for_another_host_is_refused(target: Path, pki: Pki)
         "http://h/a\r\nHost: x",
         "ftp://h/a%0d%0aDELE x",
         "ftp://u%0a:p@h/x",
+        "http://a%2e%2eb/x",
         "http://user:12#secret@h/x",
         "http://h/" + "x" * 5000,
     ],
 )
 async def test_a_location_that_is_none_is_refused_for_good(target: Path, location: str) -> None:
     assert (await refusal(location, target)).permanent
+
+
+@settings(deadline=None, max_examples=500)
+@given(text=st.text() | st.text("htpsf:/@?#[]%.0a1 -").map(lambda rest: f"http://{rest}"))
+def test_any_text_is_a_location_or_is_refused(text: str) -> None:
+    with suppress(TransferError):
+        found = parse(text)
+        assert found.target.isascii() and found.target.isprintable() and " " not in found.target
 
 
 @pytest.mark.parametrize("path", ["/gone", "/busy", "/loop", "/short"])
@@ -468,3 +518,8 @@ async def test_a_server_that_takes_nothing_is_left(source: Path) -> None:
         with pytest.raises(TransferError, match="in time"):
             await send(source, f"http://127.0.0.1:{port}/x", "log.tar.gz", stall_s=0.2)
         released.set()
+
+
+async def test_a_file_that_is_not_there_is_told_as_such(files: Files, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="the file cannot be read: No such file"):
+        await send(tmp_path / "none", f"{files.url}/logs/", "log.tar.gz")
