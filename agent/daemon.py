@@ -85,7 +85,7 @@ class Daemon:
         )
         self.runtime.version_seen = self.built.remember_version
         self.errands.serve(VendorData, self._vendor)
-        updates.serve(config, self.errands, self.clock, log)
+        updates.serve(config, self.errands, self.clock, log, lambda: self.network.trust)
         self.report = Report(self)
 
     # --- the life of the process --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.clock import Clock
 from agent.config import Config
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 FOLDER = "firmware"
 KNOWN_HOSTS = "known_hosts"
-Roots = Callable[[], list[bytes]]
+ROOT = "ManufacturerRoot"
+
+
+class RootStore(Protocol):
+    """Where roots lie that the CSMS has installed: `agent.edge.trust.Trust`."""
+
+    def names(self, kind: str) -> list[str]: ...
+    def root(self, kind: str, name: str) -> bytes: ...
 
 
 def policy(config: Config) -> UpdatePolicy:
@@ -35,9 +42,9 @@ def policy(config: Config) -> UpdatePolicy:
     )
 
 
-def serve(config: Config, errands: Errands, clock: Clock, log: Log, installed: Roots = list) -> None:
-    """From now on the errands of updates are done; nothing is loaded where there is no installer. `installed`: roots
-    that have come from the CSMS."""
+def serve(config: Config, errands: Errands, clock: Clock, log: Log, store: Callable[[], Any]) -> None:
+    """From now on the errands of updates are done; nothing is loaded where there is no installer. `store` gives a
+    `RootStore`, or None while there is none."""
     if not config.firmware.enabled:
         return
     from agent.edge.transfer import fetch
@@ -49,7 +56,7 @@ def serve(config: Config, errands: Errands, clock: Clock, log: Log, installed: R
         _installer(config, log),
         limit_bytes=config.firmware.max_mib << 20,
         log=log,
-        roots=partial(_roots, config, installed),
+        roots=partial(_roots, config, store),
         utc=partial(_utc, clock),
         ca_file=config.firmware.ca_file,
         fetch=partial(fetch, known_hosts=memory / KNOWN_HOSTS),
@@ -74,9 +81,10 @@ def _installer(config: Config, log: Log) -> Installer:
     )
 
 
-def _roots(config: Config, installed: Roots) -> list[bytes]:
-    own = config.firmware.roots_file
-    return [*([] if own is None else [Path(own).read_bytes()]), *installed()]
+def _roots(config: Config, store: Callable[[], RootStore | None]) -> list[bytes]:
+    own, installed = config.firmware.roots_file, store()
+    found = [] if own is None else [Path(own).read_bytes()]
+    return found + ([installed.root(ROOT, name) for name in installed.names(ROOT)] if installed is not None else [])
 
 
 def _utc(clock: Clock) -> float | None:
