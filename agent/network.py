@@ -57,6 +57,14 @@ class Trust(Protocol):
     def own(self) -> list[int]: ...
 
 
+class Custodian(Protocol):
+    """Who changes the certificates on disk: `agent.edge.custodian.Custodian`."""
+
+    @property
+    def trust(self) -> Trust: ...
+    async def stands(self, chain: list[bytes] | None, *, only_newest: bool) -> bool: ...
+
+
 def links(config: Config) -> Links:
     """What the file says, for the block."""
     return Links(tuple(_file_link(csms) for csms in _slots(config)), tuple(WORDS))
@@ -85,10 +93,11 @@ class Network:
         feed: Callable[[Event], Awaitable[None]],
         hide: Callable[[str], None],
         mono: Callable[[], float],
-        trust: Trust | None = None,
     ) -> None:
         self._config, self._station, self._feed, self._hide, self._mono = config, station, feed, hide, mono
-        self.trust = trust
+        self.custodian: Custodian | None = None
+        self.roots_changed: Callable[[], Awaitable[None]] | None = None  # told when a proven link has changed them
+        self._stood = False  # the certificates of this connection have been told that it is good
         self._block = next(block for block in station.blocks if isinstance(block, Block))
         self._offers: dict[int, Offers] = {}
         self._dialled: Target = self._target
@@ -96,6 +105,10 @@ class Network:
         self._known = (False, False)
         self._asked_at = float("-inf")
         self._up_at = 0.0
+
+    @property
+    def trust(self) -> Trust | None:
+        return self.custodian.trust if self.custodian is not None else None
 
     @property
     def csms(self) -> CsmsConfig:
@@ -160,7 +173,7 @@ class Network:
     # --- towards the station ----------------------------------------------------------------------------------------
 
     def connected(self, event: Connected) -> None:
-        self._up_at = self._mono()
+        self._up_at, self._stood = self._mono(), False
         self._offers[self._dialled.slot].worked(event.subprotocol)
 
     async def disconnected(self, event: Disconnected) -> None:
@@ -188,11 +201,25 @@ class Network:
             self._known = known
             await self._feed(CredentialsKnown(*known))
         now = self._mono()
-        age_s = now - max(answered_mono, self._up_at)
         accepted = self._station.facts.registration is Registration.ACCEPTED
-        if link.is_up and accepted and age_s > SILENT_S and now - self._asked_at > ASK_AGAIN_S:
+        if not (link.is_up and accepted):
+            return
+        if not self._stood:
+            self._stood = True
+            await self._proven(link)
+        age_s = now - max(answered_mono, self._up_at)
+        if age_s > SILENT_S and now - self._asked_at > ASK_AGAIN_S:
             self._asked_at = now
             await self._feed(LinkSilent(age_s))
+
+    async def _proven(self, link: Link) -> None:
+        """What vouches for the CSMS, and for us, has proved good: it need not be doubted any more."""
+        if self.custodian is None:
+            return
+        only_newest = self._station.facts.variables.flag("SecurityCtrlr.AdditionalRootCertificateCheck")
+        changed = await self.custodian.stands(link.chain(), only_newest=only_newest)
+        if changed and self.roots_changed is not None:
+            await self.roots_changed()
 
     def _credentials(self) -> tuple[bool, bool]:
         csms = self._csms(self._target.slot)

@@ -4,8 +4,11 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
 
     version       of the program                         uptime_s    of the process
     vendor, model, serial, identity                      config      the file
-    link          {state: "connected" | "connecting" | "waiting" | "stopped", host, why, for_s, redial_in_s, rtt_s}
-                  why: the last failure in words; for_s: how long it has been so
+    link          {state: "connected" | "connecting" | "waiting" | "stopped", host, why, for_s, redial_in_s, rtt_s,
+                   slot, slots, security_profile, set_by_csms_utc, change: null | "trial" | "probe", change_ends_s,
+                   answered_s, alive_s, unhealthy}
+                  why: the last failure in words; for_s: how long it has been so; unhealthy: why a connection that
+                  stands does not count; answered_s, alive_s: since the CSMS answered a CALL, since it gave any sign
     registration  "Accepted" | "Pending" | "Rejected" | "None"
     protocol      "2.0.1" | "1.6" | null
     clock         {quality: "synced" | "system" | "unknown", utc: "2026-11-21T10:00:00Z"}
@@ -183,12 +186,44 @@ def _link(a: Answer) -> Iterator[Line]:
     yield "CSMS", ", ".join(words), "" if up else RED
     if link.get("why") and not up:
         yield "", f"because: {link['why']}", ""
+    if link.get("unhealthy"):
+        yield "", f"not well: {link['unhealthy']}", RED
+    yield from (("", text, "") for text in _link_more(link))
     if a.get("quirks"):
         yield "", f"quirks in force: {', '.join(str(name) for name in a['quirks'])}", ""
     registration = str(a.get("registration") or "None")
     yield "", _REGISTRATION.get(registration, registration), ""
     clock = a.get("clock") or {}
     yield "Clock", f"{clock.get('utc', '?')} ({_CLOCK.get(str(clock.get('quality')), 'nobody has told the time')})", ""
+
+
+_CHANGE = {"trial": "trying a change of the link", "probe": "trying the preferred link again"}
+
+
+def _link_more(link: Answer) -> Iterator[str]:
+    """Which of several links this is, and who has said so."""
+    words = []
+    if link.get("answered_s") is not None:
+        words.append(f"last answer {span(link['answered_s'])} ago")
+    if link.get("security_profile") is not None:
+        words.append(f"security profile {link['security_profile']}")
+    slots = link.get("slots") or []
+    if len(slots) > 1 or link.get("slot") not in (None, *slots):
+        words.append(
+            "last resort" if link.get("slot") == 0 else f"slot {link.get('slot')} of {', '.join(map(str, slots))}"
+        )
+    if words:
+        yield ", ".join(words)
+    if link.get("set_by_csms_utc"):
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(link["set_by_csms_utc"]))
+        yield f"set by the CSMS on {when}; edit [csms] in the file to undo it"
+    if link.get("change") in _CHANGE:
+        ends = (
+            f"; the one before returns in {span(link['change_ends_s'])}"
+            if link.get("change_ends_s") is not None
+            else ""
+        )
+        yield f"{_CHANGE[link['change']]}{ends}"
 
 
 _CLOCK = {"synced": "confirmed by CSMS or NTP", "system": "of the system, not confirmed"}

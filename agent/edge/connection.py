@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from agent.edge.dial import LinkSettings
 
+ENCODING_DER = 2  # ssl's own number
 OPEN = 1  # websockets.protocol.State.OPEN
 
 
@@ -41,3 +42,17 @@ async def close(ws: ClientConnection, limit_s: float) -> None:
         return  # the transport is aborted below
     finally:
         ws.transport.abort()
+
+
+def verified_chain(ws: ClientConnection) -> list[bytes] | None:
+    """The server's chain (DER) as it was verified, up to the root that vouched for it; [] when this interpreter does
+    not tell it, None without TLS."""
+    tls = ws.transport.get_extra_info("ssl_object")
+    if tls is None:
+        return None
+    if hasattr(tls, "get_verified_chain"):
+        return [bytes(der) for der in tls.get_verified_chain()]
+    inner = getattr(tls, "_sslobj", None)  # before Python 3.13 it is there, but not shown
+    if not hasattr(inner, "get_verified_chain"):
+        return []
+    return [bytes(certificate.public_bytes(ENCODING_DER)) for certificate in inner.get_verified_chain()]

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.record import record
 from agent.edge import reasons
-from agent.edge.connection import close, is_clear, watch_tcp
+from agent.edge.connection import close, is_clear, verified_chain, watch_tcp
 from agent.edge.dial import BackOff, LinkSettings, Target, target
 from agent.edge.overdue import Overdue
 from agent.edge.reasons import LinkWhy, WhyKind
@@ -128,6 +128,10 @@ class Link:
     def alive_s(self, now: float) -> float | None:
         """Seconds since the server last proved that it lives, by a frame or a pong; None: there is no link."""
         return max(0.0, now - self._alive_at) if self.is_up else None
+
+    def chain(self) -> list[bytes] | None:
+        """The server's verified chain (DER), [] when it is not known, None when there is no link with TLS."""
+        return verified_chain(self._ws) if self._ws is not None and self.is_up else None
 
     @property
     def ping_interval_s(self) -> float:
@@ -242,8 +246,9 @@ class Link:
                 return await connect(where.url, create_connection=connection, **self._arguments(where, settings))  # type: ignore[arg-type]
         except Exception as e:  # noqa: BLE001  whatever a dial may raise, it must not end the loop, and is reported
             host = where.host if where else ""
+            late = getattr(reached[-1], "connection_exc", None) if reached else None
             return self._order or reasons.explain(
-                e, host=host, reached=bool(reached), open_timeout_s=settings.open_timeout_s
+                e, host=host, reached=bool(reached), open_timeout_s=settings.open_timeout_s, late=late
             )
         finally:
             self._span = None

@@ -100,9 +100,17 @@ CUT_IN_TLS = LinkWhy(  # asyncio's only ConnectionError without a number
 NO_ANSWER = LinkWhy(WhyKind.LOST, "the server closed the connection before it answered the handshake")
 
 
-def explain(error: BaseException, *, host: str = "", reached: bool = False, open_timeout_s: float = 0.0) -> LinkWhy:
-    """Why a dial failed. `reached`: TCP stood when it did."""
-    for cause in _chain(error):
+def explain(
+    error: BaseException,
+    *,
+    host: str = "",
+    reached: bool = False,
+    open_timeout_s: float = 0.0,
+    late: BaseException | None = None,
+) -> LinkWhy:
+    """Why a dial failed. `reached`: TCP stood when it did. `late`: what ended the connection; in TLS 1.3 a server may
+    refuse our certificate when the handshake has long succeeded."""
+    for cause in [*_chain(error), *([late] if isinstance(late, ssl.SSLError) else [])]:
         for known, words in EXPLAINERS:
             if isinstance(cause, known) and (why := words(cause, host)) is not None:
                 return why

@@ -13,6 +13,7 @@ import tomli
 from agent import __version__
 from agent import config as words
 from agent.config import load
+from agent.config_csms import CsmsConfig
 from agent.config_firmware import FirmwareConfig
 from agent.config_keys import TABLES
 from agent.config_toml import REQUIRED
@@ -24,7 +25,7 @@ MANUAL = (ROOT / "etc" / "README.md").read_text("utf-8")
 LISTS = ("bus", "evse", "reader")
 CLASSES: dict[str, Any] = {
     "station": words.StationConfig,
-    "csms": words.CsmsConfig,
+    "csms": CsmsConfig,
     "bus": words.BusConfig,
     "evse": words.EvseConfig,
     "evse.controller": words.DeviceConfig,
