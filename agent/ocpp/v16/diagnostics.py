@@ -1,4 +1,4 @@
-"""OCPP 1.6-J: logs, by GetDiagnostics (section 5.5) and by GetLog (security whitepaper), and how their upload stands.
+"""OCPP 1.6-J: logs, by GetDiagnostics (section 5.9) and by GetLog (security whitepaper), and how their upload stands.
 
 GetDiagnostics has no request id, so its status is told without one, by DiagnosticsStatusNotification. That a log was
 replaced by another one is not told by LogStatusNotification, which has no word for it: the answer to GetLog said it.
