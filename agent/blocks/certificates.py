@@ -240,7 +240,8 @@ class Certificates(Block):
             yield Note("warning", "TrustStore", e.holdings.trouble)
         self.holdings = e.holdings
         marks = {one.mark for one in e.holdings.certificates}
-        for mark in sorted(self._alarms.keys() - marks):
+        gone = self._alarms.keys() - marks if not e.holdings.trouble else ()
+        for mark in sorted(gone):
             del self._alarms[mark]
             yield Forget(ALARMS, mark)
         yield from self._look(now)

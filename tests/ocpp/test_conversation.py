@@ -98,11 +98,12 @@ def test_a_request_that_nobody_serves_is_refused() -> None:
     [
         ("1.6", "MakeCoffee", "NotImplemented"),
         ("2.0.1", "MakeCoffee", "NotImplemented"),
-        ("1.6", "CertificateSigned", "NotSupported"),
+        ("2.0.1", "CostUpdated", "NotSupported"),
     ],
 )
 def test_unknown_and_unserved_actions_have_codes_of_their_own(version: str, action: str, code: str) -> None:
-    (answer,) = texts(Line(version).hears([2, "abc", action, {"certificateChain": "A"} if "Cert" in action else {}]))
+    payload = {"totalCost": 1, "transactionId": "t"} if action == "CostUpdated" else {}
+    (answer,) = texts(Line(version).hears([2, "abc", action, payload]))
     assert answer[:3] == [4, "abc", code]
 
 

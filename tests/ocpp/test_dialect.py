@@ -207,6 +207,7 @@ NOT_ONE_WORD = (
     "GetCompositeSchedule",
     "GetConfiguration",
     "GetDiagnostics",
+    "GetInstalledCertificateIds",
     "GetLocalListVersion",
     "GetLog",
     "GetTransactionStatus",

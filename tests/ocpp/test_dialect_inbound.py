@@ -19,7 +19,7 @@ from agent.ocpp import dialect
 from agent.ocpp.dialect import Dialect, Payload
 from agent.ocpp.v16.keys import KEYS
 from drivers.api import IdToken
-from tests.ocpp import test_lists_and_reservations, test_logs, test_v16_requests, test_v201_requests
+from tests.ocpp import test_certificates, test_lists_and_reservations, test_logs, test_v16_requests, test_v201_requests
 from tests.ocpp.words import NOON, STATION, damaged, event, faults, json_values, ref
 
 DIALECTS = [dialect.load(name) for name in dialect.VERSIONS]
@@ -30,6 +30,7 @@ THOROUGH = settings(deadline=None, max_examples=300, suppress_health_check=[Heal
 
 REQUESTS: dict[str, list[tuple[str, Payload]]] = {
     "1.6": [
+        *test_certificates.REQUESTS["1.6"],
         ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
         ("ChangeConfiguration", {"key": "ConnectorPhaseRotation", "value": "1.RST"}),
         ("CancelReservation", {"reservationId": 7}),
@@ -55,6 +56,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("UnlockConnector", {"connectorId": 1}),
     ],
     "2.0.1": [
+        *test_certificates.REQUESTS["2.0.1"],
         ("ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 1, "connectorId": 1}}),
         ("CancelReservation", {"reservationId": 7}),
         ("ClearCache", {}),
