@@ -26,6 +26,7 @@ from agent.config_keys import (
     METER,
     READER,
     SAFETY,
+    SECURITY,
     SERVICE,
     STATION,
     STORAGE,
@@ -38,7 +39,7 @@ DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 DEFAULT_SOCKET = "/run/chargepoint/control.sock"
 TABLES = (
     *("station", "csms", "bus", "evse", "reader", "transactions", "safety", "storage", "service", "firmware"),
-    "variables",
+    *("security", "variables"),
 )
 MAX_BUSES, MAX_EVSES, MAX_READERS, MAX_VARIABLES = 16, 32, 16, 200
 MAX_TEXT = 2500  # the longest value of a variable in OCPP
@@ -166,6 +167,14 @@ class ServiceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    """Certificates of our own and those that we trust."""
+
+    dir: str | None  # None: beside what is remembered
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All of it."""
 
@@ -180,6 +189,7 @@ class Config:
     storage: StorageConfig
     service: ServiceConfig
     firmware: FirmwareConfig
+    security: SecurityConfig
     variables: Mapping[str, str] = field(repr=False)  # may hold a password
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -214,6 +224,7 @@ def load(path: str | Path) -> Config:
         StorageConfig(**with_paths(top.table("storage").values(STORAGE), where, "dir")),
         service,
         firmware,
+        SecurityConfig(**with_paths(top.table("security").values(SECURITY), where, "dir")),
         plain_texts(top.table("variables"), MAX_VARIABLES, MAX_TEXT),
         tuple(warnings),
     )

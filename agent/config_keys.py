@@ -237,6 +237,10 @@ FIRMWARE: Mapping[str, Key] = {
     "max_mib": whole(1, 65536, 1024),
     "timeout_s": number(10, 86400, "seconds", 1800.0),
 }
+SECURITY: Mapping[str, Key] = {
+    "dir": path(None, like='"/var/lib/chargepoint/certificates"'),
+    "key": choice(("ec-p256", "rsa-2048"), "ec-p256"),
+}
 TABLES: Mapping[str, Mapping[str, Key]] = {
     "station": STATION,
     "csms": CSMS,
@@ -251,4 +255,5 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     "storage": STORAGE,
     "service": SERVICE,
     "firmware": FIRMWARE,
+    "security": SECURITY,
 }

@@ -25,6 +25,7 @@ from agent.core.events import (
     StorageRecovered,
 )
 from agent.core.vendor import VendorAnswered, VendorData
+from agent.custody import Custody
 from agent.edge.hardware import Hardware, until_next
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
@@ -63,6 +64,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._vendors: Vendors | None = None
         self.network = Network(config, self.built.station, self._feed, log.hide, self.clock.mono)
+        self.custody = Custody(config, self._feed)
         self.link = Link(self.network.settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
         self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)
         self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
@@ -85,6 +87,7 @@ class Daemon:
         )
         self.runtime.version_seen = self.built.remember_version
         self.errands.serve(VendorData, self._vendor)
+        self.custody.serve(self.errands, self.network)
         updates.serve(config, self.errands, self.clock, log, lambda: self.network.trust)
         self.report = Report(self)
 
@@ -94,6 +97,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         catch_signals(loop, self._on_signal, self._on_reload)
         await self._feed(self.built.restored)
+        await self.custody.begin(self.built.opened)
         if self.built.store.fault is not None:
             await self._feed(StorageFailed(str(self.built.store.fault)))
             self._start("store", self._recover_store())

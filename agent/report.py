@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import __version__
+from agent import __version__, custody
 from agent import report_access as access
 from agent.blocks.metering import NOMINAL_V
 from agent.core.evse import Evse, charging_state, connector_status
@@ -85,6 +85,7 @@ class Report:
             "upload": facts.upload or None,
             "quirks": list(config.csms.quirks.names) if config.csms.quirks else [],
             "firmware": facts.update or None,
+            **custody.told(d.built.station, now),
             "warnings": list(config.warnings),
         }
 

@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     "agent.setup": EVERYTHING,
     "agent.parts": EVERYTHING,
     "agent.updates": EVERYTHING,
+    "agent.custody": EVERYTHING,
     "agent.report": EVERYTHING,
     "agent.report_access": Rule(("agent.core.types", "agent.blocks", "drivers.api")),
     "agent.support": EVERYTHING,

@@ -24,6 +24,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     upload        "..." | null                           the log that is being sent, and how that goes
     quirks        ["..."]                                what is told otherwise, by name and version
     firmware      how an update stands, in words; null: none was ordered
+    certificates  ["..."] what is trusted and what we show, and until when; security_events_waiting: a number
     warnings      ["..."]                                of the configuration
 
 Numbers are in the unit of their name. Exit codes: 0 told, 1 the socket may not be opened or the agent refused, 2 the
@@ -248,6 +249,10 @@ def _memory(a: Answer) -> Iterator[Line]:
         yield "Firmware", str(a["firmware"]), ""
     if a.get("upload"):
         yield "Upload", str(a["upload"]), ""
+    for number, text in enumerate(a.get("certificates") or ()):
+        yield "" if number else "Trust", str(text), RED if "EXPIRED" in str(text) else ""
+    if count := a.get("security_events_waiting"):
+        yield "Security", f"{count} {'event waits' if count == 1 else 'events wait'} for the CSMS", ""
 
 
 def _kept(a: Answer) -> Iterator[Line]:

@@ -108,7 +108,7 @@ MISTAKES = {
     "a key outside of all tables": (
         ("[station]", "silent = 1\n[station]"),
         "agent.toml silent: stands outside of every table; the tables are station, csms, bus, evse, reader, "
-        "transactions, safety, storage, service, firmware, variables",
+        "transactions, safety, storage, service, firmware, security, variables",
     ),
     "a missing key": (
         ('identity = "CP001"\n', ""),

@@ -35,6 +35,7 @@ CLASSES: dict[str, Any] = {
     "storage": words.StorageConfig,
     "service": words.ServiceConfig,
     "firmware": FirmwareConfig,
+    "security": words.SecurityConfig,
 }
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
 INSIDE = {"csms": {"fallback"}, "evse": {"controller", "meter"}}
