@@ -132,8 +132,9 @@ def _known(path: Path | None, host: str, key: str) -> bool:
         del hosts[next(iter(hosts))]
     if path is not None:
         fresh = path.with_name(path.name + ".new")
-        fresh.write_text("".join(f"{name} {value}\n" for name, value in hosts.items()), "utf-8")
-        fresh.replace(path)
+        with suppress(OSError):  # it is asked about again next time
+            fresh.write_text("".join(f"{name} {value}\n" for name, value in hosts.items()), "utf-8")
+            fresh.replace(path)
     return True
 
 

@@ -7,6 +7,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.edge.redaction import LONGEST_LINE, Redactor
 
@@ -106,6 +108,28 @@ def test_where_a_secret_stands_is_shown_and_the_secret_is_not() -> None:
 
 def test_a_private_key_in_many_lines_is_left_out() -> None:
     assert Redactor().text(f"before\n{PEM}\nafter") == "before\n*** private key ***\nafter"
+
+
+names = st.text(max_size=8) | st.sampled_from(["data", "value", "key", "variable", "name", "idToken", "customData"])
+values = st.recursive(
+    st.none() | st.integers() | st.text(max_size=20) | st.just(SECRET) | st.just("BasicAuthPassword"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3) | inner.map(json.dumps),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(around=st.lists(values, max_size=3), name=st.sampled_from(["Password", "basicAuthPassword", "apn_password"]))
+def test_a_secret_of_that_name_is_never_shown_whatever_stands_around_it(around: list[Any], name: str) -> None:
+    redactor = Redactor()
+    assert SECRET not in redactor.finish(redactor.frame(frame([*around, {name: SECRET}])))
+
+
+@settings(deadline=None, max_examples=300)
+@given(text=st.text(max_size=300) | st.text('"{}[]:\\,-/=@? abpasworditg', max_size=300))
+def test_any_text_can_be_looked_at(text: str) -> None:
+    redactor = Redactor(["kn0wn-before"])
+    assert "kn0wn-before" not in redactor.finish(redactor.frame(text + "kn0wn-before") + redactor.text(text))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "[2,", "", "\x00", '"', "\\" * 5000])

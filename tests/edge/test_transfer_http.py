@@ -198,6 +198,28 @@ async def test_the_login_of_the_location_is_used(files: Files, target: Path) -> 
     assert files.requests[0][2]["Authorization"] == "Basic Ym94OnMzY3JldCB3b3Jk"
 
 
+async def test_a_cancelled_fetch_goes_on_where_it_stopped(files: Files, target: Path) -> None:
+    def stall(handler: Handler) -> None:
+        handler.serve(DATA, cut=100_000)
+        handler.wfile.flush()
+        handler.server.released.wait(30)
+
+    files.hooks["/fw.bin"] = stall
+    begun = asyncio.Event()
+    work = fetch(f"{files.url}/fw.bin", target, limit_bytes=LIMIT, on_progress=lambda *_: begun.set())
+    task = asyncio.ensure_future(work)
+    async with asyncio.timeout(10):
+        await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert transfer_ended()
+    del files.hooks["/fw.bin"]
+    await fetch(f"{files.url}/fw.bin", target, limit_bytes=LIMIT)
+    assert target.read_bytes() == DATA
+    assert files.requests[-1][2]["Range"] != "bytes=0-"
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 

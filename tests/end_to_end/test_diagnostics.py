@@ -6,17 +6,21 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.edge.file_servers import Files, Handler, http_files
+from agent.cli.status import screen
+from tests.edge.file_servers import LOGIN as FTP_LOGIN
+from tests.edge.file_servers import Files, Handler, ftp_files, http_files
 from tests.end_to_end.agent_helpers import CARD, Charger, charger, eventually, until
 
 PASSWORD = "pLanted-0-passw0rd"
 NEW_KEY = "pLanted1authkey4567"
 VENDOR_SECRET = "pLanted-2-vendor"
 LOGIN = "pLanted-3-login"
+LOGIN_FTP = ":".join(FTP_LOGIN).replace(" ", "%20")
 QUERY = "pLanted-4-signature"
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 
@@ -179,6 +183,31 @@ async def test_a_newer_log_takes_the_place_of_the_one_under_way(files: Files) ->
         await c.csms.hear("LogStatusNotification", status="AcceptedCanceled", requestId=1)
         await c.csms.hear("LogStatusNotification", status="Uploaded", requestId=2)
         assert (await c.status())["upload"] is None
+
+
+async def test_diagnostics_go_by_ftp_into_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    with ftp_files(tmp_path) as port:
+        async with charger("1.6") as c:
+            await c.ready()
+            location = f"ftp://{LOGIN_FTP}@127.0.0.1:{port}/logs"
+            answer = await c.csms.call("GetDiagnostics", {"location": location})
+            await c.csms.hear("DiagnosticsStatusNotification", status="Uploaded")
+    assert parts((tmp_path / "logs" / answer["fileName"]).read_bytes())
+
+
+async def test_only_what_lies_between_two_moments_is_in_the_log(files: Files) -> None:
+    async with charger("1.6") as c:
+        await c.ready()
+        past = {"startTime": "2020-01-01T00:00:00Z", "stopTime": "2020-01-02T00:00:00Z"}
+        answer = await c.csms.call("GetDiagnostics", {"location": where(files)} | past)
+        await c.csms.hear("DiagnosticsStatusNotification", status="Uploaded")
+        found = parts(files.files[f"/logs/{answer['fileName']}?sig={QUERY}"])
+        assert (found["frames.txt"], found["log.txt"].strip(), found["security.txt"].strip()) == ("", "", "")
+
+
+def test_the_screen_tells_of_an_upload() -> None:
+    assert "Upload    CP-1.tar.gz: sending" in screen({"upload": "CP-1.tar.gz: sending"}).splitlines()
 
 
 async def test_the_protocols_are_told_as_built() -> None:
