@@ -1,0 +1,264 @@
+"""A charger without edges: the real runtime, station, conversation and store, on a clock that never waits.
+
+EVSE 1 charges by a card that the central system has accepted; EVSE 2 is free. After every frame `Rig` looks whether
+what must hold still holds; who breaks a rule is told the frame. What is done beside the loop ends as `fates` has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from agent.blocks.assembly import assemble
+from agent.core.certificates import HoldingsSeen
+from agent.core.effects import Errand, Restart
+from agent.core.events import DeviceFound, EvseRead, MeterRead, Restored, TokenPresented
+from agent.core.evse import CONNECTED, EvseLimits
+from agent.core.firmware import UpdatePolicy
+from agent.core.network import FileLink, Links, Profile
+from agent.core.types import ClockQuality, Instant
+from agent.errands import MAX_ERRANDS
+from agent.ocpp.conversation import Conversation
+from agent.ocpp.dialect import Station as Charger
+from agent.runtime import Runtime
+from agent.store.store import Store
+from drivers.api import EvseReading, IdToken, Measurand, Pilot, Sample
+from tests.fuzz.fates import ABLE, Luck
+from tests.fuzz.shapes import right, schema
+from tests.simulation.loop import run_virtually
+
+LINKS = Links((FileLink(Profile("ws://127.0.0.1:9/ocpp", "CP1"), "mark"),), ("ocpp16J", "ocpp20J"))
+RAM = "/dev/shm"
+CARD = IdToken("0102030405")
+UTC = 1_795_262_400.0
+MOST_TURNS = 200  # of asking and answering, until there is quiet
+LONGEST_LOG = 200
+EXPECTED = ("DeadLetter", "DeadLetterDropped")  # errors that a central system can cause
+Answer = Callable[[str, dict[str, Any]], Any]
+
+
+class Quiet:
+    """A log that keeps the last lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    def debug(self, event: str, message: str = "", /, **_: object) -> None:
+        self.lines.append(f"{event}: {message[:300]}")
+        del self.lines[:-LONGEST_LOG]
+
+    info = warning = debug
+
+    def error(self, event: str, message: str = "", /, **fields: object) -> None:
+        self.debug(event, message, **fields)
+        if event not in EXPECTED:
+            self.errors.append(f"{event}: {message[:300]}")
+
+
+class Rig:
+    """`answer` gives the answer to a call of the station, a text for a CALLERROR, None for silence; without it every
+    call gets the least that its schema allows, with "Accepted"."""
+
+    def __init__(self, version: str, folder: Path, answer: Answer | None = None) -> None:
+        self.version = version
+        self.log = Quiet()
+        self.store = Store(folder / "rig.db")
+        opened = self.store.open("boot")
+        self.station = assemble(
+            [EvseLimits(1, 32.0), EvseLimits(2, 32.0)],
+            prefix=self.store.salt,
+            links=LINKS,
+            updates=UpdatePolicy(installer=True),
+        )
+        charger = Charger("Example", "Wallbox", evses=(1, 2))
+        self.conversation = Conversation(charger, self.store.head, f"{opened.salt}-1", version)
+        self.runtime = Runtime(
+            station=self.station, conversation=self.conversation, store=self.store, clock=self, link=self,
+            hardware=self, log=self.log, work=self._work, leave=self._leave, errand=self._errand,
+        )  # fmt: skip
+        self.answer = answer or self.accept
+        self._calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.answers: Counter[str] = Counter()
+        self.refused: dict[str, str] = {}  # message id -> CALLERROR code
+        self.said: list[str] = []  # actions of calls
+        self.restarts: list[Restart] = []
+        self.luck = Luck()
+        self._errands: list[Errand] = []
+        self._fallen = False  # the link is to be dropped and dialled anew
+        self._offers: dict[int, float] = {}
+        self._wh = 5000.0
+
+    async def _work(self, call: Callable[[], Any]) -> Any:
+        return call()
+
+    def _leave(self, restart: Restart) -> None:
+        self.restarts.append(restart)
+
+    def _errand(self, errand: Errand) -> None:
+        self._errands.append(errand)
+        assert len(self._errands) < MAX_ERRANDS, self._errands
+
+    # --- the ports ----------------------------------------------------------------------------------------------
+
+    def now(self) -> Instant:
+        mono = asyncio.get_running_loop().time() + 1000.0
+        return Instant(mono, UTC + mono, ClockQuality.SYNCED, "boot")
+
+    def learn(self, utc: float, mono_at_request: float, mono_at_answer: float) -> float | None:
+        return None
+
+    def confirm(self) -> None:
+        """Nobody redials here."""
+
+    def drop(self, reason: str = "") -> None:
+        self._fallen = True
+
+    redial = drop
+
+    def set_ping_interval(self, interval_s: float) -> None:
+        assert interval_s >= 0
+
+    def takes_at_once(self, text: str) -> bool:
+        return True
+
+    async def send(self, text: str) -> bool:
+        frame = json.loads(text.encode())
+        if frame[0] == 2:
+            self.said.append(frame[2])
+            self._calls.append((frame[1], frame[2], frame[3]))
+        else:
+            self.answers[frame[1]] += 1
+            if frame[0] == 4:
+                self.refused[frame[1]] = frame[2]
+        return True
+
+    def offer(self, evse: int, current_a: float) -> None:
+        self._offers[evse] = current_a
+        if current_a > 0:
+            facts = self.station.facts.evses[evse]
+            assert facts.grant is not None and facts.tx is not None, f"{current_a} A on EVSE {evse} for nobody"
+
+    def unlock(self, evse: int) -> None:
+        """The lock is open; nobody waits for it."""
+
+    def show(self, evse: int, state: str) -> None:
+        """No lamp."""
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def wake(self) -> None:
+        """What a process does at its start: remember, look at the hardware, dial."""
+        memory = self.store.restore()
+        await self.runtime.feed(Restored(memory.tables, memory.open_transactions, True))
+        for evse in (1, 2):
+            await self.runtime.feed(DeviceFound(evse, "controller"))
+        await self.runtime.feed(HoldingsSeen(ABLE))
+        await self.connect()
+
+    async def begin(self) -> None:
+        """Registered, and charging on EVSE 1."""
+        await self.wake()
+        await self.car(1, Pilot.B)
+        await self.car(2, Pilot.A)
+        await self.runtime.feed(TokenPresented((1,), CARD))
+        await self.settle()
+        await self.car(1, Pilot.C)
+        await self.settle()
+
+    async def connect(self) -> None:
+        if self.conversation.linked:
+            return
+        await self.runtime.connected(f"ocpp{self.version}")
+        await self.settle()
+
+    async def disconnect(self) -> None:
+        self._fallen = False
+        if self.conversation.linked:
+            self._calls.clear()
+            await self.runtime.disconnected("cut")
+
+    async def car(self, evse: int, pilot: Pilot) -> None:
+        """What controller and meter say."""
+        closed = pilot is Pilot.C and self._offers.get(evse, 0.0) > 0
+        self._wh += 1.0
+        await self.runtime.feed(EvseRead(evse, EvseReading(pilot, closed, cable_a=0.0 if pilot is Pilot.A else 32.0)))
+        register = Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, self._wh)
+        await self.runtime.feed(MeterRead(evse, (register, Sample(Measurand.POWER_ACTIVE_IMPORT, 7000.0 * closed))))
+
+    async def settle(self) -> None:
+        """Answer what the station asks and end what it has ordered, until there is nothing more."""
+        for _ in range(MOST_TURNS):
+            if self._fallen and self.conversation.linked:
+                await self.disconnect()
+                await self.runtime.connected(f"ocpp{self.version}")
+            if self._errands:
+                came = self.luck.of(self._errands.pop(0))
+                if came is not None:
+                    await self.runtime.feed(came)
+                continue
+            if not self._calls:
+                return
+            message_id, action, payload = self._calls.pop(0)
+            answer = self.answer(action, payload)
+            if isinstance(answer, str):
+                await self.runtime.received(json.dumps([4, message_id, answer, "", {}]))
+            elif answer is not None:
+                await self.runtime.received(json.dumps([3, message_id, answer]))
+        raise AssertionError(f"it asks and asks: {self.said[-10:]}")
+
+    def accept(self, action: str, _payload: dict[str, Any]) -> Any:
+        return right(schema(self.version, action, answer=True), full=False)
+
+    async def take(self, text: str) -> None:
+        """One frame, and what follows from it."""
+        try:
+            await self.runtime.received(text)
+            await self.settle()
+            self.check()
+        except BaseException as error:
+            error.add_note(f"frame: {text[:500]}")
+            error.add_note("\n".join(self.log.lines[-12:]))
+            raise
+
+    async def call(self, message_id: str, action: str, payload: Any) -> None:
+        """A CALL; it must be answered exactly once."""
+        await self.take(json.dumps([2, message_id, action, payload]))
+        count = self.answers[message_id]
+        waits = count == 0 and self.luck.unfinished  # for an errand that never ends
+        assert count == 1 or waits, f"{count} answers to {action} {str(payload)[:500]}"
+
+    @property
+    def charging(self) -> bool:
+        return self._offers.get(1, 0.0) >= 6 and self.station.facts.evses[1].tx is not None
+
+    def check(self) -> None:
+        """What holds whatever came."""
+        assert self.runtime.failure is None, self.runtime.failure
+        assert self.log.errors == []
+        for evse in self.station.facts.evses.values():
+            assert evse.offer_a == 0 or 6 <= evse.offer_a <= 32
+            if evse.offer_a > 0:
+                assert evse.grant is not None and evse.tx is not None and evse.pilot in CONNECTED and evse.operative
+
+    async def end(self) -> None:
+        self.store.close()
+
+
+def play(version: str, story: Callable[[Rig], Awaitable[None]], answer: Answer | None = None) -> Rig:
+    """One charger, from its start to the end of the story."""
+
+    async def whole() -> Rig:
+        with tempfile.TemporaryDirectory(dir=RAM if Path(RAM).is_dir() else None) as folder:
+            rig = Rig(version, Path(folder), answer)
+            await rig.begin()
+            await story(rig)
+            await rig.end()
+            return rig
+
+    return run_virtually(whole())
