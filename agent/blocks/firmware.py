@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from agent.blocks.firmware_state import Update, judged, made, rejected, restored, unfit
+from agent.blocks.firmware_state import UNVERIFIED, VERDICTS, Update, judged, made, rejected, restored, unfit
 from agent.blocks.station import Block, Facts, Out
 from agent.blocks.telling import Telling
 from agent.core.effects import (
@@ -62,13 +62,8 @@ MOST_BEGUN = 40  # fetches of one update, all restarts of the process included
 TELL_S = 10.0  # how long a restart waits for the last status to be taken
 LONGEST_WAIT_S = 86400.0  # between two looks at the time
 SHORTEST_WAIT_S = 0.05
+SKEW_S = 2.0  # a CSMS that means "now" may be ahead of us by so much
 _ALLOW_NEW = "ChargingStation.AllowNewSessionsPendingFirmwareUpdate"
-_VERDICTS = {"invalid": "InvalidCertificate", "revoked": "RevokedCertificate"}
-_UNVERIFIED = {  # how a file is told that did not pass: the last status, the security event
-    "certificate": ("InvalidSignature", "InvalidFirmwareSigningCertificate"),
-    "signature": ("InvalidSignature", "InvalidFirmwareSignature"),
-    "file": ("InstallVerificationFailed", ""),
-}
 
 
 class Firmware(Block):
@@ -116,7 +111,7 @@ class Firmware(Block):
             return
         self._checking = None
         if e.verdict:
-            yield Reply(e.order.ref, StatusAnswer(_VERDICTS[e.verdict]))
+            yield Reply(e.order.ref, StatusAnswer(VERDICTS[e.verdict]))
             yield SecurityEvent("InvalidFirmwareSigningCertificate", e.why)
         elif not self._is_replaceable():
             yield Reply(e.order.ref, rejected(e.order, "UpdateInProgress"))
@@ -147,10 +142,10 @@ class Firmware(Block):
 
     def _until(self, utc: float | None, now: Instant) -> bool:
         """Whether this moment is still to come; if so it is waited for."""
-        if utc is None or now.utc >= utc:
-            return False
-        self._go_at = now.mono + min(max(utc - now.utc, SHORTEST_WAIT_S), LONGEST_WAIT_S)
-        return True
+        wait_s = 0.0 if utc is None else utc - SKEW_S - now.utc
+        if wait_s > 0:
+            self._go_at = now.mono + min(max(wait_s, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+        return wait_s > 0
 
     def _wait(self, u: Update, now: Instant) -> Out:
         assert u.order is not None
@@ -191,8 +186,9 @@ class Firmware(Block):
         yield InstallFirmware(u.number)
 
     def _hold(self, u: Update, _now: Instant) -> Out:
-        """Nobody begins to charge."""
-        self._facts.update_holds = u.phase is Phase.REBOOTING or not self._policy.during_transaction
+        """Nobody begins to charge; after a restart it is first seen what runs."""
+        quiet = u.phase is Phase.INSTALLING and self._policy.during_transaction
+        self._facts.update_holds = self._running is not None and not quiet
         return iter(())
 
     def _activate(self, u: Update, now: Instant) -> Out:
@@ -257,7 +253,7 @@ class Firmware(Block):
         if not e.verdict:
             yield from self._move(u, Phase.READY, "SignatureVerified")
             return
-        status, alarm = _UNVERIFIED[e.verdict]
+        status, alarm = UNVERIFIED[e.verdict]
         if alarm:
             yield SecurityEvent(alarm, e.why)
         yield from self._end(u, status, e.why)

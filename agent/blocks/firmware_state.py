@@ -27,6 +27,12 @@ _FEWER: Mapping[str, str | None] = {
     "InstallVerificationFailed": "InstallationFailed",
     "InvalidSignature": "InstallationFailed",
 }
+VERDICTS: Mapping[str, str] = {  # how a certificate is refused"invalid": "InvalidCertificate", "revoked": "RevokedCertificate"}
+UNVERIFIED: Mapping[str, tuple[str, str]] = {  # how a file is told that did not pass: the last status, the security event
+    "certificate": ("InvalidSignature", "InvalidFirmwareSigningCertificate"),
+    "signature": ("InvalidSignature", "InvalidFirmwareSignature"),
+    "file": ("InstallVerificationFailed", ""),
+}
 _SHOWN: Mapping[Phase, str] = {
     Phase.WAITING: "a new one waits to be fetched",
     Phase.FETCHING: "a new one is being fetched",

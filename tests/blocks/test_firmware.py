@@ -17,6 +17,7 @@ from agent.core.effects import (
     Reply,
     Restart,
     SecurityNotice,
+    Status,
     StatusAnswer,
 )
 from agent.core.events import CallDone, CallFailed, Event, Restored, StorageFailed, StorageRecovered
@@ -222,8 +223,14 @@ def test_without_an_update_on_trial_the_running_firmware_is_kept_without_the_csm
 def test_the_file_is_fetched_when_it_is_time() -> None:
     bench = Updates().idle()
     bench.order(retrieve_at=bench.utc + 3600)
-    assert of(bench.wait(3599), FetchFirmware) == []
-    assert of(bench.wait(2), FetchFirmware) == [FetchFirmware(1, LOCATION)]
+    assert of(bench.wait(3590), FetchFirmware) == []
+    assert of(bench.wait(10), FetchFirmware) == [FetchFirmware(1, LOCATION)]
+
+
+def test_now_by_a_clock_that_is_a_little_ahead_is_now() -> None:
+    bench = Updates().idle()
+    assert of(bench.order(request_id=1, retrieve_at=bench.utc + 1.5), FetchFirmware) == [FetchFirmware(1, LOCATION)]
+    assert bench.words == ["Downloading"]
 
 
 def test_a_waiting_order_survives_a_restart() -> None:
@@ -239,8 +246,8 @@ def test_an_order_with_an_id_tells_what_it_waits_for() -> None:
     bench.order(request_id=3, retrieve_at=bench.utc + 60, install_at=bench.utc + 600)
     bench.wait(60)
     bench.feed(FirmwareFetched(1))
-    assert of(bench.wait(539), InstallFirmware) == []
-    assert of(bench.wait(2), InstallFirmware) == [InstallFirmware(1)]
+    assert of(bench.wait(530), InstallFirmware) == []
+    assert of(bench.wait(10), InstallFirmware) == [InstallFirmware(1)]
     assert bench.words == ["DownloadScheduled", "Downloading", "Downloaded", "InstallScheduled", "Installing"]
     assert {status.request_id for status in bench.told} == {3}
 
@@ -295,7 +302,6 @@ def test_an_installer_that_disturbs_nobody_works_during_a_charge_but_the_reboot_
 
 
 def test_the_connector_is_told_unavailable_meanwhile() -> None:
-    from agent.core.effects import Status
 
     bench = fetched()
     told = [a.call.status for a in of(bench.effects, Ask) if isinstance(a.call, Status) and a.call.evse == 1]
@@ -628,3 +634,13 @@ def test_remembering_is_bounded_however_many_orders_come() -> None:
         bench.order(request_id=n)
     untold = [e.value for e in of(bench.effects, Remember) if (e.table, e.key) == ("firmware", "untold")]
     assert max(len(rows) for rows in untold) <= 24
+
+
+def test_lesson_16_the_connector_is_not_told_unavailable_for_a_moment_after_the_reboot() -> None:
+    after = installed().after_restart("boot-2", ready=False)
+    after.online()
+    after.read()
+    after.meter()
+    after.feed(FirmwareSeen("B"), FirmwareKept())
+    told = [a.call.status for a in of(after.effects, Ask) if isinstance(a.call, Status) and a.call.evse == 1]
+    assert told == [ConnectorStatus.AVAILABLE]
