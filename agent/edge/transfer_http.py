@@ -20,7 +20,6 @@ from agent.edge.transfer_job import BLOCK, Job, Target, refused
 from agent.errors import TransferError
 
 REDIRECTS = 5
-READ = 16384  # is waited for in full, and lost when the connection breaks meanwhile
 TEMPORARY = frozenset((408, 421, 425, 429, 500, 502, 503, 504, 507))
 NO_PUT = frozenset((405, 501))
 Body = Callable[[], Iterator[bytes]]
@@ -72,7 +71,7 @@ def _begin(target: Target, answer: http.client.HTTPResponse) -> bool:
 
 def _receive(target: Target, answer: http.client.HTTPResponse) -> None:
     try:
-        while data := answer.read(READ):
+        while data := answer.read(BLOCK):
             target.write(data)
     except http.client.HTTPException:
         raise TransferError(f"{target.server}: the file was cut off") from None

@@ -29,7 +29,7 @@ from agent.errors import LinkError, TransferError
 
 CONNECT_S = 20.0  # one address; a name may have several
 STALL_S = 60.0  # without a single byte
-BLOCK = 65536
+BLOCK = 16384  # must go within STALL_S; lost when the connection breaks meanwhile
 SYNC_BYTES = 4 << 20  # what may have to be fetched again after a power cut
 RESERVE_BYTES = 32 << 20  # of the disk, that no fetched file may take
 PROGRESS_S = 1.0

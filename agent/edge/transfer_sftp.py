@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.edge.location import Location
-from agent.edge.transfer_job import BLOCK, Cancelled, Job, Target, refused
+from agent.edge.transfer_job import Cancelled, Job, Target, refused
 from agent.errors import TransferError
 
 MAX_HOSTS = 200
+BLOCK = 65536  # is asked for by several requests at once
 _seen: dict[str, str] = {}  # where no file was named: for as long as the process lives
 
 
