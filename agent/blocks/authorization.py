@@ -235,11 +235,13 @@ class Authorization(Block):
             self._float(Floating(grant, tuple(v.id for v in free)), now)
 
     def _has_room(self, free: Sequence[Evse], grant: Grant) -> bool:
-        """Nothing is plugged in: is there an EVSE more than are kept for others and waited for?"""
+        """Nothing is plugged in: is there an EVSE more than are waited for here, and are kept for others anywhere?"""
         token, group = grant.token, grant.info.group
         if any(self._holds.choose(v, token, group) is not None for v in free):
             return True
-        return len(free) > self._waiting.strangers(free) + self._holds.others(token, group)
+        others = self._holds.others(token, group)
+        spare = not others or len(self._holds.vacant()) > self.waiting + others
+        return spare and len(free) > self._waiting.strangers(free)
 
     def _float(self, floating: Floating, now: Instant) -> None:
         self._waiting.add(floating)

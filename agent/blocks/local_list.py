@@ -1,7 +1,8 @@
 """D: Local authorization list. Which tokens the CSMS has listed, under which version, and what it says of each.
 
 An update is taken as a whole or not at all, and is on disk with its version by one commit; only the entries that it
-names are written. The version of an empty list is 0, whatever the CSMS called it. Nobody but the CSMS changes the list.
+names are written. The version of an empty list is 0, whatever the CSMS called it, and of one that has lost entries to
+a damaged disk, so that the CSMS sends it anew. Nobody but the CSMS changes the list.
 Refused are: more entries than one message or the list may have, a token twice or without a name, a full list with an
 entry that says nothing of its token, and any update while the disk refuses.
 
@@ -55,31 +56,33 @@ class LocalList(Block):
         yield Reply(e.ref, VersionAnswer(self.version if self.enabled else UNSUPPORTED))
 
     def on_sent(self, e: LocalListSent, _now: Instant) -> Out:
-        status, reason = self._refusal(e)
-        if not status:
-            status = "Accepted"
+        status, reason, why = self._judge(e)
+        if status == "Accepted":
             yield from self._take(e)
         else:
-            yield Note("warning", "LocalListRefused", f"local list version {e.version} not taken: {status}: {reason}")
-        yield Reply(e.ref, StatusAnswer(status))
+            yield Note("warning", "LocalListRefused", f"local list version {e.version} not taken: {why}")
+        yield Reply(e.ref, StatusAnswer(status, reason=reason))
 
-    def _refusal(self, e: LocalListSent) -> tuple[str, str]:
-        """Status and reason; empty when the update can be taken."""
+    def _judge(self, e: LocalListSent) -> tuple[str, str, str]:
+        """Status, reason code, and the reason in words."""
         keys = [_key(entry.token) for entry in e.entries]
         cleared = e.full and not keys  # the version of an empty list is 0, and some central systems say so
         most = int(self._vars.number("LocalAuthListCtrlr.ItemsPerMessage"))
+        room = self._most_entries()
+        unclear = e.full and any(entry.info is None for entry in e.entries)
+        old = not e.full and e.version <= self.version
         rules = (
-            (not self.enabled, "NotSupported", "the list is switched off"),
-            (not self._facts.storing, "Failed", "the disk refuses"),
-            (e.version < (0 if cleared else 1), "Failed", "versions count from 1"),
-            (len(keys) > most, "Failed", f"more than {most} entries at once"),
-            (len(set(keys)) < len(keys), "Failed", "a token stands there twice"),
-            ("" in keys, "Failed", "a token is empty"),
-            (e.full and any(entry.info is None for entry in e.entries), "Failed", "an entry says nothing of its token"),
-            (not e.full and e.version <= self.version, "VersionMismatch", f"the list has version {self.version}"),
-            (self._size_after(e) > self._most_entries(), "Failed", f"more than {self._most_entries()} entries"),
+            (not self.enabled, "NotSupported", "NotEnabled", "the list is switched off"),
+            (not self._facts.storing, "Failed", "OutOfStorage", "the disk refuses"),
+            (e.version < (0 if cleared else 1), "Failed", "ValueTooLow", "versions count from 1"),
+            (len(keys) > most, "Failed", "TooManyElements", f"more than {most} entries at once"),
+            (len(set(keys)) < len(keys), "Failed", "InvalidIdToken", "a token stands there twice"),
+            ("" in keys, "Failed", "InvalidIdToken", "a token is empty"),
+            (unclear, "Failed", "MissingParam", "an entry says nothing of its token"),
+            (old, "VersionMismatch", "", f"the list has version {self.version}"),
+            (self._size_after(e) > room, "Failed", "OutOfMemory", f"more than {room} entries"),
         )
-        return next(((status, reason) for wrong, status, reason in rules if wrong), ("", ""))
+        return next(((status, reason, why) for wrong, status, reason, why in rules if wrong), ("Accepted", "", ""))
 
     def _most_entries(self) -> int:
         row = self._vars.find("LocalAuthListCtrlr.Entries")
@@ -100,7 +103,7 @@ class LocalList(Block):
         for entry in e.entries:
             yield self._change(entry, shared)
         self._version = e.version
-        yield Remember(STATE, "version", e.version)
+        yield Remember(STATE, "version", [e.version, len(self._entries)])
         yield TokensListed(tuple(entry.token for entry in e.entries if entry.info is not None))
         text = f"local list version {self.version} taken: {len(self._entries)} entries"
         yield Note("info", "LocalListChanged", text, (("VERSION", self.version), ("ENTRIES", len(self._entries))))
@@ -121,8 +124,13 @@ class LocalList(Block):
         for key, value in e.tables.get(TABLE, {}).items():
             info = _decode(value)
             self._entries[key] = shared.setdefault(info, info)
-        self._version = int(e.tables.get(STATE, {}).get("version", 0))
-        return iter(())
+        version, count = e.tables.get(STATE, {}).get("version", (0, 0))
+        self._version = version if count == len(self._entries) else 0
+        if count != len(self._entries):
+            text = (
+                f"local list version {version} has lost entries on the disk: {len(self._entries)} are left of {count}"
+            )
+            yield Note("error", "LocalListDamaged", f"{text}; it counts as version 0 until the CSMS sends it anew")
 
     HEARS: ClassVar = {
         Restored: "on_restored",

@@ -15,7 +15,7 @@ Expiry is judged by UTC. While no time is known it lasts as long as it was made 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from agent.blocks.holds import Holds, is_vacant
@@ -43,6 +43,7 @@ class Reservations(Block):
         self.holds = holds
         self._waiting = waiting
         self._ends: dict[int, float] = {}  # by reservation: monotonic
+        self._marked = False  # some EVSE shows that it is reserved
 
     def next_deadline(self) -> float | None:
         return min(self._ends.values(), default=None)
@@ -56,38 +57,36 @@ class Reservations(Block):
 
     def on_reserve(self, e: ReserveRequested, now: Instant) -> Out:
         old = self.holds.table.pop(e.id, None)  # the same id replaces it, so it does not stand in its own way
-        status = self._judge(e, now)
+        status, reason = self._judge(e, now)
         if old is not None:
             self.holds.table[e.id] = old
         if status == "Accepted":
             if old is not None:
                 yield ReservationEnded(e.id, "Replaced")
             yield from self._keep(e, now)
-        yield Reply(e.ref, StatusAnswer(status))
+        yield Reply(e.ref, StatusAnswer(status, reason=reason))
 
-    def _judge(self, e: ReserveRequested, now: Instant) -> str:
-        if not self._vars.flag("ReservationCtrlr.Enabled") or not self._facts.storing:
-            return "Rejected"
-        if now.quality is not ClockQuality.UNKNOWN and e.expires <= now.utc:
-            return "Rejected"
-        return self._judge_any(e, now) if e.evse is None else self._judge_one(e, now)
+    def _judge(self, e: ReserveRequested, now: Instant) -> tuple[str, str]:
+        """Status and reason code."""
+        scope = [v for v in self._facts.evses.values() if e.evse in (None, v.id)]
+        fitting = [v for v in scope if self._has_type(v, e.connector_type, now)]
+        flag = "ReservationCtrlr.NonEvseSpecific" if e.evse is None else "ReservationCtrlr.Enabled"
+        rules = (
+            (not self._vars.flag("ReservationCtrlr.Enabled") or not self._vars.flag(flag), "NotEnabled"),
+            (not self._facts.storing, "OutOfStorage"),
+            (not e.token.value, "InvalidIdToken"),
+            (now.quality is not ClockQuality.UNKNOWN and e.expires <= now.utc, "ValueTooLow"),
+            (not scope, "UnknownEvse"),
+            (not fitting, "UnknownConnectorType"),
+        )
+        wrong = next((reason for applies, reason in rules if applies), "")
+        return ("Rejected", wrong) if wrong else (self._state_of(fitting), "")
 
-    def _judge_one(self, e: ReserveRequested, now: Instant) -> str:
-        evse = self._facts.evses.get(e.evse or 0)
-        if evse is None or not self._has_type(evse, e.connector_type, now):
-            return "Rejected"
-        state = _state(evse)
-        if state or self.holds.of(evse) is not None:
-            return state or "Occupied"
-        return "Accepted" if self._spare() >= 1 else "Occupied"
-
-    def _judge_any(self, e: ReserveRequested, now: Instant) -> str:
-        evses = [evse for evse in self._facts.evses.values() if self._has_type(evse, e.connector_type, now)]
-        if not evses or not self._vars.flag("ReservationCtrlr.NonEvseSpecific"):
-            return "Rejected"
+    def _state_of(self, evses: Sequence[Evse]) -> str:
+        """Whether one of these can be reserved, or the word for why none can."""
         states = [_state(evse) or ("Occupied" if self.holds.of(evse) else "") for evse in evses]
-        if "" in states and self._spare() >= 1:
-            return "Accepted"
+        if "" in states:
+            return "Accepted" if self._spare() >= 1 else "Occupied"
         return next((word for word in ("Faulted", "Unavailable") if {*states} <= {word, "Faulted"}), "Occupied")
 
     def _spare(self) -> int:
@@ -123,12 +122,15 @@ class Reservations(Block):
             yield from self._end(used, "Used")
 
     def derive(self, now: Instant) -> Out:
+        if not self.holds.table and not self._marked:
+            return
         yield from self._remove_broken()
         yield from self._expire(now)
         floating, vacant = self.holds.floating(), self.holds.vacant()
         full = len(vacant) <= len(floating)
         for evse in self._facts.evses.values():
             evse.reserved = self.holds.of(evse) is not None or (bool(floating) and full and evse in vacant)
+        self._marked = any(evse.reserved for evse in self._facts.evses.values())
 
     def _remove_broken(self) -> Iterator[Event | Effect]:
         for kept in tuple(self.holds.table.values()):

@@ -60,7 +60,7 @@ _STATION: tuple[_T, ...] = (
     ("DeviceDataCtrlr", "ItemsPerMessage", "GetVariables", "integer", "200", RO, {}),
     ("DeviceDataCtrlr", "ItemsPerMessage", "SetVariables", "integer", "200", RO, {}),
     ("LocalAuthListCtrlr", "Available", "", "boolean", "true", RO, {}),
-    ("LocalAuthListCtrlr", "BytesPerMessage", "", "integer", "65536", RO, {"unit": "B"}),
+    ("LocalAuthListCtrlr", "BytesPerMessage", "", "integer", "524288", RO, {"unit": "B"}),
     ("LocalAuthListCtrlr", "DisablePostAuthorize", "", "boolean", "false", RW, {}),
     ("LocalAuthListCtrlr", "Enabled", "", "boolean", "true", RW, {}),
     ("LocalAuthListCtrlr", "Entries", "", "integer", "0", RO, {"maximum": 10000}),

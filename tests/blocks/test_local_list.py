@@ -340,7 +340,9 @@ def test_a_card_that_gets_listed_leaves_the_cache() -> None:
 
 def test_the_list_counts_more_than_what_was_cached_while_it_was_off() -> None:
     d = desk(LocalAuthListCtrlr__Enabled="false")
-    d.feed(Restored({"local_list": {CARD.value.lower(): ["Blocked", None, None]}, "local_list_state": {"version": 3}}))
+    d.feed(
+        Restored({"local_list": {CARD.value.lower(): ["Blocked", None, None]}, "local_list_state": {"version": [3, 1]}})
+    )
     d.tap(CARD)
     d.tap(CARD)
     assert cached(d)
@@ -366,6 +368,19 @@ def test_the_list_survives_a_restart_with_groups_and_expiry() -> None:
     after.wait(3600)
     assert not after.grants(CARD)
     assert after.grants(OTHER_CARD)
+
+
+def test_a_list_that_has_lost_an_entry_on_the_disk_has_version_0_until_it_is_sent_anew() -> None:
+    before = desk()
+    before.send(5, *listed(CARD, OTHER_CARD))
+    del before.remembered["local_list"][CARD.value.lower()]
+    after = Desk()
+    after.restart(before)
+    after.online()
+    assert (after.version, after.size()) == (0, 1)
+    assert [note.level for note in of(after.effects, Note) if note.code == "LocalListDamaged"] == ["error"]
+    assert after.send(6, *listed(CARD, OTHER_CARD)) == "Accepted"
+    assert after.version == 6
 
 
 def stored(effects: list[Effect]) -> list[Effect]:
@@ -403,7 +418,7 @@ def test_ten_thousand_entries_take_little_memory() -> None:
     tracemalloc.start()
     d = Desk()
     base = tracemalloc.get_traced_memory()[0]
-    d.feed(Restored({"local_list": json.loads(text), "local_list_state": {"version": 1}}))
+    d.feed(Restored({"local_list": json.loads(text), "local_list_state": {"version": [1, 10_000]}}))
     used = tracemalloc.get_traced_memory()[0] - base
     tracemalloc.stop()
     assert d.size() == 10_000

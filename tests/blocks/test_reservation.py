@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.effects import Ask, Authorize, Effect, Forget, Note, Reply, ReservationUpdate, Status, StatusAnswer
-from agent.core.events import LinkDown, Restored, Tick, TokenAnswered
+from agent.core.events import LinkDown, Restored, StorageFailed, Tick, TokenAnswered
 from agent.core.evse import Evse, connector_status
 from agent.core.requests import (
     AvailabilityRequested,
@@ -158,6 +158,16 @@ def test_a_connector_that_is_not_there_cannot_be_reserved() -> None:
     assert desk().reserve(2) == "Rejected"
 
 
+def test_nobody_can_be_the_bearer_of_an_empty_card() -> None:
+    assert desk().reserve(card=IdToken("")) == "Rejected"
+
+
+def test_nothing_is_reserved_while_the_disk_refuses() -> None:
+    d = desk()
+    d.feed(StorageFailed("full"))
+    assert d.reserve() == "Rejected"
+
+
 def test_what_has_expired_already_is_not_reserved() -> None:
     d = desk()
     assert d.reserve(seconds=0.0) == "Rejected"
@@ -282,6 +292,16 @@ def test_a_stranger_may_take_all_but_the_last() -> None:
     d.tap(CARD, evses=(2,))
     assert d.at(2).tx is not None
     assert [event.reservation_id for event in d.starts] == [None, 7]
+
+
+def test_a_stranger_may_come_to_any_reader_while_one_is_left_for_the_bearer() -> None:
+    for evse in (1, 2):
+        d = desk(2)
+        d.reserve(None)
+        d.tap(OTHER_CARD, evses=(evse,))
+        assert d.at(evse).grant is not None
+        d.tap(MATE, evses=(3 - evse,))
+        assert d.at(3 - evse).grant is None
 
 
 def test_two_strangers_before_they_plug_in_cannot_crowd_out_the_bearer() -> None:
@@ -432,6 +452,13 @@ def test_a_remote_start_of_a_stranger_is_rejected() -> None:
     d.reserve()
     assert d.start(OTHER_CARD) == "Rejected"
     assert d.shown == [S.RESERVED]
+
+
+def test_a_remote_start_of_a_stranger_may_not_take_the_last_one_either() -> None:
+    d = desk(2)
+    d.reserve(None)
+    assert [d.start(OTHER_CARD, 1), d.start(MATE, 2)] == ["Accepted", "Rejected"]
+    assert d.start(CARD, 2) == "Accepted"
 
 
 def test_a_remote_start_that_a_group_may_allow_is_asked_about() -> None:

@@ -148,6 +148,13 @@ def test_each_version_has_its_own_words_for_a_list_that_was_not_taken(version: s
     assert answered(version, "SendLocalList", StatusAnswer(status)) == {"status": told}
 
 
+@pytest.mark.parametrize("action", ["SendLocalList", "ReserveNow"])
+def test_2_0_1_tells_why_and_1_6_has_no_words_for_it(action: str) -> None:
+    answer = StatusAnswer("Rejected", reason="NotEnabled")
+    assert answered("2.0.1", action, answer)["statusInfo"] == {"reasonCode": "NotEnabled"}
+    assert list(answered("1.6", action, answer)) == ["status"]
+
+
 @BOTH
 def test_a_reservation_is_read(version: str) -> None:
     old = version == "1.6"

@@ -10,6 +10,7 @@ from agent.core.types import ListEntry
 from agent.ocpp.dialect import DecodeRequest, EncodeAnswer, Payload, Station
 from agent.ocpp.fields import branch, integer, listed, need, one_of, same, time, want
 from agent.ocpp.v201.calls import token_info
+from agent.ocpp.v201.requests import because
 from agent.ocpp.v201.values import token_in
 
 FULL = {"Full": True, "Differential": False}
@@ -44,7 +45,7 @@ def version(_asked: Payload, answer: VersionAnswer, _station: Station) -> Payloa
 
 
 def taken(_asked: Payload, answer: StatusAnswer, _station: Station) -> Payload:
-    return {"status": _STATUSES.get(answer.status, "Failed")}
+    return {"status": _STATUSES.get(answer.status, "Failed")} | because(answer)
 
 
 REQUESTS: Mapping[str, DecodeRequest] = {

@@ -203,12 +203,12 @@ def one_word(allowed: str, otherwise: str, **translated: str) -> EncodeAnswer:
     words = same(allowed.split()) | translated
 
     def encode(_asked: Payload, answer: StatusAnswer, _station: Station) -> Payload:
-        return {"status": words.get(answer.status, otherwise)} | _because(answer)
+        return {"status": words.get(answer.status, otherwise)} | because(answer)
 
     return encode
 
 
-def _because(answer: Answer) -> Payload:
+def because(answer: Answer) -> Payload:
     reason = getattr(answer, "reason", "")
     return {"statusInfo": {"reasonCode": reason[:20]}} if reason else {}
 
@@ -277,7 +277,7 @@ def data_answered(_asked: Payload, answer: DataAnswer, _station: Station) -> Pay
 
 def composite_schedule(_asked: Payload, answer: ScheduleAnswer, _station: Station) -> Payload:
     if answer.status != "Accepted" or answer.start is None or not answer.periods:
-        return {"status": "Rejected"} | _because(answer)
+        return {"status": "Rejected"} | because(answer)
     return {
         "status": "Accepted",
         "schedule": {

@@ -8,6 +8,7 @@ from agent.core.effects import StatusAnswer
 from agent.core.requests import Ref, Request, ReservationCancelRequested, ReserveRequested
 from agent.ocpp.dialect import DecodeRequest, EncodeAnswer, Payload, Station
 from agent.ocpp.fields import integer, need, same, text, time, want
+from agent.ocpp.v201.requests import because
 from agent.ocpp.v201.values import token_in
 
 _RESERVED = same(("Accepted", "Faulted", "Occupied", "Rejected", "Unavailable"))
@@ -31,7 +32,7 @@ def cancel_reservation(ref: Ref, asked: Payload) -> Request:
 
 
 def reserved(_asked: Payload, answer: StatusAnswer, _station: Station) -> Payload:
-    return {"status": _RESERVED.get(answer.status, "Rejected")}
+    return {"status": _RESERVED.get(answer.status, "Rejected")} | because(answer)
 
 
 def cancelled(_asked: Payload, answer: StatusAnswer, _station: Station) -> Payload:
