@@ -8,11 +8,14 @@ is a pause. The reason is kept in words for people.
 
 Less is offered at once, and before anybody else gets more. A pause lasts at least PauseMinimum, whatever is allowed
 meanwhile: a limit that flickers about 6 A shall switch neither car nor contactor each time.
+
+Where some wait because the supply is too small for all, who is offered power and does not ask for it (a full car stays
+plugged in all night) goes to the end of the line after `TURN_S`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from agent.blocks.shares import Cap, divide, in_order, offer
@@ -21,10 +24,11 @@ from agent.core.deadlines import Deadlines
 from agent.core.derating import Derated
 from agent.core.effects import Note, Offer, Show
 from agent.core.events import OfferChanged, Stopping
-from agent.core.evse import CONNECTED, Evse, connector_status
+from agent.core.evse import CONNECTED, MINIMUM_A, REQUESTING, Evse, connector_status
 from agent.core.faults import CATALOGUE
 from agent.core.types import ConnectorStatus, Instant, TxPoint
 
+TURN_S = 600.0
 MAX_SOURCES = 8  # of derating, for one EVSE
 STATION = 0
 
@@ -37,9 +41,11 @@ class Power(Block):
         self._stopping = False
         self._derated: dict[int, dict[str, float]] = {}  # by EVSE or STATION: source -> A
         self._pauses = Deadlines()  # by EVSE: until when it lasts at least
+        self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
 
     def next_deadline(self) -> float | None:
-        return self._pauses.next()
+        moments = (self._pauses.next(), self._turns.next())
+        return min((at for at in moments if at is not None), default=None)
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
         self._stopping = True
@@ -59,7 +65,7 @@ class Power(Block):
     def derive(self, now: Instant) -> Out:
         self._pauses.due(now.mono)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
-        shares = self._shares()
+        shares = self._shares(now)
         changed = []
         for evse in evses:
             if self._is_left_alone(evse):
@@ -83,22 +89,44 @@ class Power(Block):
 
     # --- how much -----------------------------------------------------------------------------------------------
 
-    def _shares(self) -> Mapping[int, Cap]:
+    def _line_up(self, now: Instant) -> None:
+        """In the order in which they were authorized; whose turn is over stands behind all others."""
+        over = self._turns.due(now.mono)
+        for evse in self._facts.evses.values():
+            if self._refusal(evse):
+                evse.in_line = None
+                self._turns.clear(evse.id)
+            elif evse.id in over:
+                evse.in_line = now.mono
+            elif evse.in_line is None:
+                assert evse.grant is not None  # else there is a refusal
+                evse.in_line = min(evse.grant.at.mono, now.mono)
+
+    def _shares(self, now: Instant) -> Mapping[int, Cap]:
         """By EVSE, what it gets of what all have together; nothing when nothing limits them together."""
         caps = [*self._station_caps()]
         if not caps:
             return {}
+        self._line_up(now)
         total_a, why = min(caps)
         evses = self._facts.evses.values()
         held_a = sum(evse.limits.max_a for evse in evses if self._is_left_alone(evse))  # maybe all of it, nobody knows
-        takers = in_order(evse for evse in evses if self._refusal(evse) == "")
+        takers = in_order(evse for evse in evses if evse.in_line is not None)
         wants = [min(self._own_caps(evse))[0] for evse in takers]
         if len(takers) > 1:
             why = f"{why} of {total_a:.4g} A, shared by {len(takers)}"
         if held_a:
             why = f"{why}, {held_a:g} A of it held for a charge from before the restart"
-        divided = zip(takers, divide(total_a - held_a, wants), strict=True)
-        return {evse.id: (share_a, why) for evse, share_a in divided}
+        shares = divide(total_a - held_a, wants)
+        self._mind_turns(takers, shares, any(w >= MINIMUM_A > s for w, s in zip(wants, shares, strict=True)), now)
+        return {evse.id: (share_a, why) for evse, share_a in zip(takers, shares, strict=True)}
+
+    def _mind_turns(self, takers: Sequence[Evse], shares: Sequence[float], some_wait: bool, now: Instant) -> None:
+        for evse, share_a in zip(takers, shares, strict=True):
+            if some_wait and share_a >= MINIMUM_A and evse.pilot not in REQUESTING:
+                self._turns.keep(evse.id, now.mono + TURN_S)
+            else:
+                self._turns.clear(evse.id)
 
     def _station_caps(self) -> Iterator[Cap]:
         facts = self._facts
@@ -127,6 +155,7 @@ class Power(Block):
         refusal = self._refusal(evse)
         if refusal:
             self._pauses.clear(evse.id)
+            evse.in_line = None
             return 0.0, f"0 A: {refusal}"
         share = (shares[evse.id],) if evse.id in shares else ()
         offer_a, why = offer([*self._own_caps(evse), *share])

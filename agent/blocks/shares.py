@@ -2,14 +2,15 @@
 
 Rules kept here. Nobody gets more than what limits him alone. Less than 6 A cannot be offered (IEC 61851-1), so when
 the supply is too small for all, those who came first charge and the others pause: two who share 10 A are one who
-charges and not two who wait. What somebody cannot use is the others'. The lowest limit wins, and the words name whose
-it is and what the next ones would have allowed.
+charges and not two who wait. (Who keeps a share and takes nothing of it goes to the end of the line: `power`.) What
+somebody cannot use is the others'. The lowest limit wins, and the words name whose it is and what the next ones would
+have allowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import floor
+from math import floor, inf
 
 from agent.core.evse import MINIMUM_A, Evse
 
@@ -32,8 +33,14 @@ def divide(total_a: float, wants: Sequence[float]) -> list[float]:
 
 
 def in_order(evses: Iterable[Evse]) -> list[Evse]:
-    """Those who charge, in the order in which they were authorized."""
-    return sorted(evses, key=lambda evse: (evse.grant.at.mono if evse.grant else 0.0, evse.id))
+    """As they stand in line for a supply that they share."""
+    return sorted(evses, key=lambda evse: (_since(evse), evse.id))
+
+
+def _since(evse: Evse) -> float:
+    if evse.in_line is not None:
+        return evse.in_line
+    return evse.grant.at.mono if evse.grant is not None else inf
 
 
 def offer(caps: Sequence[Cap]) -> tuple[float, str]:

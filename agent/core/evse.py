@@ -2,7 +2,8 @@
 
 Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant`
 authorization, `tx` and `finished` transactions, `reserved` reservation, `operative` availability, `limit_a` profiles,
-`offer_a` and `explanation` power. All may read.
+`offer_a`, `explanation` and `in_line` (since when it stands in line for a shared supply, monotonic) power. All may
+read.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Evse:
     operative: bool = True
     limit_a: float | None = None
     limit_why: str = ""
+    in_line: float | None = None
     offer_a: float = 0.0
     explanation: str = ""
 

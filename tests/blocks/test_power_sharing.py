@@ -97,6 +97,46 @@ def test_when_the_first_leaves_the_one_who_waits_charges() -> None:
     assert offered(bench) == [0, 10]
 
 
+def test_a_full_car_keeps_a_supply_that_is_too_small_for_two_for_ten_minutes_and_no_longer() -> None:
+    bench = charging(2, SmartChargingCtrlr__PauseMinimum="0")
+    limit_all(bench, 10)
+    bench.read(Pilot.B, 1)
+    bench.wait(599)
+    assert offered(bench) == [10, 0]
+    bench.wait(1)
+    assert offered(bench) == [0, 10]
+
+
+def test_a_car_that_draws_keeps_its_turn_for_as_long_as_it_draws() -> None:
+    bench = charging(2)
+    limit_all(bench, 10)
+    bench.wait(7200)
+    assert offered(bench) == [10, 0]
+
+
+def test_two_full_cars_take_turns_until_one_draws() -> None:
+    bench = charging(2, SmartChargingCtrlr__PauseMinimum="0")
+    limit_all(bench, 10)
+    for n in (1, 2):
+        bench.read(Pilot.B, n)
+    seen = []
+    for _ in range(4):
+        seen.append(offered(bench))
+        bench.wait(600)
+    assert seen == [[10, 0], [0, 10], [10, 0], [0, 10]]
+    bench.read(Pilot.C, 1)
+    bench.wait(7200)
+    assert offered(bench) == [10, 0]
+
+
+def test_nobody_takes_turns_where_there_is_enough_for_all() -> None:
+    bench = charging(2)
+    limit_all(bench, 12)
+    bench.read(Pilot.B, 1)
+    assert offers(bench.wait(7200)) == []
+    assert offered(bench) == [6, 6]
+
+
 def test_what_one_may_not_take_is_offered_to_the_other() -> None:
     bench = charging(2)
     limit_all(bench, 32)
