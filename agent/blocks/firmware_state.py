@@ -27,7 +27,8 @@ _FEWER: Mapping[str, str | None] = {
     "InstallVerificationFailed": "InstallationFailed",
     "InvalidSignature": "InstallationFailed",
 }
-VERDICTS: Mapping[str, str] = {  # how a certificate is refused"invalid": "InvalidCertificate", "revoked": "RevokedCertificate"}
+# how a certificate is refused
+VERDICTS: Mapping[str, str] = {"invalid": "InvalidCertificate", "revoked": "RevokedCertificate"}
 UNVERIFIED: Mapping[str, tuple[str, str]] = {  # how a file is told that did not pass: the last status, the security event
     "certificate": ("InvalidSignature", "InvalidFirmwareSigningCertificate"),
     "signature": ("InvalidSignature", "InvalidFirmwareSignature"),
