@@ -28,8 +28,9 @@ _FEWER: Mapping[str, str | None] = {
     "InvalidSignature": "InstallationFailed",
 }
 # how a certificate is refused
+# How a certificate is refused, and how a file that did not pass: the last status, the security event.
 VERDICTS: Mapping[str, str] = {"invalid": "InvalidCertificate", "revoked": "RevokedCertificate"}
-UNVERIFIED: Mapping[str, tuple[str, str]] = {  # how a file is told that did not pass: the last status, the security event
+UNVERIFIED: Mapping[str, tuple[str, str]] = {
     "certificate": ("InvalidSignature", "InvalidFirmwareSigningCertificate"),
     "signature": ("InvalidSignature", "InvalidFirmwareSignature"),
     "file": ("InstallVerificationFailed", ""),
