@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli.status import screen
 from tests.conformance.csms import Csms, Payload, Refusal, stamp
 from tests.conformance.ledger import begun, over, read, remote_start, status, statuses, trigger
 from tests.edge import fake_rauc
@@ -142,7 +143,7 @@ async def test_a_bundle_that_breaks_while_it_is_written_fails_and_the_charger_go
         await status(c.csms, "Available", 1, mark)
         assert told(c.csms) == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
         assert "Input/output error" in c.log
-        assert "InstallationFailed" in (await c.status())["firmware"]
+        assert "Firmware  the last update ended with InstallationFailed\n" in screen(await c.status())
 
 
 async def test_a_kill_in_mid_download_goes_on_where_it_stopped(files: Files, tmp_path: Path) -> None:
