@@ -106,7 +106,7 @@ async def test_a_transaction_event_without_transaction_cannot_be_triggered(v201:
 
 
 async def test_what_cannot_be_triggered_here_is_not_implemented(v201: Charger) -> None:
-    assert await trigger(v201.csms, "SignChargingStationCertificate") == "NotImplemented"
+    assert await trigger(v201.csms, "SignV2GCertificate") == "NotImplemented"
 
 
 async def test_an_idle_connector_is_unlocked(both: Charger) -> None:
