@@ -78,7 +78,7 @@ def _digest(file: Path) -> bytes:
 
 
 def _has_signed(key: Any, signature: bytes, digest: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -91,7 +91,7 @@ def _has_signed(key: Any, signature: bytes, digest: bytes) -> bool:
     for way in ways:
         try:
             key.verify(signature, digest, *way)
-        except InvalidSignature:
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
         return True
     return False
@@ -102,6 +102,15 @@ def _has_signed(key: Any, signature: bytes, digest: bytes) -> bool:
 
 def _signer(pem: str, roots: Sequence[bytes], utc: float | None) -> Certificate:
     """The certificate that signs: the first of `pem`, which may hold those between it and a root as well."""
+    try:
+        return _checked(pem, roots, utc)
+    except Unfit:
+        raise
+    except Exception as error:  # noqa: BLE001  the library has many words for a certificate that was made to hurt
+        raise Unfit(f"cannot be used: {type(error).__name__}") from None
+
+
+def _checked(pem: str, roots: Sequence[bytes], utc: float | None) -> Certificate:
     given = _certificates([pem.encode("utf-8", "replace")], MAX_CHAIN)
     if not given:
         raise Unfit("is not a certificate in PEM")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.edge.signing import check_file, check_signer
 from tests.edge.firmware_signers import NOW, Signer, maker, roots, rsa_signer, signer
@@ -155,3 +159,32 @@ def test_the_certificate_is_looked_at_again_with_the_file(file: Path) -> None:
 
 def test_a_file_that_is_not_there_cannot_be_verified(tmp_path: Path) -> None:
     assert check_file(tmp_path / "no", signer().pem, signer().sign(CONTENT), roots(), UTC)[0] == "file"
+
+
+@cache
+def _chain() -> dict[str, bytes]:
+    middle = Signer("Middle", maker(), ca=True)
+    chain = {"leaf": Signer("Leaf", middle), "middle": middle, "root": maker()}
+    return {name: one.certificate.public_bytes(Encoding.DER) for name, one in chain.items()}
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 255)), min_size=1, max_size=4),
+    st.sampled_from(["leaf", "middle", "root"]),
+)
+def test_a_certificate_that_was_made_to_hurt_is_only_invalid(flips: list[tuple[int, int]], which: str) -> None:
+    whole = _chain()
+    broken = bytearray(whole[which])
+    for place, bits in flips:
+        broken[place % len(broken)] ^= bits
+    texts = {name: DER_cert_to_PEM_cert(bytes(der)) for name, der in (whole | {which: bytes(broken)}).items()}
+    verdict, _why = check_signer(texts["leaf"] + texts["middle"], [texts["root"].encode()], UTC)
+    same = bytes(broken) == whole[which]
+    assert verdict == ("" if same else "invalid") or which == "root"  # nobody else vouches for a root
+
+
+def test_an_installed_root_that_cannot_be_read_vouches_for_nothing_and_harms_nobody(file: Path) -> None:
+    broken = DER_cert_to_PEM_cert(b"\x30\x03\x02\x01\x01").encode()
+    assert check_signer(signer().pem, [broken], UTC)[0] == "invalid"
+    assert check_file(file, signer().pem, signer().sign(CONTENT), [broken], UTC)[0] == "certificate"
