@@ -16,6 +16,8 @@ from agent.core.variables import Variables, expected, fit
 from agent.errors import ConfigError
 from agent.ocpp.v16 import keys
 
+_LINK = ("OCPPCommCtrlr.NetworkConfigurationPriority", "SecurityCtrlr.BasicAuthPassword")
+
 
 def resolve(config: Config) -> dict[str, str]:
     """Variable -> value, fit for `Variables.layer("config", ...)`; ConfigError for the first that is wrong."""
@@ -50,6 +52,8 @@ def _assignments(config: Config, lines: Iterable[tuple[str, str, str]]) -> Itera
             row = model.find(variable)
             if row is None:
                 raise _error(file, name, _refusal(name, model))
+            if row.id.component.startswith("NetworkConfiguration") or str(row.id) in _LINK:
+                raise _error(file, name, "is of the link; set it in [csms] or [[csms.fallback]]")
             if fit(row, inner) is None:
                 raise _error(file, name, f"expected {expected(row)}")
             yield file, name, str(row.id), inner

@@ -48,6 +48,17 @@ async def test_lesson_8_a_server_that_neither_answers_nor_closes_does_not_stop_t
         assert (await bench.loss(3)).why.kind is WhyKind.TIMEOUT
 
 
+async def test_lesson_8_a_pong_that_never_comes_leads_to_a_new_dial() -> None:
+    async def deaf(ws: ServerConnection) -> None:
+        ws.transport.pause_reading()
+        await bench.until(lambda: bench.link.dials >= 2)
+        ws.transport.abort()
+
+    async with csms(deaf) as url, linked(url, ping_interval_s=0.02, ping_timeout_s=0.05) as bench:
+        assert (await bench.loss()).why.kind is WhyKind.PING
+        await bench.until(lambda: bench.link.dials >= 2)
+
+
 async def test_lesson_9_every_redial_waits_also_after_a_handshake_that_succeeds_and_then_drops() -> None:
     async def hang_up(ws: ServerConnection) -> None:
         await ws.close(1001)

@@ -38,7 +38,7 @@ def place_out(evse: int, connector: int) -> Payload:
 
 
 def variable_in(data: Payload) -> VariableId:
-    """`component` and `variable` of one element. No component of ours has an instance, so one with it is another."""
+    """`component` and `variable` of one element. An instance of a component is part of its name here."""
     component, variable = need(data, "component", branch), need(data, "variable", branch)
     evse, connector = want(component, "evse", place_in) or (0, 0)
     name, instance = need(component, "name", text), want(component, "instance", text)
@@ -52,7 +52,8 @@ def variable_in(data: Payload) -> VariableId:
 
 
 def variable_out(variable: VariableId) -> Payload:
-    component: Payload = {"name": variable.component}
+    name, bracket, instance = variable.component.partition("[")
+    component: Payload = {"name": name} | ({"instance": instance.rstrip("]")} if bracket else {})
     if variable.evse:
         component["evse"] = place_out(variable.evse, variable.connector)
     named: Payload = {"name": variable.variable}
