@@ -1,4 +1,5 @@
-"""A charger's life in steps of every kind: requests, cars, cards, a link that breaks, answers that do not come, time.
+"""A charger's life in steps of every kind: requests, cars, cards, links that break, answers that do not come, full
+disks, clocks that err, quirks, time.
 
 `live` plays one, looks at the rules after each step, then lets all come to rest: what was recorded must have left, and
 a new process must wake on what the old one remembered.
@@ -15,17 +16,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from agent.config_quirks import SHIPPED, resolve
+from agent.config_toml import Table
 from agent.core.events import TokenPresented
 from agent.ocpp.dialect import load
 from drivers.api import IdToken, Pilot
-from tests.fuzz.rig import CARD, RAM, Rig
+from tests.fuzz.rig import CARD, RAM, UTC, Rig
 from tests.fuzz.shapes import actions, right, schema
 from tests.fuzz.words import TX, payloads
 from tests.simulation.loop import run_virtually
 
 Step = tuple[str, Any, Any]
 REST_S = 2 * 3600.0
-MOOD = ("accept", "accept", "accept", "silent", "GenericError", "empty", "wrong")
+MOOD = ("accept", "accept", "accept", "silent", "GenericError", "empty", "wrong", "2027-01-01T00:00:00Z", "0001-01-01")
+QUIRKS = resolve(Table("", "csms", {}, {}), sorted(path.stem for path in SHIPPED.glob("*.toml")), SHIPPED)
 
 
 def steps(version: str) -> st.SearchStrategy[Step]:
@@ -41,7 +45,10 @@ def steps(version: str) -> st.SearchStrategy[Step]:
         st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 31.0, 70.0, 700.0, 4000.0]), st.none()),
         st.tuples(st.just("car"), st.sampled_from([1, 1, 2]), st.sampled_from([Pilot.A, Pilot.B, Pilot.C, Pilot.C])),
         st.tuples(st.just("card"), st.sampled_from([1, 2]), st.sampled_from([CARD, IdToken("FUZZ"), IdToken("x")])),
-        st.tuples(st.just("link"), st.booleans(), st.none()),
+        st.tuples(st.just("link"), st.sampled_from(["", "1.6", "2.0.1"]), st.none()),
+        st.tuples(st.just("disk"), st.sampled_from([True, False, False]), st.none()),
+        st.tuples(st.just("clock"), st.sampled_from([0.0, UTC, 9e9]), st.none()),
+        st.tuples(st.just("quirks"), st.booleans(), st.none()),
         st.tuples(st.just("mood"), st.sampled_from(MOOD), st.none()),
     )  # fmt: skip
 
@@ -58,10 +65,11 @@ class Life:
     def _answer(self, action: str, payload: dict[str, Any]) -> Any:
         if self.mood == "silent":
             return None
-        if self.mood in ("accept", "GenericError"):
-            return self.rig.accept(action, payload) if self.mood == "accept" else self.mood
-        if self.mood == "empty":
-            return {}
+        if self.mood == "GenericError" or self.mood == "empty":
+            return self.mood if self.mood == "GenericError" else {}
+        if self.mood != "wrong":
+            answer = self.rig.accept(action, payload)
+            return answer | {"currentTime": self.mood} if "currentTime" in answer and self.mood != "accept" else answer
         return {key: [value] for key, value in right(schema(self.rig.version, action, answer=True)).items()}
 
     async def step(self, step: Step) -> None:
@@ -85,7 +93,10 @@ class Life:
         )
 
     async def _wait(self, seconds: float, _: None) -> None:
+        before = self.rig.turns
         await asyncio.sleep(seconds)
+        turns = self.rig.turns - before
+        assert turns < 100 + 10 * seconds, f"{turns} timers in {seconds} s: a deadline that comes for ever"
 
     async def _car(self, evse: int, pilot: Pilot) -> None:
         await self.rig.car(evse, pilot)
@@ -93,15 +104,27 @@ class Life:
     async def _card(self, evse: int, token: IdToken) -> None:
         await self.rig.runtime.feed(TokenPresented((evse,), token))
 
-    async def _link(self, up: bool, _: None) -> None:
-        await (self.rig.connect() if up else self.rig.disconnect())
+    async def _link(self, version: str, _: None) -> None:
+        """ "": it breaks; else it stands anew."""
+        await self.rig.disconnect()
+        if version:
+            await self.rig.connect(version)
+
+    async def _disk(self, full: bool, _: None) -> None:
+        self.rig.store.full = full
+
+    async def _clock(self, power_up_utc: float, _: None) -> None:
+        self.rig.power_up_utc = power_up_utc
+
+    async def _quirks(self, all_of: bool, _: None) -> None:
+        self.rig.conversation.obey(QUIRKS if all_of else None, {})
 
     async def _mood(self, mood: str, _: None) -> None:
         self.mood = mood
 
     async def rest(self) -> None:
         """The cars leave, the link stands, the central system accepts all; after hours nothing waits any more."""
-        self.mood = "accept"
+        self.mood, self.rig.store.full = "accept", False
         await self.rig.disconnect()
         for evse in (1, 2):
             await self.rig.car(evse, Pilot.A)
