@@ -228,6 +228,31 @@ async def test_with_an_installer_the_profile_is_told(tmp_path: Path) -> None:
         assert "FirmwareManagement" in (await read(c.csms, "SupportedFeatureProfiles") or "").split(",")
 
 
+@BOTH
+async def test_statuses_of_a_time_without_a_link_are_told_after_it_in_order(
+    version: str, files: Files, tmp_path: Path
+) -> None:
+    content = files.files[BUNDLE]
+
+    def late(handler: Handler) -> None:
+        files.released.wait(20)
+        handler.serve(content)
+
+    files.hooks["/late"] = late
+    action = "SignedFirmwareStatusNotification" if version == "1.6" else "FirmwareStatusNotification"
+    async with updatable(version, tmp_path, _COMMAND) as c:
+        assert await signed(c, files.url + "/late", signer().pem, signer().sign(content)) == "Accepted"
+        await heard(c.csms, "Downloading", action)
+        c.csms.cut(refuse=True)
+        files.released.set()
+        await until((tmp_path / "installed").exists, "the installation")
+        c.csms.mend()
+        await heard(c.csms, "Installed", action)
+        words = told(c.csms, action)
+        assert words[-4:] == ["Downloaded", "SignatureVerified", "Installing", "Installed"]
+        assert set(words[:-4]) == {"Downloading"}  # twice, if the cut took the answer
+
+
 # --- signed firmware ------------------------------------------------------------------------------------------------
 
 
