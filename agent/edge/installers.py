@@ -172,35 +172,56 @@ def _why(code: int, output: bytes) -> str:
 async def run(argv: Sequence[str], deadline_s: float, log: Log | None = None) -> tuple[int, bytes]:
     """Exit code and the last of the output, which goes to `log` line by line, errors included; without a log, errors
     are left out. InstallerError when it cannot be started or does not end."""
-    environ = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED} | {"LC_ALL": "C"}
-    errors = asyncio.subprocess.DEVNULL if log is None else asyncio.subprocess.STDOUT
+    output = bytearray()
+    ours, theirs = os.pipe()  # our own: what a program leaves behind may hold its end for ever, and we close ours
+    stream, pipe = await _listen(ours)
+    reading = asyncio.ensure_future(_read(stream, output, log, argv[0]))
     try:
-        process = await asyncio.create_subprocess_exec(
+        try:
+            process = await _started(argv, theirs, with_errors=log is not None)
+        finally:
+            os.close(theirs)
+        code = await _ended(process, argv[0], deadline_s)
+        await asyncio.wait([reading], timeout=DRAIN_S)
+    finally:
+        reading.cancel()
+        pipe.close()
+    return code, bytes(output)
+
+
+async def _listen(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    stream = asyncio.StreamReader()
+    file = os.fdopen(fd, "rb", 0)
+    loop = asyncio.get_running_loop()
+    pipe, _protocol = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)
+    return stream, pipe
+
+
+async def _started(argv: Sequence[str], output: int, *, with_errors: bool) -> asyncio.subprocess.Process:
+    environ = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED} | {"LC_ALL": "C"}
+    try:
+        return await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
+            stdout=output,
+            stderr=output if with_errors else asyncio.subprocess.DEVNULL,
             env=environ,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
         raise InstallerError(f"{argv[0]} cannot be run: {getattr(error, 'strerror', None) or error}") from None
-    assert process.stdout is not None
-    output = bytearray()
-    reading = asyncio.ensure_future(_read(process.stdout, output, log, argv[0]))
+
+
+async def _ended(process: asyncio.subprocess.Process, name: str, deadline_s: float) -> int:
     try:
         async with asyncio.timeout(deadline_s):
-            code = await process.wait()
-        await asyncio.wait([reading], timeout=DRAIN_S)  # something that it left behind may hold the pipe
+            return await process.wait()
     except TimeoutError:
         await _end(process)
-        raise InstallerError(f"{argv[0]} did not end within {deadline_s:.0f} s") from None
+        raise InstallerError(f"{name} did not end within {deadline_s:.0f} s") from None
     except asyncio.CancelledError:
         await _end(process)
         raise
-    finally:
-        reading.cancel()
-    return code, bytes(output)
 
 
 async def _read(stream: asyncio.StreamReader, output: bytearray, log: Log | None, name: str) -> None:
