@@ -9,6 +9,7 @@ keeps the time at which it was read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -22,11 +23,12 @@ from agent.core.events import (
     MeterRead,
     MeterReplaced,
 )
-from agent.core.evse import Evse, MeterState
-from agent.core.types import Instant
+from agent.core.evse import Evse, MeterState, Transaction
+from agent.core.types import ClockQuality, Instant
 from drivers.api import Fault, Measurand, Sample
 
 CONFIRMATIONS = 3
+RESTART_MARGIN_WH = 1000.0  # the same over a restart, when clocks may have been set meanwhile
 MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
 NOMINAL_V = 230.0
 DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
@@ -74,9 +76,8 @@ class Metering(Block):
             self._replaced.discard(evse.id)
             return True
         if last is None or last.at.boot != now.boot:
-            return energy_wh >= (evse.tx.last_wh - 1 if evse.tx is not None else 0)  # not below what is on the bill
-        power_w = evse.limits.max_a * evse.limits.phases * NOMINAL_V
-        most_wh = power_w * 1.2 * (now.mono - last.at.mono) / 3600 + MARGIN_WH
+            return evse.tx is None or _continues(evse, evse.tx, energy_wh, now)
+        most_wh = _most_w(evse) * (now.mono - last.at.mono) / 3600 + MARGIN_WH
         return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + most_wh
 
     def _doubt(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> Iterator[Event | Note]:
@@ -107,6 +108,27 @@ class Metering(Block):
         return iter(())
 
     HEARS: ClassVar = {MeterRead: "on_read", MeterReplaced: "on_replaced", DeviceFound: "on_found"}
+
+
+def _most_w(evse: Evse) -> float:
+    """More than the supply of this EVSE can deliver."""
+    return evse.limits.max_a * evse.limits.phases * NOMINAL_V * 1.2
+
+
+def _continues(evse: Evse, tx: Transaction, energy_wh: float, now: Instant) -> bool:
+    """The first register after a restart goes on with the bill: not below it, and no more above its start than could
+    flow since then. (A meter that was swapped meanwhile must not put its own past on the bill.)"""
+    took_s = _since(tx.started_at, now)
+    most_wh = math.inf if took_s is None else tx.started_wh + _most_w(evse) * took_s / 3600 + RESTART_MARGIN_WH
+    return tx.last_wh - 1 <= energy_wh <= max(most_wh, tx.last_wh + RESTART_MARGIN_WH)
+
+
+def _since(then: Instant, now: Instant) -> float | None:
+    """Seconds from then to now; None when no clock tells."""
+    if then.boot == now.boot:
+        return now.mono - then.mono
+    known = min(then.quality, now.quality) is not ClockQuality.UNKNOWN
+    return max(now.utc - then.utc, 0.0) if known else None
 
 
 def register(samples: tuple[Sample, ...]) -> float | None:

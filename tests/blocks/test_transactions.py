@@ -303,6 +303,30 @@ def test_after_a_restart_without_the_car_it_ends_with_the_true_register() -> Non
     assert (ended.kind, ended.energy_wh, ended.stop_reason) == (TxKind.ENDED, 5777, StopReason.EV_DISCONNECTED)
 
 
+def test_a_meter_that_was_swapped_during_a_restart_puts_nothing_of_its_past_on_the_bill() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    again = restart(bench)
+    again.read(Pilot.C)
+    for _ in range(4):
+        again.wait(1)
+        again.meter(55_000)
+    ended = again.journal[-1]
+    assert (ended.kind, ended.energy_wh, ended.stop_reason) == (TxKind.ENDED, 5000, StopReason.OTHER)
+
+
+def test_what_flowed_during_hours_without_the_agent_is_on_the_bill() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.mono, bench.utc = bench.mono + 7200, bench.utc + 7200
+    again = restart(bench)
+    again.read(Pilot.A)
+    again.wait(1)
+    again.meter(45_000)
+    ended = again.journal[-1]
+    assert (ended.energy_wh, ended.stop_reason) == (45_000, StopReason.EV_DISCONNECTED)
+
+
 def test_resume_never_ends_with_reboot_and_after_a_power_cut_with_power_loss() -> None:
     for power_lost, reason in ((False, StopReason.REBOOT), (True, StopReason.POWER_LOSS)):
         bench = Bench().ready()
