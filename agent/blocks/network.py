@@ -13,7 +13,8 @@ Rules kept
   (which part differs from charger to charger and from time to time).
 * The file's first profile is the last resort when nothing has accepted us for NetworkLastResortAfter, unless it has a
   lower security profile than what the CSMS has set: an attacker who cuts the line must not gain by it. A file that was
-  edited wins over what the CSMS had set before.
+  edited wins over what the CSMS had set before. For the same reason no slot is dialled any more that is below a
+  security profile to which the CSMS has raised a link and which has proved itself.
 * Nothing here looks at charging, and nothing here stops it: transactions go on and wait in the journal meanwhile.
 """
 
@@ -283,7 +284,7 @@ class Network(Block):
         wanted = self._wishes.wanted
         assert wanted is not None
         self._forms.pop(self._slot, None)
-        yield from self._adopt(wanted, now)
+        yield from self._adopt(self._wishes.raised(wanted, self._before, self._slot), now)
         yield Note("info", "LinkKept", f"the new link is good and is kept: {self._shown()}")
         yield SecurityEvent("ReconfigurationOfSecurityParameters", f"taken: {self._shown()}")
         yield from self._prove(now)

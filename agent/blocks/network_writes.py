@@ -4,7 +4,8 @@
 it counts before `agent.blocks.network` has tried it. Rules kept
 * The security profile of the link in use only goes up (A05): 1 and 2 need a password, 2 and 3 an authority that may
   vouch for the CSMS (or a link that proves to have one: TLS stands already), 3 a certificate of our own.
-* A change that would leave no usable slot, or dial a slot of a lower security profile first, is rejected.
+* A change that would leave no usable slot, dial a slot of a lower security profile first, or lower that of any slot
+  in use below both the link's and the file's, is rejected.
 * Nothing is taken while another change is being tried.
 * Passwords are never told; of an address its query is left out, since it may hold one.
 """
@@ -135,9 +136,16 @@ class Wishes:
         now, then = self.current(), self.links.profile(plan, self.first(plan))
         if now is None or then is None or any(self.links.profile(plan, slot) is None for slot in plan.priority):
             return False
-        if then.security < now.security:
+        if then.security < now.security or any(self._lowered(plan, slot, now) for slot in self.links.order(plan)):
             return False
         return then.security == now.security or self._provided(then, now)
+
+    def _lowered(self, plan: Plan, slot: int, now: Profile) -> bool:
+        """This slot would be below the link in use, and below what the file says of it."""
+        profile, file = self.links.profile(plan, slot), self.links.files.get(slot)
+        if profile is None or profile.security >= now.security:
+            return False
+        return file is None or profile.security < file.profile.security
 
     def _provided(self, then: Profile, now: Profile) -> bool:
         has_root = self.root or now.dial_url.startswith("wss:")
@@ -148,6 +156,13 @@ class Wishes:
             3: self.client and has_root,
         }
         return needs[then.security]
+
+    def raised(self, plan: Plan, before: int, slot: int) -> Plan:
+        """The plan once this slot has proved good: a security profile that was raised is the least from now on."""
+        old, new = self.links.profile(self.standing, before), self.links.profile(plan, slot)
+        if old is None or new is None or new.security <= old.security:
+            return plan
+        return replace(plan, floor=max(plan.floor, new.security))
 
     def first(self, plan: Plan) -> int:
         """The slot that is to be dialled when this plan begins: the one in use, unless another order is wanted."""

@@ -73,10 +73,12 @@ class Profile:
 @record
 class Plan:
     """What the CSMS has set. `slots[slot][field]`, fields as in `FIELDS`; also "mark": the file's own mark of the slot
-    at that time, and "utc": when it was set. `priority` (): as in the file."""
+    at that time, and "utc": when it was set. `priority` (): as in the file. `floor`: the security profile to which the
+    CSMS has raised a link that then proved itself; no slot below it is dialled any more."""
 
     slots: Mapping[int, Mapping[str, Any]] = {}
     priority: tuple[int, ...] = ()
+    floor: int = 0
 
     def having(self, slot: int, **values: Any) -> Plan:
         return replace(self, slots={**self.slots, slot: {**self.slots.get(slot, {}), **values}})
@@ -87,7 +89,7 @@ class Plan:
     def json(self) -> dict[str, Any]:
         slots = {str(slot): {k: str(v) if k == "password" else v for k, v in values.items()}
                  for slot, values in self.slots.items()}  # fmt: skip
-        return {"slots": slots, "priority": list(self.priority)}
+        return {"slots": slots, "priority": list(self.priority), "floor": self.floor}
 
 
 def read_plan(value: Any) -> Plan:
@@ -101,7 +103,8 @@ def read_plan(value: Any) -> Plan:
             slots[int(slot)] = {k: v for k, v in values.items() if k in _KINDS and isinstance(v, _KINDS[k])}
     order = value.get("priority")
     known = [slot for slot in order if slot in range(1, SLOTS + 1)] if isinstance(order, list) else []
-    return Plan(slots, tuple(dict.fromkeys(known)))
+    floor = value.get("floor")
+    return Plan(slots, tuple(dict.fromkeys(known)), floor if floor in (1, 2, 3) else 0)
 
 
 _SLOT_WORDS = tuple(str(slot) for slot in range(1, SLOTS + 1))
@@ -150,8 +153,9 @@ class Links:
     def order(self, plan: Plan) -> tuple[int, ...]:
         """The usable slots, the preferred one first."""
         wanted = plan.priority or tuple(self.files)
-        found = tuple(slot for slot in wanted if self.profile(plan, slot) is not None)
-        return found or tuple(self.files)
+        found = {slot: profile for slot in wanted if (profile := self.profile(plan, slot)) is not None}
+        high = tuple(slot for slot, profile in found.items() if profile.security >= plan.floor)
+        return high or tuple(found) or tuple(self.files)
 
     def last_resort(self, plan: Plan) -> bool:
         """The file's first profile is none of the plan's, and would not lower the security profile of any."""
@@ -164,7 +168,7 @@ class Links:
         stale = tuple(slot for slot, values in plan.slots.items() if values.get("mark", "") != self.mark(slot))
         for slot in stale:
             plan = plan.without(slot)
-        return plan, stale
+        return replace(plan, floor=0) if stale else plan, stale
 
 
 def _security(url: str, password: str) -> int:

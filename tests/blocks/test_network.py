@@ -511,6 +511,27 @@ def test_a_single_link_is_dialled_for_ever() -> None:
         assert of(desk.fail(), Redial) == []
 
 
+def test_a_slot_below_the_security_profile_that_was_raised_and_proved_is_left_out() -> None:
+    desk = Desk(HOME, SPARE).begin()
+    desk.feed(CredentialsKnown(root=True, client=False))
+    desk.tried("NetworkConfiguration.SecurityProfile", "2")
+    desk.accept()
+    desk.feed(LinkDown("lost"))
+    for _ in range(9):
+        desk.fail()
+    assert (desk.slot, desk.profile.security) == (1, 2)
+
+
+def test_a_lesser_slot_of_the_file_is_used_as_long_as_nobody_has_raised_the_profile() -> None:
+    desk = Desk(Profile("wss://home/ocpp", "CP1", 2, Secret(KEY)), SPARE).begin()
+    desk.tried("SecurityCtrlr.BasicAuthPassword", "another good password")
+    desk.accept()
+    desk.feed(LinkDown("lost"))
+    for _ in range(2):
+        desk.fail()
+    assert desk.slot == 2
+
+
 def test_the_better_slot_is_tried_again_after_a_while_that_is_not_the_same_for_all() -> None:
     desk = Desk(HOME, SPARE).begin()
     desk.fail()

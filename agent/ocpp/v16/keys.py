@@ -19,6 +19,7 @@ FEATURE_PROFILES = "Core,LocalAuthListManagement,Reservation,RemoteTrigger,Smart
 UPDATES = ",FirmwareManagement"  # only where there is an installer
 MAX_KEYS = 200  # in one GetConfiguration; more than there are
 LONGEST_VALUE = 500
+LONGEST_AUTHORIZATION_KEY = 40
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 _RATE_UNITS = {"A": "Current", "W": "Power"}
 
@@ -83,6 +84,11 @@ def take_rotation(value: str) -> str | None:
     if len({int(number) for number, _dot, _word in parts}) < len(parts):
         return None  # one connector, two rotations
     return ",".join(f"{int(number)}.{words[word.lower()]}" for number, _dot, word in parts)
+
+
+def authorization_key(value: str) -> str | None:
+    """At most 20 bytes in hex; what is shorter or no hex is the link's to judge."""
+    return value if len(value) <= LONGEST_AUTHORIZATION_KEY else None
 
 
 # --- the table ---
@@ -171,7 +177,7 @@ _ROWS: tuple[Key, ...] = (
     _key("SecurityEventNotificationEnabled", "SecurityCtrlr.EventNotificationEnabled"),
     _key("CertSigningWaitMinimum", "SecurityCtrlr.CertSigningWaitMinimum"),
     _key("CertSigningRepeatTimes", "SecurityCtrlr.CertSigningRepeatTimes"),
-    _key("AuthorizationKey", "SecurityCtrlr.BasicAuthPassword"),
+    _key("AuthorizationKey", "SecurityCtrlr.BasicAuthPassword", take=authorization_key),
     _key("SecurityProfile", "NetworkConfiguration.SecurityProfile"),
     # ours, in the words of later versions: etc/README.md
     _key("AuthorizationKeyForm", "SecurityCtrlr.BasicAuthPasswordForm"),
