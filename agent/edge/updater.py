@@ -34,6 +34,7 @@ from agent.errors import OperatingFault, TransferError
 from agent.log import Log
 
 MAX_WHY = 200
+KEEP_PAUSES_S = (5.0, 20.0, 60.0)
 ENDING_S = 5.0  # how long a fetch that is given up may take to let go of its file
 Fetch = Callable[..., Awaitable[None]]
 Handler = Callable[[Any], Awaitable[Event | None]]
@@ -161,11 +162,17 @@ class Updater:
         return FirmwareInstalled(e.number, done.activation, done.target, done.why, done.refused)
 
     async def _on_keep(self, _e: KeepFirmware) -> Event:
-        try:
-            await self._installer.keep()
-        except InstallerError as error:
-            return FirmwareKept(_short(error))
-        return FirmwareKept()
+        """Tried for a while: an installer's service may start later than we do."""
+        why = ""
+        for pause_s in (0.0, *KEEP_PAUSES_S):
+            await asyncio.sleep(pause_s)
+            try:
+                await self._installer.keep()
+            except InstallerError as error:
+                why = _short(error)
+            else:
+                return FirmwareKept()
+        return FirmwareKept(why)
 
 
 def _short(error: BaseException) -> str:

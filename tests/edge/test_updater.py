@@ -26,6 +26,7 @@ from agent.core.firmware import (
     VerifyFirmware,
 )
 from agent.core.requests import Ref, UpdateRequested
+from agent.edge import updater
 from agent.edge.installers import InstallerError, Rauc
 from agent.edge.updater import Updater
 from agent.errors import OperatingFault, TransferError
@@ -171,7 +172,26 @@ async def test_the_running_slot_is_looked_at_and_kept(desk: Desk, tmp_path: Path
     assert ["status", "mark-good"] in fake_rauc.board(tmp_path)["calls"]
 
 
-async def test_an_installer_that_cannot_be_asked_is_no_bug(desk: Desk, tmp_path: Path) -> None:
+async def test_what_runs_is_kept_by_an_installer_that_starts_later_than_we_do(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    async def keep() -> None:
+        tries.append("keep")
+        if len(tries) < 3:
+            raise InstallerError("no service yet")
+
+    monkeypatch.setattr(updater, "KEEP_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(desk.updater._installer, "keep", keep)
+    assert await desk.do(KeepFirmware()) == FirmwareKept()
+    assert len(tries) == 3
+
+
+async def test_an_installer_that_cannot_be_asked_is_no_bug(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater, "KEEP_PAUSES_S", (0.0,))
     (tmp_path / "rauc").unlink()
     await desk.do(FetchFirmware(1, "x"))
     assert await desk.do(LookAtFirmware()) == FirmwareSeen("")
