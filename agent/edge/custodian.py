@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 MAX_CONFIGURED = 20  # certificates of the configured CA file whose dates are watched
 MAX_CA_FILE_BYTES = 1 << 20
 MISSING = RefuseCall("NotSupported", "certificates cannot be handled: the package cryptography is missing")
-TLS_CHAIN_DER = 2  # ssl's own number for an encoding
 
 
 class Refused(Exception):
@@ -247,16 +246,6 @@ class Custodian:
 def able() -> bool:
     """Whether certificates can be made and checked; loads nothing."""
     return find_spec("cryptography") is not None
-
-
-def verified_chain(tls: Any) -> list[bytes]:
-    """The chain that TLS has verified, as DER, root last; empty when this Python does not tell it."""
-    try:
-        if hasattr(tls, "get_verified_chain"):  # Python 3.13
-            return [bytes(one) for one in tls.get_verified_chain()]
-        return [bytes(one.public_bytes(TLS_CHAIN_DER)) for one in tls._sslobj.get_verified_chain()]
-    except (AttributeError, TypeError, ValueError, ssl.SSLError):
-        return []
 
 
 def _held(kind: str, certificate: bytes) -> Held:

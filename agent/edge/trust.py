@@ -48,7 +48,7 @@ class Trust:
         self._passed_over: set[int] = set()
         self._bundled = False
         self.trouble = ""  # why the two for the link had to do without the disk; "" when all is well
-        self.in_use: frozenset[str] = frozenset()  # names of the roots in the chain of the link that stands
+        self.in_use: frozenset[str] = frozenset()  # roots on which the link stands; all, until it is known which
 
     # --- for the link -------------------------------------------------------------------------------------------
 
@@ -77,6 +77,7 @@ class Trust:
             self.trouble, names = str(error), []
         proven = any(self.proven(name) for name in names)
         self._gave_roots = bool(names) and (proven or not self._doubted)
+        self.in_use = frozenset(names if self._gave_roots else ())
         return str(self.folder / BUNDLE) if self._gave_roots else None
 
     def refused(self, *, ours: bool) -> None:

@@ -112,6 +112,14 @@ def test_a_link_that_stood_on_the_old_trust_proves_nothing_of_the_new_root(trust
     assert trust.in_use == frozenset()
 
 
+def test_until_the_chain_is_known_every_root_given_to_the_link_may_be_in_use(trust: Trust) -> None:
+    for der in (ONE, TWO):
+        trust.add_root("CSMSRoot", pem(der))
+    assert trust.in_use == frozenset()
+    roots_of(trust)
+    assert trust.in_use == {name_of(ONE), name_of(TWO)}
+
+
 def test_the_roots_of_a_standing_link_are_known(trust: Trust) -> None:
     for der in (ONE, TWO):
         trust.add_root("CSMSRoot", pem(der))
