@@ -27,6 +27,7 @@ from agent.core.faults import CATALOGUE
 from agent.core.record import record
 from agent.core.requests import AvailabilityRequested
 from agent.core.types import ConnectorStatus, Instant, Registration
+from drivers.api import Fault
 
 TABLE = "availability"
 STATION = 0
@@ -188,9 +189,11 @@ def _is_known(evse: Evse) -> bool:
 
 
 def _worst(evse: Evse) -> str:
-    """The fault to be told: the newest of those that stop, else the newest; so that each is told once at least."""
+    """The fault to be told: the newest of those that stop, else the newest, so that each is told once at least. The
+    pilot's error state is what a controller shows beside the fault that it has: it is told only where it is alone."""
     stopping = [fault for fault in evse.faults if CATALOGUE[fault].stops]
-    return (stopping or [*evse.faults] or [""])[-1]
+    causes = [fault for fault in stopping if fault != Fault.PILOT]
+    return (causes or stopping or [*evse.faults] or [""])[-1]
 
 
 def _status(n: int, fact: _Told, at: Instant) -> Status:

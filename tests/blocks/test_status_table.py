@@ -211,6 +211,11 @@ def test_a_second_fault_is_told_and_the_first_again_when_the_second_has_gone() -
     assert last(bench, faults=frozenset((Fault.OVER_TEMPERATURE,))).error == Fault.OVER_TEMPERATURE
 
 
+def test_an_error_state_of_the_pilot_does_not_hide_the_fault_that_made_it() -> None:
+    status = last(Bench().ready(), pilot=Pilot.F, faults=frozenset((Fault.GROUND,)))
+    assert status.error == Fault.GROUND
+
+
 def test_a_fault_that_has_gone_leaves_no_error_behind() -> None:
     bench = Bench().ready()
     bench.read(faults=frozenset((Fault.CONTACTOR,)))

@@ -127,7 +127,7 @@ async def test_a_reset_ends_the_charge_tells_so_and_then_the_process(
         await c.start()
         boot = await c.csms.hear("BootNotification", mark)
         assert boot.get("reason", "RemoteReset") == "RemoteReset"
-        await status(c.csms, "Preparing" if version == "1.6" else "Occupied", 1, mark)
+        await status(c.csms, "Finishing" if version == "1.6" else "Occupied", 1, mark)
         assert len(charges(c.csms)) == 1
 
 
