@@ -77,6 +77,14 @@ class Section:
                 self.fail(key, f"holds {item!r}; expected a list of integers")
         return tuple(value)
 
+    def texts(self, key: str, default: list[str] | None = None) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.get(key, list, default)
+        for item in value:
+            if type(item) is not str or not item:
+                self.fail(key, f"holds {item!r}; expected a list of texts")
+        return tuple(value)
+
     def section(self, key: str) -> Section:
         """A table inside this one."""
         return Section(self.file, self.inner(key), self.get(key, dict))

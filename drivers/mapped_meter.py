@@ -9,24 +9,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from drivers.api import DriverError, Sample
+from drivers.api import DriverError, Measurand, Phase, Sample
 from drivers.bus import Bus
-from drivers.mapwords import Device, MeterMap, MeterRow
+from drivers.mapwords import Device, MeterMap
 from drivers.registers import Decoder, Read, Row, decode_text, raw
 from drivers.regmap import ENERGY, load_meter
+
+_Meaning = tuple[Measurand, Phase | None]
 
 
 class _Block:
     """One read and what each of its values is."""
 
-    def __init__(self, read: Read, rows: dict[str, MeterRow]) -> None:
+    def __init__(self, read: Read, meanings: dict[str, _Meaning]) -> None:
         self.read = read
-        self._meanings = [rows[row.key][1:] for row in read.rows]
+        self._meanings = [meanings[row.key] for row in read.rows]
         self._decoder = Decoder(read)
 
-    def samples(self, words: Sequence[int]) -> list[Sample]:
-        values = zip(self._decoder.values(words), self._meanings, strict=True)
-        return [Sample(measurand, value, phase) for value, (measurand, phase) in values if value is not None]
+    def samples(self, words: Sequence[int], sums: dict[_Meaning, list[float | None]]) -> list[Sample]:
+        """What is told at once; the values of sums are put down in `sums`."""
+        told: list[Sample] = []
+        for value, meaning in zip(self._decoder.values(words), self._meanings, strict=True):
+            if meaning in sums:
+                sums[meaning].append(value)
+            elif value is not None:
+                told.append(Sample(meaning[0], value, meaning[1]))
+        return told
 
 
 class MappedMeter:
@@ -46,21 +54,29 @@ class MappedMeter:
         self._unit = unit
         self._label = label or f"meter unit {unit}"
         self._polls = 0
-        rows = {r.row.key: r for r in self.map.registers}
-        self._fast = [_Block(read, rows) for read in self.map.fast]
-        self._all = [*self._fast, *(_Block(read, rows) for read in self.map.slow)]
+        meanings = {row.key: (r.measurand, r.phase) for r in self.map.registers for row in (r.row, *r.plus)}
+        self._fast = [_Block(read, meanings) for read in self.map.fast]
+        self._all = [*self._fast, *(_Block(read, meanings) for read in self.map.slow)]
+        self._sums = {(r.measurand, r.phase): 1 + len(r.plus) for r in self.map.registers if r.plus}
         bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
 
     async def read(self) -> Sequence[Sample]:
         """All samples of one poll; DriverError when the device or its energy register is silent."""
         samples: list[Sample] = []
+        sums: dict[_Meaning, list[float | None]] = {meaning: [] for meaning in self._sums}
         for block in self._fast if self._polls % self.map.slow_every else self._all:
             read = block.read
-            samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count))
+            samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count), sums)
         self._polls += 1
+        samples += self._added(sums)
         if not any(s.measurand == ENERGY and s.phase is None for s in samples):
             raise DriverError(f"{self._label} on {self._bus.name}: its energy register holds no value")
         return samples
+
+    def _added(self, sums: dict[_Meaning, list[float | None]]) -> list[Sample]:
+        """The sums of which each part was read and has a value: half a sum is a wrong value."""
+        whole = [(m, [v for v in sums[m] if v is not None]) for m in sums]
+        return [Sample(m[0], sum(parts), m[1]) for m, parts in whole if len(parts) == self._sums[m]]
 
     async def identity(self) -> str:
         """Vendor, model and what the identification registers say; DriverError when it is another device."""
@@ -73,10 +89,10 @@ async def identify(bus: Bus, unit: int, device: Device, label: str) -> str:
     for expected in device.identify:
         row = expected.row
         words = await bus.read(unit, row.table, row.at, row.words)
-        if expected.values and raw(row, words) not in expected.values:
-            known = ", ".join(str(value) for value in expected.values)
-            why = f"{row.key} is {raw(row, words)}, map {device.name} expects {known}: another device, or the wrong map"
-            raise DriverError(f"{label} on {bus.name}: {why}")
+        if not expected.fits(words):
+            known = ", ".join(str(known) for known in expected.values or expected.texts)
+            is_what = f"{row.key} is {_plain(row, words)}, map {device.name} expects {known}"
+            raise DriverError(f"{label} on {bus.name}: {is_what}: another device, or the wrong map")
         parts.append(f"{row.key} {_plain(row, words)}")
     return ", ".join(parts)
 

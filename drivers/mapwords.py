@@ -7,18 +7,44 @@ as much to define and the agent's start is measured (one has a field `count`, wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from drivers.api import Fault, Measurand, Phase
-from drivers.registers import Read, Row
+from drivers.registers import Read, Row, decode_text, raw
 
 
 class Expected(NamedTuple):
-    """An identification register; `values` empty: any value will do, it is only shown. Read alone, never in a block."""
+    """An identification register; without `values` and `texts` any content will do. Read alone, never in a block."""
 
     row: Row
     values: tuple[int, ...]
+    texts: tuple[str, ...] = ()  # of a string: it begins with one of these
+
+    def fits(self, words: Sequence[int]) -> bool:
+        """Whether these words are what the map expects."""
+        if self.texts:
+            return decode_text(self.row, words).startswith(self.texts)
+        return not self.values or raw(self.row, words) in self.values
+
+
+class Serial(NamedTuple):
+    """How the device leaves the factory; information for people and for a search, never used to talk."""
+
+    baud: int
+    parity: str
+    stop_bits: int
+    unit: int
+    verified: bool
+
+
+class Tcp(NamedTuple):
+    """Where the device answers on Modbus TCP; information, as `Serial`."""
+
+    port: int
+    unit: int
+    verified: bool
 
 
 class Device(NamedTuple):
@@ -34,12 +60,15 @@ class Device(NamedTuple):
     max_gap: int
     write: int  # function that writes one register: 6 or 16
     identify: tuple[Expected, ...]
+    serial: Serial | None = None
+    tcp: Tcp | None = None
 
 
 class MeterRow(NamedTuple):
     row: Row
     measurand: Measurand
     phase: Phase | None
+    plus: tuple[Row, ...] = ()  # registers of the same kind that are added
 
 
 class MeterMap(NamedTuple):

@@ -49,6 +49,7 @@ class Row(NamedTuple):
     divide: float = 1.0
     absent: tuple[int, ...] = ()  # bit patterns that mean "no value"
     bit: int | None = None  # only this bit of the register is ours
+    verified: bool = True  # False: nobody has seen this register in a source or on a device
 
 
 @dataclass(frozen=True, slots=True)

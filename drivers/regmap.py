@@ -18,11 +18,11 @@ import tomli
 
 from drivers.api import UNIT, Fault, Measurand, Phase, Pilot, StopButton
 from drivers.mapfile import MapError, Section
+from drivers.maprows import Defaults, device
 from drivers.mapwords import (
     Choice,
     Device,
     EvseMap,
-    Expected,
     Flag,
     MeterMap,
     MeterRow,
@@ -31,27 +31,12 @@ from drivers.mapwords import (
     StopRegisters,
     Write,
 )
-from drivers.registers import BIT_TABLES, TABLES, TYPES, Read, Row, encode, factor, plan
+from drivers.registers import Read, Row, encode, plan
 
 SHIPPED = Path(__file__).parent / "maps"
 MAX_FILE_BYTES = 256 * 1024
 MAX_ROWS = 512
 
-# SI unit -> the units a map may name for it, and what one of them is in SI.
-UNITS: dict[str, dict[str, float]] = {
-    "A": {"A": 1, "mA": 0.001},
-    "Wh": {"Wh": 1, "kWh": 1000, "MWh": 1e6},
-    "varh": {"varh": 1, "kvarh": 1000, "Mvarh": 1e6},
-    "Hz": {"Hz": 1},
-    "W": {"W": 1, "kW": 1000},
-    "": {"": 1},
-    "var": {"var": 1, "kvar": 1000},
-    "RPM": {"RPM": 1},
-    "Percent": {"Percent": 1},
-    "Celsius": {"Celsius": 1},
-    "V": {"V": 1, "mV": 0.001, "kV": 1000},
-    "s": {"s": 1, "ms": 0.001},
-}
 T = TypeVar("T")
 ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER.value
 
@@ -75,22 +60,23 @@ def map_names(kind: str, folders: Sequence[Path] = ()) -> list[str]:
 def parse_meter(file: str, data: dict[str, Any]) -> MeterMap:
     """A parsed TOML document as a meter map."""
     top = Section(file, "", data)
-    device, defaults = _device(top), _Defaults(top)
+    found, defaults = device(top), Defaults(top)
     slow_every = top.number("slow_every", 1, 3600, 10)
     registers = top.section("registers")
     rows, slow = _meter_rows(registers, defaults)
     top.done()
     if ENERGY not in {r.row.key for r in rows if r.row not in slow}:
         registers.fail(f'"{ENERGY}"', "missing or slow; a charging session is billed by it, so each poll must read it")
-    fast = [r.row for r in rows if r.row not in slow]
-    return MeterMap(device, rows, _plan(device, fast), _plan(device, slow), slow_every)
+    fast = [row for r in rows for row in (r.row, *r.plus) if r.row not in slow]
+    late = [row for r in rows for row in (r.row, *r.plus) if r.row in slow]
+    return MeterMap(found, rows, _plan(found, fast), _plan(found, late), slow_every)
 
 
-def _plan(device: Device, rows: Sequence[Row]) -> tuple[Read, ...]:
-    return plan(rows, device.max_words, device.max_gap)
+def _plan(of: Device, rows: Sequence[Row]) -> tuple[Read, ...]:
+    return plan(rows, of.max_words, of.max_gap)
 
 
-def _meter_rows(registers: Section, defaults: _Defaults) -> tuple[tuple[MeterRow, ...], list[Row]]:
+def _meter_rows(registers: Section, defaults: Defaults) -> tuple[tuple[MeterRow, ...], list[Row]]:
     rows: list[MeterRow] = []
     slow: list[Row] = []
     if len(registers.keys()) > MAX_ROWS:
@@ -101,9 +87,16 @@ def _meter_rows(registers: Section, defaults: _Defaults) -> tuple[tuple[MeterRow
         row = defaults.row(section, key, UNIT[measurand])
         if section.get("slow", bool, False):
             slow.append(row)
+        plus = tuple(_addend(section, row, at) for at in section.numbers("plus", []))
         section.done()
-        rows.append(MeterRow(row, measurand, phase))
+        rows.append(MeterRow(row, measurand, phase, plus))
     return tuple(rows), slow
+
+
+def _addend(section: Section, row: Row, at: int) -> Row:
+    if not 0 <= at <= 0x10000 - row.words or at == row.at:
+        section.fail("plus", f"holds {at}; expected addresses of other registers, 0..{0x10000 - row.words}")
+    return row._replace(key=f"{row.key} + {at}", at=at)
 
 
 def _measurand(registers: Section, key: str) -> tuple[Measurand, Phase | None]:
@@ -118,7 +111,7 @@ def _measurand(registers: Section, key: str) -> tuple[Measurand, Phase | None]:
 def parse_evse(file: str, data: dict[str, Any]) -> EvseMap:
     """A parsed TOML document as an EVSE map."""
     top = Section(file, "", data)
-    device, defaults = _device(top), _Defaults(top)
+    found, defaults = device(top), Defaults(top)
     evse = _EvseParts(top, defaults)
     pilot, offer = evse.pilot(), evse.offer()
     contactor, cable, lock = evse.flag("contactor"), evse.row("cable", "A"), evse.flag("lock")
@@ -130,75 +123,19 @@ def parse_evse(file: str, data: dict[str, Any]) -> EvseMap:
     reads += [flag.row for flag in (contactor, lock) if flag] + [row for row in (cable,) if row]
     reads += [row for row in (stop.kind.row, stop.count, stop.seen) if row] if stop else []
     result = EvseMap(
-        device=device, pilot=pilot, contactor=contactor, cable=cable, offer=offer, faults=faults, lock=lock,
+        device=found, pilot=pilot, contactor=contactor, cable=cable, offer=offer, faults=faults, lock=lock,
         watchdog=evse.setting("watchdog", "timeout_s", "s"), failsafe=evse.setting("failsafe", "current_a", "A"),
         init=evse.init(), feed=evse.write("feed"), unlock=unlock, stop_button=stop,
-        led=evse.choice("led", None), info=info, reads=_plan(device, reads),
+        led=evse.choice("led", None), info=info, reads=_plan(found, reads),
     )  # fmt: skip
     top.done()
     return result
 
 
-class _Defaults:
-    """What a file says once for all its rows."""
-
-    def __init__(self, top: Section) -> None:
-        self.table = top.word("table", TABLES, "holding")
-        self.type = top.word("type", TYPES, "uint16")
-        self.order = top.word("order", ("big", "little"), "big")
-
-    def row(self, section: Section, key: str, unit: str = "", table: str | None = None) -> Row:
-        """The register of one table; leaves keys that belong to its owner (`values`, `expect`, ...) alone."""
-        table = section.word("table", TABLES, table or self.table)
-        kind = section.word("type", TYPES, "bit" if table in BIT_TABLES else self.type)
-        if (kind == "bit") != (table in BIT_TABLES):
-            section.fail("type", f"{kind!r} cannot be read from table {table!r}; coils and discrete inputs are 'bit'")
-        words = section.number("words", 1, 64) if kind == "string" else TYPES[kind][0]
-        at = section.number("at", 0, 0x10000 - words)
-        bit = section.number("bit", 0, 15) if section.has("bit") else None
-        if bit is not None and kind not in ("uint16", "int16"):
-            section.fail("bit", f'needs a register of one word; add type = "uint16" (now {kind})')
-        multiply, divide = factor(_scale(section, unit))
-        absent = tuple(value & (1 << 16 * words) - 1 for value in section.numbers("absent", []))
-        little = section.word("order", ("big", "little"), self.order) == "little"
-        kind = "uint16" if bit is not None else kind
-        return Row(key, table, at, kind, words, little, multiply, divide, absent, bit)
-
-
-def _scale(section: Section, unit: str) -> float:
-    scale = section.get("scale", float, 1.0)
-    if scale == 0:
-        section.fail("scale", "is 0; expected what one step of the register is worth, such as 0.1")
-    known = UNITS[unit]
-    return scale * known[section.word("unit", known, unit)]
-
-
-def _device(top: Section) -> Device:
-    name = Path(top.file).stem
-    vendor, model, source = (top.get(key, str) for key in ("vendor", "model", "source"))
-    verified = top.word("confidence", ("verified", "unverified"), "verified") == "verified"
-    pause_s = top.number("pause_ms", 0, 1000, 0) / 1000
-    max_words, max_gap = top.number("max_words", 1, 125, 60), top.number("max_gap", 0, 125, 8)
-    write = top.number("write", 6, 16, 6)
-    if write not in (6, 16):
-        top.fail("write", f"is {write}; expected 6 (one register) or 16 (several)")
-    identify = _identify(top) if top.has("identify") else ()
-    return Device(name, vendor, model, source, verified, pause_s, max_words, max_gap, write, identify)
-
-
-def _identify(top: Section) -> tuple[Expected, ...]:
-    table, defaults, found = top.section("identify"), _Defaults(top), []
-    for key in table.keys():  # noqa: SIM118
-        section = table.section(key)
-        found.append(Expected(defaults.row(section, key), section.numbers("expect", [])))
-        section.done()
-    return tuple(found)
-
-
 class _EvseParts:
     """The tables of an EVSE map, each a method; a table that is not there gives None or nothing."""
 
-    def __init__(self, top: Section, defaults: _Defaults) -> None:
+    def __init__(self, top: Section, defaults: Defaults) -> None:
         self.top = top
         self.defaults = defaults
 

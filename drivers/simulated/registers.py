@@ -35,7 +35,7 @@ class MeterRegisters:
         self.map = meter_map
         self.point = point
         self.device = meter_map.device
-        self.rows = [r.row for r in meter_map.registers]
+        self.rows = [row for r in meter_map.registers for row in (r.row, *r.plus)]
         self._measures = {id(r.row): r for r in meter_map.registers}
         self.total = next(r.row for r in meter_map.registers if r.row.key == "Energy.Active.Import.Register")
 
@@ -46,8 +46,10 @@ class MeterRegisters:
     def fill(self, image: dict[int, int], rows: Sequence[Row]) -> None:
         shown = self.point.shown()
         for row in rows:
-            measure = self._measures[id(row)]
-            value = shown.value(measure.measurand, measure.phase)
+            measure = self._measures.get(
+                id(row)
+            )  # what is added to a register holds nothing: it counts the other tariff
+            value = None if measure is None else shown.value(measure.measurand, measure.phase)
             put(image, row, encode(row, 0.0 if value is None else value))
 
     def show_wh(self, energy_wh: float) -> float:
@@ -250,9 +252,9 @@ class SimDevice:
         self.name = name
         self.parts = tuple(parts)
         self.mode = "ok"
-        self._identity = [(e.row, e.values) for p in parts for e in p.device.identify]
+        self._identity = [(e.row, e.values, e.texts) for p in parts for e in p.device.identify]
         self._spans: dict[str, tuple[int, int]] = {}
-        for row in [r for p in parts for r in p.rows] + [row for row, _ in self._identity]:
+        for row in [r for p in parts for r in p.rows] + [row for row, _, _ in self._identity]:
             low, high = self._spans.get(row.table, (row.at, row.at))
             self._spans[row.table] = (min(low, row.at), max(high, row.at + row.words))
         self._limits: Device = max((p.device for p in parts), key=lambda d: d.max_words)
@@ -288,9 +290,9 @@ class SimDevice:
         return [image.get(at, 0) for at in range(address, address + count)]
 
     def _fill(self, image: dict[int, int], table: str, address: int, count: int) -> None:
-        for row, values in self._identity:
+        for row, values, texts in self._identity:
             if row.table == table and row.at < address + count and row.at + row.words > address:
-                put(image, row, _identity_words(row, values))
+                put(image, row, _identity_words(row, values, texts))
         for part, rows in self._rows(table, address, count):
             if rows and part.mute:
                 raise ValueError("the meter in this controller is silent")
@@ -342,7 +344,7 @@ def _led_value(led: Choice, word: str) -> int:
     return led.value_of(word) if word else min(led.words)
 
 
-def _identity_words(row: Row, values: tuple[int, ...]) -> list[int]:
+def _identity_words(row: Row, values: tuple[int, ...], texts: tuple[str, ...]) -> list[int]:
     if row.type == "string":
-        return encode_text(row, "SIMULATED-0001"[: 2 * row.words])
+        return encode_text(row, (texts[0] if texts else "SIMULATED-0001")[: 2 * row.words])
     return words_from_bits(row, values[0] if values else 1)

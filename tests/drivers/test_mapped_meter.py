@@ -103,6 +103,38 @@ def test_a_slow_value_is_told_only_when_it_was_read() -> None:
     run(scene())
 
 
+TARIFFS = f"""
+    vendor = "V"
+    model = "M"
+    source = "S"
+    type = "uint32"
+    max_gap = 0
+    absent = {{ uint32 = [-1] }}
+    [registers]
+    "{ENERGY}" = {{ at = 0, unit = "kWh", plus = [10, 20] }}
+"""
+
+
+@pytest.mark.parametrize(("words", "told"), [([3, 4, 5], [12000.0]), ([3, 0, 0], [3000.0])])
+def test_registers_of_several_tariffs_are_one_energy(words: list[int], told: list[float]) -> None:
+    async def scene() -> None:
+        wire = RegisterWire()
+        wire.tables["holding"].update({10 * n + 1: word for n, word in enumerate(words)})
+        assert [s.value for s in await meter_on(wire, parse_meter("x.toml", tomli.loads(TARIFFS))).read()] == told
+
+    run(scene())
+
+
+def test_half_a_sum_is_no_energy() -> None:
+    async def scene() -> None:
+        wire = RegisterWire()
+        wire.tables["holding"].update({1: 3, 10: 0xFFFF, 11: 0xFFFF, 21: 5})
+        with pytest.raises(DriverError, match="its energy register holds no value"):
+            await meter_on(wire, parse_meter("x.toml", tomli.loads(TARIFFS))).read()
+
+    run(scene())
+
+
 def test_a_meter_says_who_it_is() -> None:
     async def scene() -> None:
         wire = filled("carlo_gavazzi_em340")

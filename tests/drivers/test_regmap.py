@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drivers.api import Fault, Measurand, Phase
 from drivers.mapfile import MapError
-from drivers.mapwords import EvseMap, MeterMap
+from drivers.mapwords import EvseMap, MeterMap, Serial, Tcp
 from drivers.registers import (
     TYPES,
     Row,
@@ -284,6 +284,41 @@ def test_a_map_is_verified_unless_it_says_otherwise() -> None:
     assert not meter('confidence = "unverified"\n' + METER).device.verified
 
 
+def test_what_one_row_says_of_its_confidence_holds_for_that_row_alone() -> None:
+    m = meter(METER + '"Frequency" = { at = 0, confidence = "unverified" }')
+    assert (m.device.verified, [r.row.verified for r in m.registers]) == (True, [True, False])
+
+
+def test_no_row_of_an_unverified_file_is_verified() -> None:
+    m = meter('confidence = "unverified"\n' + METER + '"Frequency" = { at = 0, confidence = "verified" }')
+    assert not any(r.row.verified for r in m.registers)
+
+
+def test_a_sentinel_of_a_type_holds_for_all_rows_of_that_type() -> None:
+    rows = meter("absent = { uint32 = [-1], int16 = [0x7FFF] }\n" + METER + '"Frequency" = { at = 0, type = "int16" }')
+    assert [r.row.absent for r in rows.registers] == [(0xFFFFFFFF,), (0x7FFF,)]
+
+
+def test_a_row_may_have_no_sentinel_where_its_type_has_one() -> None:
+    m = meter("absent = { uint32 = [-1] }\n" + METER.replace('"uint32"', '"uint32", absent = []'))
+    assert m.registers[0].row.absent == ()
+
+
+def test_the_settings_of_the_factory_are_told() -> None:
+    m = meter(
+        'serial = { baud = 2400, parity = "E", unit = 33, confidence = "unverified" }\ntcp = { unit = 255 }\n' + METER
+    )
+    assert (m.device.serial, m.device.tcp) == (Serial(2400, "E", 1, 33, False), Tcp(502, 255, True))
+
+
+@pytest.mark.parametrize(("text", "fits"), [("iEM3255", True), ("PM3255", False)])
+def test_a_text_that_identifies_is_known_by_its_beginning(text: str, fits: bool) -> None:
+    expected = meter(
+        METER + '[identify]\nmodel = { at = 0, type = "string", words = 4, expect = ["iEM3"] }'
+    ).device.identify[0]
+    assert expected.fits(encode_text(expected.row, text)) is fits
+
+
 # ---- one line for each mistake
 
 
@@ -293,6 +328,10 @@ METER_MISTAKES = {
     'table = "inputs"\n': "table: is 'inputs'; use one of input, holding",
     "max_words = 200\n": "max_words: is 200; expected 1..125",
     "pause_ms = 1.5\n": "pause_ms: is 1.5; expected an integer",
+    "absent = { long = [1] }\n": "[absent] long: is not a type that has sentinels",
+    'serial = { baud = "fast" }\n': "[serial] baud: is 'fast'; expected an integer",
+    "serial = { baud = 9600, unit = 248 }\n": "[serial] unit: is 248; expected 1..247",
+    "tcp = { host = 1 }\n": "[tcp] host: is not a word of the map format here; known are confidence, port, unit",
 }
 ROW_MISTAKES = {
     '"Volts" = { at = 0 }': "'Volts' is not a measurand",
@@ -305,6 +344,9 @@ ROW_MISTAKES = {
     '"Voltage" = { at = 0, scale = 0 }': "scale: is 0; expected what one step",
     '"Voltage" = { at = 0, skale = 1 }': "skale: is not a word",
     '"Voltage" = { at = 0, absent = [1.5] }': "absent: holds 1.5; expected a list of integers",
+    '"Voltage" = { at = 0, confidence = "seen" }': "confidence: is 'seen'; use one of verified, unverified",
+    '"Voltage" = { at = 0, plus = [0] }': "plus: holds 0; expected addresses of other registers",
+    '[identify]\nmodel = { at = 0, type = "string", words = 2, expect = [1] }': "expected a list of texts",
     '"Voltage" = { at = 0, type = "uint32", bit = 1 }': "bit: needs a register of one word",
     '"Voltage" = { at = 0, table = "coil", type = "uint16" }': "cannot be read from table 'coil'",
 }
