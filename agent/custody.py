@@ -45,7 +45,7 @@ class Custody:
         """After the station has been told what the store remembers."""
         if opened.lost:
             await self._feed(SecurityLogLost("the store was damaged"))
-        await self.look()
+        await self._feed(HoldingsSeen(self.custodian.holdings()))  # a few small files: not worth a thread
 
     async def look(self) -> None:
         await self._feed(HoldingsSeen(await self.custodian.look()))

@@ -373,7 +373,7 @@ def test_a_renewal_that_nobody_signs_is_tried_again_every_day() -> None:
         ("ManufacturerRoot", "InvalidFirmwareSigningCertificate"),
     ],
 )
-def test_weeks_before_a_root_ends_and_when_it_has_ended_everybody_is_told_once(kind: str, event: str) -> None:
+def test_lesson_18_weeks_before_a_root_ends_and_when_it_has_ended_everybody_is_told_once(kind: str, event: str) -> None:
     desk = Desk()
     desk.holds(held(40, kind))
     desk.wait(18.9 * DAY_S)
