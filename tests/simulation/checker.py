@@ -186,9 +186,14 @@ class Checker:
                 continue
             at = self.boots[reading.at.boot] + reading.at.mono
             if not self._was_read(event.evse, at, wh):
-                if event.kind is TxKind.ENDED and self.silent_at(event.evse, at):
+                if event.kind is TxKind.ENDED and (self.silent_at(event.evse, at) or self._swapped_in(event)):
                     continue  # the last value known, told as the end of a transaction whose meter is gone
                 self.complain(f"{event.message_id}: {wh:g} Wh at {at:.3f} s is no reading of the meter")
+
+    def _swapped_in(self, ended: TransactionEvent) -> bool:
+        """The meter was moved by hand since the last event before this one."""
+        before = self.tales[ended.transaction].events[-2]
+        return any(self._true(before) <= at for at, _ in self.leaps.get(ended.evse, ()))
 
     def true(self, evse: int, samples: Sequence[Sample], before_wh: float) -> None:
         """What came over the bus is what the register was while it was asked."""
