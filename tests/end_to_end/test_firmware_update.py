@@ -108,7 +108,8 @@ async def test_lesson_22_an_update_goes_from_the_order_to_the_new_slot(
         first = ["Downloading", "Downloaded", "Installing"]
         assert told(c.csms) == [*first, *([] if version == "1.6" else ["InstallRebooting"]), "Installed"]
         await c.csms.hear("SecurityEventNotification", mark, type="FirmwareUpdated")
-        assert list((c.folder / "memory" / "firmware").iterdir()) == []
+        folder = c.folder / "memory" / "firmware"
+        await until(lambda: list(folder.iterdir()) == [], "the fetched file is removed")
         if version == "2.0.1":
             assert {p["requestId"] for p in c.csms.calls("FirmwareStatusNotification")} == {5}
 
