@@ -70,6 +70,7 @@ class BusConfig:
     parity: str
     stop_bits: int
     rs485: bool
+    framing: str  # of a serial line: "rtu" or "ascii"
     host: str | None
     tcp_port: int
     gap_ms: float | None  # None: what the standard asks for

@@ -67,7 +67,7 @@ def _check_buses(config: Config, top: Table) -> None:
         table.name = f"bus.{bus.name}"
         if (bus.port is None) == (bus.host is None):
             table.fail("port", "a bus has either port (serial) or host (TCP)")
-        serial = ("baud", "parity", "stop_bits", "rs485")
+        serial = ("baud", "parity", "stop_bits", "rs485", "framing")
         for key in ("tcp_port",) if bus.port else serial:
             if key in table.data:
                 table.fail(key, f"has no meaning for a {'serial line' if bus.port else 'TCP bus'}; remove it")

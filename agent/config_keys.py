@@ -161,6 +161,7 @@ BUS: Mapping[str, Key] = {
     "parity": choice(("N", "E", "O"), "N"),
     "stop_bits": choice((1, 2), 1),
     "rs485": flag(False),
+    "framing": choice(("rtu", "ascii"), "rtu"),
     "host": text(255, None, like='"192.168.1.50"'),
     "tcp_port": whole(1, 65535, 502),
     "gap_ms": number(0, 1000, "milliseconds", None),

@@ -75,7 +75,7 @@ def _bus(bus: BusConfig, make_bus: MakeBus) -> Bus:
     gap_s = None if bus.gap_ms is None else bus.gap_ms / 1000
     settings: SerialSettings | TcpSettings
     if bus.port is not None:
-        settings = SerialSettings(bus.port, bus.baud, bus.parity, bus.stop_bits, gap_s, bus.rs485)
+        settings = SerialSettings(bus.port, bus.baud, bus.parity, bus.stop_bits, gap_s, bus.rs485, bus.framing)
         policy = Policy(timeout_s=bus.timeout_ms / 1000)
     else:
         assert bus.host is not None

@@ -85,6 +85,7 @@ class SerialSettings:
     stop_bits: int = 1
     gap_s: float | None = None  # silence between frames; None: 3.5 characters, at least 1.75 ms
     rs485: bool = False  # let the kernel drive RTS as transmit enable
+    framing: str = "rtu"  # or "ascii": two characters a byte
 
     @property
     def name(self) -> str:
@@ -94,6 +95,11 @@ class SerialSettings:
     def char_s(self) -> float:
         """Time of one character on the line."""
         return (9 + self.stop_bits + (self.parity != "N")) / self.baud
+
+    @property
+    def byte_s(self) -> float:
+        """Time of one byte of a frame."""
+        return self.char_s * (2 if self.framing == "ascii" else 1)
 
     @property
     def silence_s(self) -> float:
@@ -111,7 +117,7 @@ class TcpSettings:
         return f"{self.host}:{self.port}"
 
     @property
-    def char_s(self) -> float:
+    def byte_s(self) -> float:
         return 0.0
 
     @property
@@ -337,7 +343,7 @@ class Bus:
         """Patience for the answer to begin, and the time that both frames take on the line."""
         words = request.payload if isinstance(request.payload, int) else len(request.payload)
         own = request.device.timeout_s
-        return (self._policy.timeout_s if own is None else own) + (17 + 2 * words) * self._settings.char_s
+        return (self._policy.timeout_s if own is None else own) + (17 + 2 * words) * self._settings.byte_s
 
     def _count(self, stats: DeviceStats, error: WireError) -> None:
         stats.timeouts += error.kind == "timeout"

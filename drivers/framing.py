@@ -1,7 +1,7 @@
 """Modbus as bytes on a serial line: build a request, find our answer in what was heard. Pure; `rtu.py` moves the bytes.
 
 Two halves. The PDU (function and data) is the same in every framing: `request_pdu` and `values_of`. A `Framing` wraps
-it, and finds it again; RTU is the one here (unit, PDU, CRC-16).
+it, and finds it again; RTU is the one here (unit, PDU, CRC-16), `ascii.py` has the other.
 
 Rules kept: only a frame whose check and length are right is an answer. Whole frames of other units are passed over,
 noise before and behind ours does no harm. Many two-wire adapters hear what they send: that echo is no answer. The
@@ -24,6 +24,7 @@ EXCEPTION = 0x80
 HEAD_BYTES = 3
 SHORTEST_BYTES = 5
 CONFIRMATION_BYTES = 8
+CRC_BYTES = 2
 Heard = bytes | bytearray
 
 
@@ -86,6 +87,12 @@ def _size(heard: Heard, at: int) -> int:
     if function in CONFIRMS:
         return CONFIRMATION_BYTES
     return SHORTEST_BYTES if function & EXCEPTION else 0
+
+
+def length(body: Heard) -> int:
+    """How many bytes unit and PDU of the answer have that begins with these three; 0: none begins so."""
+    size = _size(body, 0)
+    return size - CRC_BYTES if size else 0
 
 
 def _crc_row(index: int) -> int:

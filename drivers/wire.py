@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings, WireError
+from drivers.framing import RTU, Framing
 from drivers.reason import reason
 from drivers.rtu import RtuWire
 
@@ -34,8 +35,16 @@ METHOD = {
 def make_bus(settings: SerialSettings | TcpSettings, policy: Policy | None = None) -> Bus:
     """A bus over a real port. TCP needs no quarantine (its frames are numbered), but breaks silently."""
     if isinstance(settings, SerialSettings):
-        return Bus(RtuWire(settings), settings, policy)
+        return Bus(RtuWire(settings, _framing(settings)), settings, policy)
     return Bus(PymodbusWire(settings), settings, policy or Policy(quarantine_s=0.0, reopen_after=3))
+
+
+def _framing(settings: SerialSettings) -> Framing:
+    if settings.framing == "ascii":
+        from drivers.ascii import ASCII  # few devices want it
+
+        return ASCII
+    return RTU
 
 
 class PymodbusWire:

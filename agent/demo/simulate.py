@@ -100,7 +100,7 @@ def _roles(evse: EvseConfig) -> tuple[tuple[str, DeviceConfig], tuple[str, Devic
 def _bus(bus: BusConfig) -> SimBus:
     if bus.port is None:
         return SimBus(bus.name, host=bus.host or "127.0.0.1", tcp_port=bus.tcp_port)
-    return SimBus(bus.name, bus.port, bus.baud, bus.parity, bus.stop_bits)
+    return SimBus(bus.name, bus.port, bus.baud, bus.parity, bus.stop_bits, bus.framing)
 
 
 def _evse(evse: EvseConfig) -> SimEvse:

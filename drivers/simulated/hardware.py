@@ -21,7 +21,7 @@ from typing import Any, Self
 from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimStation
 from drivers.simulated.readers import CardReader
-from drivers.simulated.server import Line, RtuLine, TcpLine, Thinking
+from drivers.simulated.server import AsciiLine, Line, RtuLine, TcpLine, Thinking
 from drivers.simulated.verbs import Hands, SimError, same
 from drivers.simulated.world import Hears, World, nobody
 
@@ -50,7 +50,8 @@ class SimulatedHardware:
         station = self.world.station
         units = {unit: device for (name, unit), device in self.devices.items() if name == bus.name}
         thinking = Thinking(station.latency_s, station.slow_s, station.seed + k)
-        return (RtuLine if bus.port else TcpLine)(bus, units, thinking, self.advance)
+        line = TcpLine if not bus.port else AsciiLine if bus.framing == "ascii" else RtuLine
+        return line(bus, units, thinking, self.advance)
 
     async def __aenter__(self) -> Self:
         self._start_s = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Modbus from the server's side: request PDU in, answer PDU out, and the two framings (RTU with CRC, TCP with MBAP).
+"""Modbus from the server's side: request PDU in, answer PDU out, and the framings (RTU with CRC, ASCII, TCP with MBAP).
 
 Written from the Modbus application protocol, apart from the client library that the drivers use, so that a mistake in
 the one cannot hide in the other; every byte and every fault is in our hands. Pure.
@@ -99,6 +99,20 @@ def rtu_length(buffer: bytes) -> int:
 def rtu_frame(unit: int, pdu: bytes) -> bytes:
     body = bytes((unit,)) + pdu
     return body + crc(body)
+
+
+def ascii_frame(mark: bytes, unit: int, pdu: bytes) -> bytes:
+    body = bytes((unit,)) + pdu
+    return mark + b"".join(b"%02X" % byte for byte in (*body, (256 - sum(body) % 256) % 256)) + b"\r\n"
+
+
+def ascii_parts(line: bytes) -> tuple[int, bytes] | None:
+    """Unit and PDU of a request without its CR LF; None when it is broken."""
+    digits = line[line.rfind(b":") + 1 :]
+    if b":" not in line or len(digits) % 2 or len(digits) < 8 or any(d not in b"0123456789ABCDEF" for d in digits):
+        return None
+    body = bytes(int(digits[k : k + 2], 16) for k in range(0, len(digits), 2))
+    return (body[0], body[1:-1]) if sum(body) % 256 == 0 else None
 
 
 def tcp_frame(transaction: bytes, unit: int, pdu: bytes) -> bytes:

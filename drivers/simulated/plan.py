@@ -14,6 +14,7 @@ class SimBus:
     baud: int = 9600
     parity: str = "N"
     stop_bits: int = 1
+    framing: str = "rtu"  # or "ascii"
     host: str = "127.0.0.1"
     tcp_port: int = 0
 

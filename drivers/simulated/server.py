@@ -1,4 +1,4 @@
-"""The simulated lines: real Modbus RTU on a pseudo-terminal and real Modbus TCP on a socket, with faults to order.
+"""The simulated lines: real Modbus RTU or ASCII on a pseudo-terminal, Modbus TCP on a socket, with faults to order.
 
 An RTU answer arrives when its last byte would: the request's bytes, the device's thinking time and the answer's bytes
 at the line's speed, so that what is measured on the bus is what a wire would show (`busy_s`). A unit that is not there,
@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
-from drivers.simulated.pdu import MBAP_BYTES, answer, crc, rtu_frame, rtu_length, tcp_frame
+from drivers.simulated.pdu import MBAP_BYTES, answer, ascii_frame, ascii_parts, crc, rtu_frame, rtu_length, tcp_frame
 from drivers.simulated.plan import SimBus
 from drivers.simulated.port import Port
 from drivers.simulated.registers import SimDevice
@@ -20,6 +20,7 @@ from drivers.simulated.registers import SimDevice
 SILENCE_S = 0.05  # an unfinished request older than this is noise
 PENDING_MAX = 64  # answers under way on one line; more masters than that do not exist
 CONNECTIONS_MAX = 4
+LINE_BYTES_MAX = 1024  # of a line of text that has not ended
 IDLE_S = 600.0  # a master silent for longer is disconnected
 Units = Mapping[int, SimDevice]
 
@@ -75,6 +76,9 @@ class RtuLine:
                 self._buffer = b""
                 return
             self._request(frame[0], frame[1:-2], length)
+        self._wait_for_more()
+
+    def _wait_for_more(self) -> None:
         self._silence = asyncio.get_running_loop().call_later(SILENCE_S, self._forget) if self._buffer else None
 
     def _forget(self) -> None:
@@ -94,11 +98,14 @@ class RtuLine:
         reply = answer(device, pdu)
         if reply is None or len(self._pending) >= PENDING_MAX:
             return
-        frame = rtu_frame(unit, reply)
+        frame = self._frame(unit, reply)
         self.busy_s += len(frame) * self.bus.byte_s
         if device.mode == "garbage":
             frame = self._thinking.spoil(frame, 1)
         self._later((length + len(frame)) * self.bus.byte_s + self._thinking.delay_s(device.mode), frame)
+
+    def _frame(self, unit: int, reply: bytes) -> bytes:
+        return rtu_frame(unit, reply)
 
     def _later(self, delay_s: float, frame: bytes) -> None:
         def write() -> None:
@@ -107,6 +114,25 @@ class RtuLine:
 
         timer = asyncio.get_running_loop().call_later(delay_s, write)
         self._pending[timer] = None
+
+
+class AsciiLine(RtuLine):
+    """The same in Modbus ASCII, with the answers of ABL's boards (they begin with ">")."""
+
+    def _heard(self, data: bytes) -> None:
+        self._buffer += data
+        if self._silence is not None:
+            self._silence.cancel()
+        while b"\r\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\r\n")
+            parts = ascii_parts(line)
+            if parts is not None:
+                self._request(*parts, len(line) + 2)
+        self._buffer = self._buffer[-LINE_BYTES_MAX:]
+        self._wait_for_more()
+
+    def _frame(self, unit: int, reply: bytes) -> bytes:
+        return ascii_frame(b">", unit, reply)
 
 
 class TcpLine:
