@@ -30,6 +30,7 @@ SILENT_S = 60.0  # the stated wait for a silent meter at the end of a transactio
 ROUND_WH = 1.2  # two roundings to whole watt-hours, and the resolution of a float32 register
 COARSE, COARSE_WH = "carlo_gavazzi_em340", 101.0  # its register counts tenths of a kilowatt-hour
 LOST_WH_MAX = 1500.0
+EARLY_WH = 15.0  # what flows in the seconds until a meter tells that energy flows
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 
 
@@ -274,11 +275,17 @@ class Checker:
         gap_wh = is_wh - was_wh - moved_wh
         if abs(gap_wh) <= self._coarse_wh:
             return
-        if self.silent_at(evse, from_s) and 0 <= gap_wh <= LOST_WH_MAX:
+        lost_wh = LOST_WH_MAX if self.silent_at(evse, from_s) or moved_wh else EARLY_WH if self._starts_late else 0.0
+        if 0 <= gap_wh <= lost_wh:
             self.totals.excused += 1
             self.totals.excused_wh += gap_wh
             return
         self.complain(f"EVSE {evse}: {gap_wh:.1f} Wh belong to no transaction {where} ({from_s:.1f} to {to_s:.1f} s)")
+
+    @property
+    def _starts_late(self) -> bool:
+        """By this setting energy flows before its transaction begins; a kill in between leaves it to none."""
+        return self.plan.variables.get("TxCtrlr.TxStartPoint") == "EnergyTransfer"
 
     def _told(self, dead: set[tuple[str, int]]) -> None:
         """The central system has every transaction once, with the meter's energy."""
