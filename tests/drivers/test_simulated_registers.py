@@ -73,9 +73,9 @@ def test_every_meter_map_gives_the_values_of_the_world(name: str) -> None:
         answer = bench.meter.read(read.table, read.at, read.count)
         assert isinstance(answer, list)
         for row in read.rows:
-            entry = of_row[row.key]
+            entry = of_row.get(row.key)  # what is added to a register holds nothing
             step = row.multiply / row.divide if "int" in row.type else 0.0
-            expected = shown.value(entry.measurand, entry.phase)
+            expected = shown.value(entry.measurand, entry.phase) if entry else 0.0
             assert decode(row, read.words_of(row, answer)) == pytest.approx(expected, rel=1e-6, abs=step / 2 + 1e-9)
 
 
