@@ -15,6 +15,7 @@ from tests.conformance.ledger import (
     over,
     remote_start,
     remote_stop,
+    reset,
     status,
     statuses,
     trigger,
@@ -271,3 +272,17 @@ async def test_a_cleared_cache_knows_nobody_offline_and_a_full_one_does(version:
         assert c.csms.calls("Authorize", mark) == []  # LocalPreAuthorize: the cache has spoken
         assert await change(c.csms, "AuthorizationCacheEnabled", "false") == "Accepted"
         assert (await c.csms.call("ClearCache"))["status"] == "Rejected"
+
+
+@BOTH
+async def test_a_reboot_that_fails_is_tried_again_as_often_as_reset_retries_says(version: str) -> None:
+    async with charger(version, start=False) as c:
+        tries = c.folder / "tries"
+        c.plan.service = f"""reboot_command = ["/bin/sh", "-c", "echo x >> '{tries}'; exit 1"]"""
+        c.write_config()
+        await c.start()
+        await c.ready()
+        assert await change(c.csms, "ResetRetries", "2") == "Accepted"
+        assert await reset(c.csms, "Hard" if version == "1.6" else "Immediate") == "Accepted"
+        assert await c.exit_code() == 83
+        assert tries.read_text().split() == ["x", "x", "x"]
