@@ -281,7 +281,15 @@ def _read_toml(kind: str, name: str, folders: Sequence[Path]) -> tuple[str, dict
         path = folder / kind / f"{name}.toml"
         if path.is_file():
             return str(path), _parse(path)
-    raise MapError(f"no {kind} map {name!r}; known are {', '.join(map_names(kind, folders)) or 'none'}")
+    raise MapError(f"no {kind} map {name!r}; {_known(name, map_names(kind, folders))}")
+
+
+def _known(name: str, names: list[str]) -> str:
+    """The names that may be meant, or all of them: the shelf is long."""
+    from difflib import get_close_matches
+
+    near = [known for known in names if name in known] or get_close_matches(name, names)
+    return f"near it are {', '.join(near)}" if near else f"known are {', '.join(names) or 'none'}"
 
 
 def _parse(path: Path) -> dict[str, Any]:

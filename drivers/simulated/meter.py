@@ -16,6 +16,7 @@ MAINS_V = (230.0, 231.2, 228.9)
 LOOP_OHM = 0.2
 POWER_FACTOR = 0.99
 FREQUENCY_HZ = 50.0
+TEMPERATURE_C = 31.0
 REFRESH_S = 0.5  # shown values change this often
 _PHASES = {Phase.L1: 0, Phase.L2: 1, Phase.L3: 2, Phase.L1_N: 0, Phase.L2_N: 1, Phase.L3_N: 2}
 _PAIRS = {Phase.L1_L2: (0, 1), Phase.L2_L3: (1, 2), Phase.L3_L1: (2, 0)}
@@ -155,6 +156,7 @@ _SHOW: dict[Measurand, Callable[[Shown, Phase | None], float | None]] = {
     Measurand.ENERGY_REACTIVE_IMPORT_REGISTER: lambda s, p: s.scaled(s.energy(p), _TAN),
     Measurand.FREQUENCY: lambda s, _: s.frequency(),
     Measurand.POWER_FACTOR: Shown.power_factor,
+    Measurand.TEMPERATURE: lambda _s, _p: TEMPERATURE_C,
     Measurand.CURRENT_EXPORT: lambda _s, _p: 0.0,
     Measurand.POWER_ACTIVE_EXPORT: lambda _s, _p: 0.0,
     Measurand.POWER_REACTIVE_EXPORT: lambda _s, _p: 0.0,
