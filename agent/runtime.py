@@ -100,6 +100,7 @@ class Runtime:
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self._timer_waits = False  # it has come, and its step waits its turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_send: asyncio.Queue[str] = asyncio.Queue(MAX_TO_SEND)
         self._sending = False  # `sender` is at it
@@ -163,7 +164,7 @@ class Runtime:
 
     async def _on_timer(self) -> None:
         async with self._lock:
-            self._timer, self._timer_at = None, float("inf")
+            self._timer_waits = False
             now = self._clock.now()
             await self._follow(self.conversation.expire(now.mono), now)
             await self._steps([Tick()])
@@ -349,6 +350,8 @@ class Runtime:
         self._arm()
 
     def _arm(self) -> None:
+        if self._timer_waits:
+            return  # its step arms it anew; another one now would be one too many for ever
         times = [self.station.next_deadline(), self.conversation.deadline(), self.durable.due_at]
         at = min((t for t in times if t is not None), default=float("inf"))
         if at == self._timer_at:
@@ -362,6 +365,7 @@ class Runtime:
             self._timer = loop.call_later(max(0.0, at - self._clock.now().mono), self._due)
 
     def _due(self) -> None:
+        self._timer, self._timer_at, self._timer_waits = None, float("inf"), True
         task = asyncio.ensure_future(self._on_timer())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
