@@ -263,12 +263,18 @@ class Rig:
         """What holds whatever came."""
         assert self.runtime.failure is None, self.runtime.failure
         assert self.log.errors == []
+        timers: Any = asyncio.get_running_loop()
+        armed = [one for one in timers._scheduled if one._callback == self._count and not one.cancelled()]
+        assert len(armed) <= 1, f"{len(armed)} timers are armed"
         for evse in self.station.facts.evses.values():
             assert evse.offer_a == 0 or 6 <= evse.offer_a <= 32
             if evse.offer_a > 0:
                 assert evse.grant is not None and evse.tx is not None and evse.pilot in CONNECTED and evse.operative
 
     async def end(self) -> None:
+        """No timer rings in a closed store."""
+        tasks, self._due = list(self.runtime._tasks), lambda: None
+        await asyncio.gather(*tasks)
         self.store.close()
 
 
