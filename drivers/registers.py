@@ -14,6 +14,7 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 TABLES = ("input", "holding", "coil", "discrete")
@@ -113,31 +114,36 @@ def decode(row: Row, words: Sequence[int]) -> float | None:
 
 class Decoder:
     """`decode` for all rows of one read, in their order. Plain numbers are taken by one `struct` for the whole answer:
-    a meter's some thirty values are decoded each second for years."""
+    a meter's some thirty values are decoded each second for years. Words of values with the low word first are put into
+    the usual order before that."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._words = struct.Struct(f">{read.count}H")
-        self._scales: list[tuple[int, float, float]] = []
+        self._scales: list[tuple[int, float, float, frozenset[float]]] = []
         self._others: list[tuple[int, Row]] = []
+        order = list(range(read.count))
         code, at = ">", read.at
         for index, row in enumerate(read.rows):
             if _is_plain(row) and row.at >= at:
                 code += f"{2 * (row.at - at)}x{CODES[row.type]}"
                 at = row.at + row.words
-                self._scales.append((index, row.multiply, row.divide))
+                self._scales.append((index, row.multiply, row.divide, _absent_numbers(row)))
+                if row.little:
+                    order[row.at - read.at : at - read.at] = range(at - read.at - 1, row.at - read.at - 1, -1)
             else:
                 self._others.append((index, row))
         self._numbers = struct.Struct(code)
+        self._turn = None if order == sorted(order) else itemgetter(*order)
 
     def values(self, words: Sequence[int]) -> list[float | None]:
         """The values in the words of the whole read."""
         found: list[float | None] = [None] * len(self._read.rows)
-        numbers = self._numbers.unpack_from(self._words.pack(*words))
+        numbers = self._numbers.unpack_from(self._words.pack(*(self._turn(words) if self._turn else words)))
         isfinite = math.isfinite
-        for number, (index, multiply, divide) in zip(numbers, self._scales, strict=True):
+        for number, (index, multiply, divide, absent) in zip(numbers, self._scales, strict=True):
             value = number * multiply / divide
-            if isfinite(value):
+            if isfinite(value) and number not in absent:
                 found[index] = value
         for index, row in self._others:
             found[index] = decode(row, self._read.words_of(row, words))
@@ -146,7 +152,12 @@ class Decoder:
 
 def _is_plain(row: Row) -> bool:
     whole = row.bit is None and row.type in CODES and row.words == TYPES[row.type][0]
-    return whole and not row.absent and (row.words == 1 or not row.little)
+    return whole and not (row.absent and TYPES[row.type][1].startswith(">"))
+
+
+def _absent_numbers(row: Row) -> frozenset[float]:
+    """The sentinels of an integer as the numbers that they look like."""
+    return frozenset(raw(row, words_from_bits(row, pattern)) for pattern in row.absent)
 
 
 def encode(row: Row, value: float | None) -> list[int]:

@@ -254,7 +254,7 @@ def test_an_unknown_name_gets_the_names_that_may_be_meant(name: str, hint: str) 
 
 
 def test_a_name_that_is_like_none_gets_all_of_them() -> None:
-    with pytest.raises(MapError, match="no evse map 'zzz'; known are .*, reference"):
+    with pytest.raises(MapError, match=r"no evse map 'zzz'; known are .*, reference"):
         load_evse("zzz")
 
 
