@@ -138,6 +138,7 @@ Central16.RULES = {
     "StopTransaction": stopped,
     "DataTransfer": vendor_data,
     "FirmwareStatusNotification": heard("news of the firmware"),
+    "SecurityEventNotification": heard("a security event"),
     "DiagnosticsStatusNotification": heard("news of the diagnostics"),
     "SecurityEventNotification": heard("something about security happened"),
 }
