@@ -138,7 +138,6 @@ Central16.RULES = {
     "StopTransaction": stopped,
     "DataTransfer": vendor_data,
     "FirmwareStatusNotification": heard("news of the firmware"),
-    "SecurityEventNotification": heard("a security event"),
     "DiagnosticsStatusNotification": heard("news of the diagnostics"),
     "SecurityEventNotification": heard("something about security happened"),
 }

@@ -152,7 +152,6 @@ Central201.RULES = {
     "NotifyChargingLimit": heard("my charging limit has changed"),
     "ReportChargingProfiles": heard("these are my charging profiles"),
     "FirmwareStatusNotification": heard("news of the firmware"),
-    "SecurityEventNotification": heard("a security event"),
     "LogStatusNotification": heard("news of the log"),
     "SecurityEventNotification": heard("something about security happened"),
 }
