@@ -239,8 +239,15 @@ def _queue() -> deque[Event]:
 
 def test_a_configuration_read_again_may_set_variables_of_an_evse_that_is_not_there_yet() -> None:
     station = assemble([EvseLimits(1)], prefix="t")
-    built: Any = SimpleNamespace(station=station)
+    built: Any = SimpleNamespace(
+        station=station, conversation=Conversation(Station("V", "M"), lambda: None, "p", "1.6")
+    )
     values = {"EVSE@2.Available": "true", "HeartbeatInterval": "77"}
-    config: Any = SimpleNamespace(variables=values, evses=(SimpleNamespace(id=1), SimpleNamespace(id=2)), path="x")
+    config: Any = SimpleNamespace(
+        variables=values,
+        evses=(SimpleNamespace(id=1), SimpleNamespace(id=2)),
+        path="x",
+        csms=SimpleNamespace(quirks=None),
+    )
     Built.set_variables(built, config)
     assert station.facts.variables.text("OCPPCommCtrlr.HeartbeatInterval") == "77"
