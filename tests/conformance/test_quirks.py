@@ -30,7 +30,7 @@ whole_values = true
 no_format = true
 no_fractions = true
 no_connector_0 = true
-not_sent = ["FirmwareStatusNotification"]
+not_sent = ["FirmwareStatusNotification", "SecurityEventNotification"]
 stop_reason = "local-omitted"
 [lengths]
 vendorErrorCode = 3
@@ -84,6 +84,7 @@ COMPLAINTS: dict[str, tuple[tuple[str, ...], Callable[[Csms], list[Any]]]] = {
     "a fraction of a second": (BOTH, lambda c: fractions([payload for _action, payload in sent(c)])),
     "connector 0": (("1.6",), lambda c: [p for p in c.calls("StatusNotification") if p["connectorId"] == 0]),
     "a firmware status": (("1.6",), lambda c: c.calls("FirmwareStatusNotification")),
+    "a security event": (BOTH, lambda c: c.calls("SecurityEventNotification")),
     "the reason Local": (("1.6",), lambda c: [p for p in c.calls("StopTransaction") if p.get("reason") == "Local"]),
     "a long vendorErrorCode": (
         ("1.6",), lambda c: [p for p in c.calls("StatusNotification") if len(p.get("vendorErrorCode", "")) > 3]
