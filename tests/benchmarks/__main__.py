@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.benchmarks import measures
+from tests.benchmarks import maps, measures
 from tests.benchmarks.central import Central
 from tests.benchmarks.stage import ROOT, VERSIONS, compile_modules
 
@@ -33,10 +33,11 @@ class Extent:
     backlog: int
     rounds: int
     versions: tuple[str, ...]
+    every_map: int  # each so many of the shelf
 
 
-FULL = Extent(15, 6.0, 10_000, 500, VERSIONS)
-QUICK = Extent(3, 1.2, 600, 200, VERSIONS[1:])
+FULL = Extent(15, 6.0, 10_000, 500, VERSIONS, 1)
+QUICK = Extent(3, 1.2, 600, 200, VERSIONS[1:], 8)
 
 
 class Table:
@@ -61,12 +62,26 @@ class Table:
         beside = "" if minimal is None else _shown(minimal, unit)
         self._line(name, beside, _shown(agent, unit), "", wanted, limit is None or agent <= limit)
 
-    def _line(self, name: str, minimal: str, agent: str, ratio: str, wanted: str, well: bool = True) -> None:
+    def meter(self, name: str, reads: int, cpu_ms: float, period: float, limit: float) -> None:
+        """A map of the shelf."""
+        cells = (f"{reads} read{'' if reads == 1 else 's'}", _shown(cpu_ms, "ms"), f"{period:.2f}", f"<= {limit:g} x")
+        self._line(f"meter {name}", *cells, period <= limit)
+
+    def _line(
+        self,
+        name: str,
+        minimal: str,
+        agent: str,
+        ratio: str,
+        wanted: str,
+        well: bool = True,
+        beside: str = "the minimal one",
+    ) -> None:
         cells = (minimal, agent, ratio, wanted)
         text = name.ljust(WIDTHS[0]) + "".join(c.rjust(w) for c, w in zip(cells, WIDTHS[1:], strict=True))
         print(f"{text}  {'' if not wanted or name == '' else 'ok' if well else 'MISSED'}".rstrip(), flush=True)
         if not well:
-            self.missed.append(f"{name}: {agent}{f', {ratio} times the minimal one' if ratio else ''}, target {wanted}")
+            self.missed.append(f"{name}: {agent}{f', {ratio} times {beside}' if ratio else ''}, target {wanted}")
 
 
 def _shown(value: float, unit: str) -> str:
@@ -135,10 +150,18 @@ async def _bus(table: Table, central: Central, version: str, extent: Extent) -> 
     table.figure(f"{version} the same, with the devices' 5 to 20 ms to answer", whole, "x")
 
 
+async def _maps(table: Table, _central: Central, _version: str, extent: Extent) -> None:
+    print("(meters: reads and CPU of a poll, and its period over the line's own time at 9600 baud)")
+    found = await maps.costs(extent.every_map, rounds=3)
+    for cost in found:
+        table.meter(cost.name, cost.reads, cost.cpu_ms, cost.period, limit=1.3)
+    table.figure("meters, CPU of a poll, mean of all", sum(c.cpu_ms for c in found) / len(found), "ms")
+
+
 PARTS: dict[str, Callable[..., object]] = {
-    "start": _start, "load": _loads, "trip": _trips, "drain": _drain, "disk": _disk, "bus": _bus
+    "start": _start, "load": _loads, "trip": _trips, "drain": _drain, "disk": _disk, "bus": _bus, "maps": _maps
 }  # fmt: skip
-ONCE = ("bus",)  # the same in both versions
+ONCE = ("bus", "maps")  # the same in both versions
 
 
 async def main(words: list[str]) -> None:
