@@ -65,7 +65,7 @@ class Table:
     def meter(self, name: str, reads: int, cpu_ms: float, period: float, limit: float) -> None:
         """A map of the shelf."""
         cells = (f"{reads} read{'' if reads == 1 else 's'}", _shown(cpu_ms, "ms"), f"{period:.2f}", f"<= {limit:g} x")
-        self._line(f"meter {name}", *cells, period <= limit)
+        self._line(f"meter {name}", *cells, period <= limit, beside="the line's own time")
 
     def _line(
         self,
