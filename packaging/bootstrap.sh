@@ -107,6 +107,25 @@ install_systemd() { # the binding to the journal and the service manager; the ag
     say "systemd-python cannot be built here; going on without it (the agent then speaks to systemd by itself)"
 }
 
+# --- strangers, for the tests alone ---
+
+missing_strangers() {
+    command -v gcc >/dev/null || echo gcc libc6-dev
+    if command -v pkg-config >/dev/null; then
+        pkg-config --exists libmodbus || echo libmodbus-dev
+    else
+        echo pkg-config libmodbus-dev
+    fi
+    command -v mbpoll >/dev/null || echo mbpoll
+}
+
+install_strangers() { # a Modbus slave and a master that are not ours; the tests that want them are skipped without
+    local missing
+    missing=$(missing_strangers | xargs)
+    [ -z "$missing" ] || apt_install $missing ||
+        say "$missing cannot be installed here; the tests against other Modbus programs are skipped"
+}
+
 # --- do it ---
 
 exec 9<pyproject.toml
@@ -125,6 +144,7 @@ touch "$building"
 say "installing Python packages into $venv (the first time takes a minute or two)"
 pip_install --editable ".$extras" || fail "pip could not install the packages; see above"
 install_systemd
+[ "$kind" = demo ] || install_strangers
 echo "$state" >"$venv/.ready-demo"
 echo "$state" >"$stamp"
 rm "$building"
