@@ -122,14 +122,17 @@ class ReaderConfig:
 
     driver: str
     port: str | None  # always set for the drivers that come with us
-    baud: int
+    baud: int | None  # None: as such a reader leaves the factory
     evses: tuple[int, ...]
     kind: str  # OCPP 2 IdTokenEnumType
-    form: str
+    form: str | None  # None: the driver's first
+    bits: int
     pattern: str
     uid_order: str
     uid_case: str
     strip_separators: bool
+    strip_zeros: bool
+    length: int
     again_after_s: float
     options: Mapping[str, Any]
 

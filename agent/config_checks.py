@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config_toml import Table, hint
+from agent.config_toml import Table, hint, show
 from agent.errors import ConfigError
 from drivers.api import DriverError
 
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 MAPPED = {"mapped-evse": "evse", "mapped-meter": "meter"}  # driver -> the kind of its maps
 ROLE = {"controller": "mapped-evse", "meter": "mapped-meter"}
-READER_KEYS = {"form": "rdm6300", "pattern": "ascii-line"}  # keys of one driver only
-READERS = tuple(READER_KEYS.values())
+READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys that not all of them have
+    "rdm6300": ("form",),
+    "ascii-line": ("pattern",),
+    "wiegand": ("form", "bits"),
+    "pn532": (),
+    "sl025": (),
+    "acs": (),
+}
+FORMS = {"rdm6300": ("hex10", "hex8", "decimal10"), "wiegand": ("hex", "decimal", "facility")}
 LARGEST_RTU_UNIT = 247
 SHIPPED_MAPS = "maps"
 
@@ -153,17 +160,24 @@ def _check_times(role: str, device: DeviceConfig, table: Table, config: Config) 
 
 def _check_reader(reader: ReaderConfig, table: Table) -> None:
     if reader.driver in MAPPED:
-        table.fail("driver", f"{reader.driver} is no card reader; use {' or '.join(READERS)}")
+        table.fail("driver", f"{reader.driver} is no card reader; use {_or(tuple(READERS))}")
     _check_driver(reader.driver, table)
     if reader.port is None and reader.driver in READERS:
         table.fail("port", f"missing; the driver {reader.driver} needs it")
     if reader.options and reader.driver in READERS:
         table.fail("options", f"the driver {reader.driver} has none")
-    for key, driver in READER_KEYS.items():
-        if key in table.data and reader.driver != driver:
-            table.fail(key, f"belongs to the driver {driver} only")
+    for key in dict.fromkeys(key for keys in READERS.values() for key in keys):
+        if key in table.data and key not in READERS.get(reader.driver, ()):
+            owners = [driver for driver, keys in READERS.items() if key in keys]
+            table.fail(key, f"belongs to the driver{'s'[: len(owners) > 1]} {' and '.join(owners)} only")
+    if reader.form is not None and reader.form not in (known := FORMS[reader.driver]):
+        table.fail("form", f"expected one of {', '.join(known)}, not {show(reader.form)}")
     if reader.pattern:
         _check_pattern(reader.pattern, table)
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _check_pattern(pattern: str, table: Table) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig
+from agent.config_checks import READERS
 from agent.core.evse import EvseLimits
 from agent.edge.hardware import EvseParts, ReaderParts
 from drivers import registry
@@ -88,15 +89,9 @@ def _reader(reader: ReaderConfig) -> Any:
     from drivers.token.normalise import Spelling
 
     make = registry.find(reader.driver)
-    if reader.driver not in ("rdm6300", "ascii-line"):
+    if reader.driver not in READERS:
         return make(**({"port": reader.port} if reader.port else {}), **reader.options)
-    spelling = Spelling(reader.uid_order, reader.uid_case, reader.strip_separators)
-    own = {"form": reader.form} if reader.driver == "rdm6300" else {"pattern": reader.pattern}
-    return make(
-        reader.port,
-        baud=reader.baud,
-        kind=reader.kind,
-        spelling=spelling,
-        again_after_s=reader.again_after_s,
-        **own,
-    )
+    spelling = Spelling(reader.uid_order, reader.uid_case, reader.strip_separators, reader.strip_zeros, reader.length)
+    own = {key: getattr(reader, key) for key in ("baud", *READERS[reader.driver])}
+    given = {key: value for key, value in own.items() if value is not None}
+    return make(reader.port, kind=reader.kind, spelling=spelling, again_after_s=reader.again_after_s, **given)

@@ -17,6 +17,10 @@ BUILT_IN = {
     "mapped-evse": "drivers.mapped_evse:MappedEvse",
     "rdm6300": "drivers.token.rdm6300:Rdm6300",
     "ascii-line": "drivers.token.ascii_line:AsciiLine",
+    "wiegand": "drivers.token.wiegand:Wiegand",
+    "pn532": "drivers.token.pn532:Pn532",
+    "sl025": "drivers.token.sl025:Sl025",
+    "acs": "drivers.token.acs:Acs",
 }
 
 

@@ -17,12 +17,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig, load
+from agent.config_checks import FORMS
 from agent.errors import AgentError, Exit
 from drivers.api import DriverError
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUnit
 
-READERS = {"rdm6300": "rdm6300", "ascii-line": "ascii_line"}  # driver -> what simulates it
+READERS = {"rdm6300": "rdm6300", "ascii-line": "ascii_line", "wiegand": "wiegand"}  # driver -> what simulates it
+READERS |= {"pn532": "pn532", "sl025": "sl025", "acs": "acs"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,4 +127,5 @@ def _unit(device: DeviceConfig) -> SimUnit | None:
 
 def _reader(reader: ReaderConfig) -> SimReader:
     assert reader.port is not None
-    return SimReader(READERS[reader.driver], reader.port, reader.evses, reader.form, reader.uid_order == "reversed")
+    form = reader.form or FORMS.get(reader.driver, ("",))[0]
+    return SimReader(READERS[reader.driver], reader.port, reader.evses, form, reader.uid_order == "reversed")

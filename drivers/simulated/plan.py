@@ -52,10 +52,10 @@ class SimEvse:
 
 @dataclass(frozen=True, slots=True)
 class SimReader:
-    """A card reader: `kind` is rdm6300 or ascii_line; `evses` are those it stands for, none means all.
+    """A card reader of a `kind` that readers.py knows; `evses` are those it stands for, none means all.
 
-    `form` (hex10, hex8 or decimal10) is how the agent's driver tells an rdm6300 card, and `reverse` whether it turns
-    the bytes round: a tag is tapped by the text that the central system will see.
+    `form` is how the agent's driver tells an rdm6300 card, or how a Wiegand converter writes one, and `reverse` whether
+    the driver turns the bytes round: a tag is tapped by the text that the central system will see.
     """
 
     kind: str

@@ -88,6 +88,10 @@ class SerialTokenReader:
             raise DriverError(f"card reader on {self._name}: cannot be opened: {reason(error)}") from None
         self._port = port
         loop.add_reader(port.fileno(), self._on_readable)
+        self._opened()
+
+    def _opened(self) -> None:
+        """For readers that must be asked."""
 
     def _on_readable(self) -> None:
         from serial import SerialException
@@ -98,12 +102,17 @@ class SerialTokenReader:
         except (SerialException, OSError) as error:
             self._drop(f"went away: {reason(error)}")
             return
-        now = asyncio.get_running_loop().time()
+        self._heard(data, asyncio.get_running_loop().time())
+
+    def _heard(self, data: bytes, now: float) -> None:
         if now - self._heard_at > MAX_PAUSE_S:  # half a card of long ago is no part of this one
             self._framer = self._make_framer()
         self._heard_at = now
         for text in self._framer.feed(data):
-            self._on_card(normalise(text, self._spelling), now)
+            self._on_card(self._spell(text), now)
+
+    def _spell(self, text: str) -> str:
+        return normalise(text, self._spelling)
 
     def _on_card(self, value: str, now: float) -> None:
         if not value:
@@ -126,10 +135,14 @@ class SerialTokenReader:
 
     def _drop(self, why: str) -> None:
         port, self._port, self._why = self._port, None, why
+        self._closed()
         if port is not None:
             asyncio.get_running_loop().remove_reader(port.fileno())
             port.close()
         self._news.set()
+
+    def _closed(self) -> None:
+        """For readers that are asked: no more questions."""
 
 
 def _open_port(name: str, baud: int) -> Serial:
@@ -138,7 +151,7 @@ def _open_port(name: str, baud: int) -> Serial:
     from serial import Serial
 
     try:
-        return Serial(name, baud, timeout=0, exclusive=True)
+        return Serial(name, baud, timeout=0, write_timeout=0, exclusive=True)
     except termios.error as error:  # no OSError, and not documented by pyserial
         raise OSError(str(error)) from None
 

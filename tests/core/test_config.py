@@ -9,6 +9,7 @@ import pytest
 from agent.config import Config, control_socket, load
 from agent.config_variables import resolve
 from agent.errors import ConfigError
+from drivers.registry import BUILT_IN
 
 BASE = """\
 [station]
@@ -215,7 +216,7 @@ MISTAKES = {
     ),
     "a driver that nobody knows": (
         ('driver = "rdm6300"', 'driver = "rdm63"'),
-        "agent.toml [reader #1] driver: no driver 'rdm63'; known are ascii-line, mapped-evse, mapped-meter, rdm6300; "
+        f"agent.toml [reader #1] driver: no driver 'rdm63'; known are {', '.join(sorted(BUILT_IN))}; "
         "others come from packages with entry points chargepoint.drivers",
     ),
     "a driver in the wrong place": (
@@ -224,7 +225,7 @@ MISTAKES = {
     ),
     "a card reader that is a meter": (
         ('driver = "rdm6300"', 'driver = "mapped-meter"'),
-        "agent.toml [reader #1] driver: mapped-meter is no card reader; use rdm6300 or ascii-line",
+        "agent.toml [reader #1] driver: mapped-meter is no card reader; use rdm6300, ascii-line, wiegand, pn532, sl025 or acs",
     ),
     "options for a driver that has none": (
         ('  map = "evse_wb"', '  options = { fast = true }\n  map = "evse_wb"'),

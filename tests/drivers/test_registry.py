@@ -20,7 +20,7 @@ def test_each_built_in_name_has_its_class(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(DriverError, match="no driver 'mapped'; known are ascii-line, mapped-evse, mapped-meter"):
+    with pytest.raises(DriverError, match="no driver 'mapped'; known are acs, ascii-line, "):
         registry.find("mapped")
 
 
