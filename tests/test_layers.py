@@ -91,6 +91,7 @@ RULES: dict[str, Rule] = {
             *("drivers.api", "drivers.regmap", "drivers.mapwords"),
         )
     ),
+    "agent.cli.check_devices": Rule(("agent.config", "agent.errors", "drivers.mapwords")),
     # The composition root, and what it is cut into.
     "agent.daemon": EVERYTHING,
     "agent.network": EVERYTHING,

@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _check_maps(config: Config) -> list[str]:
     """Read every map that is named to the end; warnings."""
+    from agent.cli.check_devices import device_warnings
     from drivers.api import DriverError
     from drivers.regmap import load_evse, load_meter
 
@@ -57,9 +58,10 @@ def _check_maps(config: Config) -> list[str]:
             if evse.controller.driver == "mapped-evse" and evse.controller.map:
                 found = load_evse(evse.controller.map, folders)
                 warnings += _controller(config, evse, found)
+                warnings += device_warnings(config, evse, role, found.device)
             role = "meter"
             if evse.meter.driver == "mapped-meter" and evse.meter.map:
-                load_meter(evse.meter.map, folders)
+                warnings += device_warnings(config, evse, role, load_meter(evse.meter.map, folders).device)
         except DriverError as error:
             raise ConfigError(config.path, f"evse.{evse.id}.{role}", "map", str(error)) from None
     return warnings
@@ -72,7 +74,7 @@ def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[st
         ("watchdog_s", device.watchdog_s, found.watchdog),
         ("failsafe_a", device.failsafe_a, found.failsafe),
     ):
-        if value is not None and setting is None:
+        if value is not None and (setting is None or setting.row is None):
             raise ConfigError(config.path, table, key, f"the map {device.map} has no register for it; remove it")
     if found.watchdog is None and found.feed is None:
         text = f"warning: {device.map} has no watchdog: if the agent dies while charging, the last offer stands"

@@ -190,6 +190,17 @@ def test_check_config_warns_of_a_controller_without_watchdog(tmp_path: Path) -> 
     assert command("check-config", str(file)).stdout.startswith(f"{file} [evse.1.controller] map: {text}\n")
 
 
+def test_check_config_warns_of_a_line_with_other_settings_than_the_meter_has(tmp_path: Path) -> None:
+    told = command("check-config", str(configured(tmp_path, '"eastron_sdm630"', '"eastron_sdm120"'))).stdout
+    text = "warning: eastron_sdm120 leaves the factory with 2400 baud, parity N, [bus.rs485b] has others"
+    assert f"[evse.1.meter] map: {text}" in told
+
+
+def test_check_config_warns_of_a_map_that_nobody_has_confirmed(tmp_path: Path) -> None:
+    told = command("check-config", str(configured(tmp_path, '"eastron_sdm630"', '"finder_7e_23"'))).stdout
+    assert "[evse.1.meter] map: warning: the registers of finder_7e_23 were never confirmed" in told
+
+
 def test_check_config_reads_the_maps_to_the_end(tmp_path: Path) -> None:
     (tmp_path / "maps" / "meter").mkdir(parents=True)
     (tmp_path / "maps" / "meter" / "mine.toml").write_text('vendor = "Mine"\n')
