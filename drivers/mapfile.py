@@ -29,7 +29,7 @@ class Section:
 
     def fail(self, key: str, why: str) -> NoReturn:
         """Raise the one line."""
-        where = " ".join(part for part in (self.name, key) if part)
+        where = " ".join(part for part in (self.name, _printable(key)) if part)
         raise MapError(f"{self.file}: {where}: {why}")
 
     def keys(self) -> list[str]:
@@ -51,7 +51,7 @@ class Section:
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            self.fail(key, f"is {value!r}; expected {_NAMES[kind]}")
+            self.fail(key, f"is {_shown(value)}; expected {_NAMES[kind]}")
         return value
 
     def word(self, key: str, words: Iterable[str], default: str | None = None) -> str:
@@ -59,7 +59,7 @@ class Section:
         known = tuple(words)
         value = self.get(key, str, default)
         if value not in known:
-            self.fail(key, f"is {value!r}; use one of {', '.join(known)}")
+            self.fail(key, f"is {_shown(value)}; use one of {', '.join(known)}")
         return value
 
     def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
@@ -74,7 +74,7 @@ class Section:
         value = self.get(key, list, default)
         for item in value:
             if type(item) is not int:
-                self.fail(key, f"holds {item!r}; expected a list of integers")
+                self.fail(key, f"holds {_shown(item)}; expected a list of integers")
         return tuple(value)
 
     def texts(self, key: str, default: list[str] | None = None) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class Section:
         value = self.get(key, list, default)
         for item in value:
             if type(item) is not str or not item:
-                self.fail(key, f"holds {item!r}; expected a list of texts")
+                self.fail(key, f"holds {_shown(item)}; expected a list of texts")
         return tuple(value)
 
     def section(self, key: str) -> Section:
@@ -96,11 +96,11 @@ class Section:
         items = self.get(key, list)
         for item in items:
             if not isinstance(item, dict):
-                self.fail(key, f"holds {item!r}; expected tables such as {{ at = 0 }}")
+                self.fail(key, f"holds {_shown(item)}; expected tables such as {{ at = 0 }}")
         return [Section(self.file, self.inner(key), item) for item in items]
 
     def inner(self, key: str) -> str:
-        quoted = key if key.replace("_", "").replace("-", "").isalnum() else f'"{key}"'
+        quoted = key if key.replace("_", "").replace("-", "").isalnum() else f'"{_printable(key)}"'
         return f"{self.name} {quoted}" if self.name else f"[{key}]"
 
     def done(self, known: Iterable[str] = ()) -> None:
@@ -109,6 +109,16 @@ class Section:
             if key not in self._taken:
                 names = sorted(self._taken.union(known))
                 self.fail(key, f"is not a word of the map format here; known are {', '.join(names)}")
+
+
+def _shown(value: object) -> str:
+    """A value as it may stand in one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 _NAMES = {int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a table", bool: "true or false"}

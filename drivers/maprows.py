@@ -28,6 +28,7 @@ UNITS: dict[str, dict[str, float]] = {
     "s": {"s": 1, "ms": 0.001},
 }
 ORDERS = ("big", "little")
+SMALLEST = 1e-12  # of a scale; its inverse is the largest
 
 
 class Defaults:
@@ -77,8 +78,8 @@ def _absent_by_type(top: Section) -> dict[str, list[int]]:
 
 def _scale(section: Section, unit: str) -> float:
     scale = section.get("scale", float, 1.0)
-    if scale == 0:
-        section.fail("scale", "is 0; expected what one step of the register is worth, such as 0.1")
+    if not SMALLEST <= abs(scale) <= 1 / SMALLEST:
+        section.fail("scale", f"is {scale:g}; expected what one step of the register is worth, such as 0.1")
     known = UNITS[unit]
     return scale * known[section.word("unit", known, unit)]
 

@@ -223,6 +223,8 @@ def _pattern(row: Row, value: float | None) -> int:
     kind = TYPES[row.type][1]
     if value is None:
         return _absent_pattern(row)
+    if not kind.startswith(">") and not math.isfinite(value):
+        raise ValueError(f"{row.key}: {value} does not fit into {row.type}")
     if kind.startswith(">"):
         try:
             return int.from_bytes(struct.pack(kind, value * row.divide / row.multiply), "big")
