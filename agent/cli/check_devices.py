@@ -27,9 +27,8 @@ def device_warnings(config: Config, evse: EvseConfig, role: str, found: Device) 
 def _line_differs(bus: BusConfig, found: Device) -> str:
     """What is to be said when the line has other settings than the device has from the factory."""
     factory = found.serial
-    if factory is None or (factory.baud, factory.parity) == (bus.baud, bus.parity) or not factory.verified:
+    if factory is None or (factory.baud, factory.parity) == (bus.baud, bus.parity):
         return ""
-    settings = f"{factory.baud} baud, parity {factory.parity}"
-    return (
-        f"warning: {found.name} leaves the factory with {settings}, [bus.{bus.name}] has others; set the device to them"
-    )
+    settings = f"{factory.baud} baud, parity {factory.parity}{'' if factory.verified else ' (as far as is known)'}"
+    remedy = f"[bus.{bus.name}] has others, set the device to them"
+    return f"warning: {found.name} leaves the factory with {settings}; {remedy}"

@@ -192,8 +192,8 @@ def test_check_config_warns_of_a_controller_without_watchdog(tmp_path: Path) -> 
 
 def test_check_config_warns_of_a_line_with_other_settings_than_the_meter_has(tmp_path: Path) -> None:
     told = command("check-config", str(configured(tmp_path, '"eastron_sdm630"', '"eastron_sdm120"'))).stdout
-    text = "warning: eastron_sdm120 leaves the factory with 2400 baud, parity N, [bus.rs485b] has others"
-    assert f"[evse.1.meter] map: {text}" in told
+    text = "warning: eastron_sdm120 leaves the factory with 2400 baud, parity N (as far as is known)"
+    assert f"[evse.1.meter] map: {text}; [bus.rs485b] has others, set the device to them\n" in told
 
 
 def test_check_config_warns_of_a_map_that_nobody_has_confirmed(tmp_path: Path) -> None:
