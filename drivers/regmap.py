@@ -85,6 +85,8 @@ def _meter_rows(registers: Section, defaults: Defaults) -> tuple[tuple[MeterRow,
         measurand, phase = _measurand(registers, key)
         section = registers.section(key)
         row = defaults.row(section, key, UNIT[measurand])
+        if row.type == "string":
+            section.fail("type", "is 'string'; a measured value is a number")
         if section.get("slow", bool, False):
             slow.append(row)
         plus = tuple(_addend(section, row, at) for at in section.numbers("plus", []))

@@ -297,6 +297,9 @@ class SimDevice:
             if rows and part.mute:
                 raise ValueError("the meter in this controller is silent")
             part.fill(image, rows)
+        for row, values, texts in self._identity:  # asked for by itself it wins over a value that covers it
+            if (row.table, row.at, row.words) == (table, address, count):
+                put(image, row, _identity_words(row, values, texts))
 
     def _rows(self, table: str, address: int, count: int) -> list[tuple[Part, list[Row]]]:
         key = (table, address, count)

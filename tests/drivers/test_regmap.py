@@ -66,7 +66,7 @@ def all_rows() -> list[Row]:
     for name in map_names("evse"):
         m = load_evse(name)
         rows += [row for read in m.reads for row in read.rows]
-        rows += [setting.row for setting in (m.watchdog, m.failsafe) if setting]
+        rows += [setting.row for setting in (m.watchdog, m.failsafe) if setting and setting.row]
     return [row for row in rows if row.type != "string"]
 
 
@@ -356,6 +356,8 @@ ROW_MISTAKES = {
     '"Voltage" = { at = 0, unit = "kWh" }': "unit: is 'kWh'; use one of V, mV, kV",
     '"Voltage" = { at = 0, type = "float16" }': "type: is 'float16'; use one of",
     '"Voltage" = { at = 0, scale = 0 }': "scale: is 0; expected what one step",
+    '"Voltage" = { at = 0, scale = nan }': "scale: is nan; expected what one step",
+    '"Voltage" = { at = 0, type = "string", words = 2 }': "type: is 'string'; a measured value is a number",
     '"Voltage" = { at = 0, skale = 1 }': "skale: is not a word",
     '"Voltage" = { at = 0, absent = [1.5] }': "absent: holds 1.5; expected a list of integers",
     '"Voltage" = { at = 0, confidence = "seen" }': "confidence: is 'seen'; use one of verified, unverified",
