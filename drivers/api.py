@@ -10,7 +10,7 @@ hardware opens the contactor within the times of IEC 61851-1; what is commanded 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -144,6 +144,14 @@ class EvseReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What a controller does by itself when nobody asks it any more."""
+
+    timeout_s: float
+    current_a: float | None  # then it offers this; None: what is set in the device itself
+
+
+@dataclass(frozen=True, slots=True)
 class IdToken:
     """A card or other token. `kind` is one of OCPP 2.0.1's IdTokenEnumType words, "Central", "ISO14443", "Local" ..."""
 
@@ -159,6 +167,30 @@ def shorten(token: str) -> str:
     return f"..{token[-4:]}" if len(token) > 6 else f"..{token[-1:]}"
 
 
+@dataclass(frozen=True, slots=True)
+class SignedSession:
+    """What a meter signs beside its own values: whose energy it is, where it flowed, and the time of now."""
+
+    transaction: str
+    token: IdToken | None
+    place: str  # charge point and EVSE, as OCMF writes them: "CP001 1"
+    utc: float | None  # epoch seconds; None: nobody knows the time, so the meter's own clock counts
+    zone_min: int = 0  # minutes of the local time ahead of UTC
+
+
+@dataclass(frozen=True, slots=True)
+class SignedData:
+    """What a meter has signed, as it came from it. `public_key`: base64 of DER (SubjectPublicKeyInfo), "" not told."""
+
+    text: str
+    encoding: str = "OCMF"
+    method: str = ""  # of the signature, in the words of the encoding: "ECDSA-secp256r1-SHA256"
+    public_key: str = ""
+
+    def __repr__(self) -> str:  # a card's number stands in the text
+        return f"SignedData({self.encoding}, {len(self.text)} characters, {self.method})"
+
+
 @runtime_checkable
 class EvseController(Protocol):
     """The hardware that owns control pilot and contactor of one EVSE (IEC 61851-1, Mode 3)."""
@@ -170,6 +202,30 @@ class EvseController(Protocol):
 
         Writes the watchdog and fail-safe registers first whenever the link to the device was (re)made.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IoReading:
+    """All channels of an IO board in one poll, by the board's own numbers. Outputs are its latch, not any contact."""
+
+    outputs: Mapping[int, bool]
+    inputs: Mapping[int, bool]
+    volts: Mapping[int, float] = field(default_factory=dict)  # analogue inputs
+
+
+@runtime_checkable
+class DigitalIo(Protocol):
+    """A board with relays or outputs and with inputs."""
+
+    guarded: bool  # its outputs fall off by themselves when nobody asks it any more
+
+    async def read(self) -> IoReading:
+        """One poll; keeps the host watchdog alive, and writes it anew whenever the board was lost."""
+        ...
+
+    async def set(self, output: int, on: bool) -> None:
+        """A level, safe to repeat. Before anything is switched on the host watchdog and its safe values are written."""
         ...
 
 
@@ -208,6 +264,36 @@ class ShowsState(Protocol):
     """Ability: an indicator (LED, display) that shows one word of the station's state."""
 
     async def show(self, state: str) -> None: ...
+
+
+@runtime_checkable
+class FailsSafe(Protocol):
+    """Ability: the controller notices that its master is gone. Who cannot tell counts as one that does not."""
+
+    def guard(self) -> Guard | None:
+        """None: nothing happens, the last order stands for ever."""
+        ...
+
+
+@runtime_checkable
+class SignsMeterData(Protocol):
+    """Ability: the meter signs what it has counted, from the beginning to the end of a session of its own.
+
+    Each order may take half a minute, and may be given again after a restart: `begin` gives up a session that somebody
+    left open, `end` tells the result once more when the session had ended already.
+    """
+
+    async def begin(self, session: SignedSession) -> SignedData | None:
+        """Open the session; what is signed at its beginning, None where a meter signs at the end only."""
+        ...
+
+    async def end(self, session: SignedSession) -> SignedData:
+        """Close it. DriverError when there is none, or its result is not this session's."""
+        ...
+
+    async def public_key(self) -> str:
+        """Base64 of DER (SubjectPublicKeyInfo). DriverError when the meter cannot sign as it is set up."""
+        ...
 
 
 @runtime_checkable

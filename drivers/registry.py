@@ -15,6 +15,12 @@ GROUP = "chargepoint.drivers"
 BUILT_IN = {
     "mapped-meter": "drivers.mapped_meter:MappedMeter",
     "mapped-evse": "drivers.mapped_evse:MappedEvse",
+    "composed": "drivers.composed:ComposedEvse",
+    "io-pilot": "drivers.io.pilot:IoPilot",
+    "mapped-io": "drivers.io.mapped:MappedIo",
+    "gpio": "drivers.io.gpio:Gpio",
+    "em580": "drivers.signed.em580:Em580",
+    "wm3m4": "drivers.signed.wm3m4:Wm3m4",
     "rdm6300": "drivers.token.rdm6300:Rdm6300",
     "ascii-line": "drivers.token.ascii_line:AsciiLine",
     "wiegand": "drivers.token.wiegand:Wiegand",
