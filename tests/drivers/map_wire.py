@@ -78,6 +78,12 @@ def _field(key: str, top: dict[str, Any], row: dict[str, Any]) -> Field:
     return Field(key, table, addresses, {**CODES, **FLOATS}[kind], order == "little", factor, tuple(absent))
 
 
+def mask_of(evse: str, table: str) -> int:
+    """The bits of a register that a controller's map looks at; -1: all."""
+    mask: int = tomli.loads((MAPS / "evse" / f"{evse}.toml").read_text("utf-8"))[table].get("mask", -1)
+    return mask
+
+
 def extremes(field: Field) -> list[int]:
     """Bit patterns at the ends of a field's type, about nothing, and those that mean no value."""
     bits = 16 * field.size
@@ -90,11 +96,12 @@ def extremes(field: Field) -> list[int]:
 
 
 class TableSlave(Slave):
-    """A slave whose tables hold different things at the same address; a word that is not in `image` is junk."""
+    """A slave whose tables hold different things at the same address; a word that is not in `image` is `rest`."""
 
-    def __init__(self, pty: Pty, image: Words) -> None:
+    def __init__(self, pty: Pty, image: Words, rest: int = 0xDEAD) -> None:
         super().__init__(pty, {1: {}})
         self.image = image
+        self.rest = rest
         self.refused: list[Request] = []
         self.longest = 125
 
@@ -106,7 +113,7 @@ class TableSlave(Slave):
         if r.count > self.longest:
             self.refused.append(r)
             return exception(r, 3)
-        words = [self.image.get((TABLES[r.function], r.address + i), 0xDEAD) for i in range(r.count)]
+        words = [self.image.get((TABLES[r.function], r.address + i), self.rest) for i in range(r.count)]
         body = b"".join(word.to_bytes(2, "big") for word in words)
         if r.function <= 2:
             bits = sum((word & 1) << i for i, word in enumerate(words))
