@@ -45,7 +45,8 @@ BASE = ("agent.errors", "agent.log", "agent.clock")
 CONFIG = ("agent.config", "agent.config_toml", "agent.config_keys", "agent.config_checks")
 EVERYTHING = Rule(("agent", "drivers"), ("tomli",))
 RULES: dict[str, Rule] = {
-    "drivers": Rule(("drivers",), ("pymodbus", "serial", "tomli")),
+    "drivers": Rule(("drivers",), ("pymodbus", "serial", "tomli", "gpiod")),
+    "drivers.simulated.signed": Rule(("drivers",), ("cryptography",)),  # a simulated meter signs with a real key
     "drivers.api": Rule(only_std=("__future__", "typing", "enum", "dataclasses", "collections")),
     "agent.core": Rule(("agent.core", "drivers.api"), not_std=OUTSIDE_WORLD),
     "agent.blocks": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=OUTSIDE_WORLD),
@@ -92,6 +93,11 @@ RULES: dict[str, Rule] = {
         )
     ),
     "agent.cli.check_devices": Rule(("agent.config", "agent.errors", "drivers.mapwords")),
+    # Tools for a bench without an agent: words and tables around `drivers.probe`.
+    "agent.cli.bench": Rule(
+        (*("agent.cli", "agent.errors", "drivers.api", "drivers.bus", "drivers.mapwords", "drivers.probe"),),
+        not_std=("asyncio", "sqlite3"),
+    ),
     # The composition root, and what it is cut into.
     "agent.daemon": EVERYTHING,
     "agent.network": EVERYTHING,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from drivers.regmap import load_evse, load_meter
+from drivers.simulated.charging_point import ChargingPoint
 from drivers.simulated.registers import ControllerRegisters, MeterRegisters, Part, SimDevice
 from drivers.simulated.verbs import SimError
 from drivers.simulated.world import World
+
+SIGNING_DRIVERS = ("em580", "wm3m4")
 
 
 def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
@@ -20,7 +24,7 @@ def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
             raise SimError(f"there is no bus {bus!r}; there are {', '.join(sorted(names)) or 'none'}")
         if len({(p.kind, p.point.config.number) for p in found}) != len({p.kind for p in found}):
             raise SimError(f"bus {bus}: unit {unit} is used more than once")
-        devices[bus, unit] = SimDevice(f"{bus}/{unit}", found)
+        devices[bus, unit] = _device(f"{bus}/{unit}", found)
     return devices
 
 
@@ -33,6 +37,23 @@ def _parts(world: World) -> dict[tuple[str, int], list[Part]]:
             part: Part = ControllerRegisters(load_evse(evse.controller.map, folders), point)
             parts.setdefault((evse.controller.bus, evse.controller.unit), []).append(part)
         if evse.meter is not None:
-            part = MeterRegisters(load_meter(evse.meter.map, folders), point)
+            part = _meter(evse.meter.map, folders, point)
             parts.setdefault((evse.meter.bus, evse.meter.unit), []).append(part)
     return parts
+
+
+def _meter(name: str, folders: Sequence[Path], point: ChargingPoint) -> MeterRegisters:
+    """By its map, or one that signs by the name of its driver."""
+    if name in SIGNING_DRIVERS:
+        from drivers.simulated.signed import SIGNING  # seldom wanted
+
+        return SIGNING[name](point)
+    return MeterRegisters(load_meter(name, folders), point)
+
+
+def _device(name: str, parts: Sequence[Part]) -> SimDevice:
+    if not any(hasattr(part, "signer") for part in parts):
+        return SimDevice(name, parts)
+    from drivers.simulated.signed import SignedDevice
+
+    return SignedDevice(name, parts)
