@@ -1,0 +1,180 @@
+"""No fault of a line makes a driver tell what is not so: each kind of driver against each fault of `faults`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drivers.api import DriverError, Sample
+from drivers.bus import Bus
+from drivers.mapped_evse import MappedEvse
+from drivers.mapped_meter import MappedMeter
+from drivers.probe.judge import judge
+from drivers.registers import encode, put
+from drivers.regmap import ENERGY, load_meter, map_names
+from drivers.wire import make_bus
+from tests.drivers.bus_helpers import line
+from tests.drivers.faults import FAULTS, HASTY, UNIT, Bank, Subject, every_fault, never_lies
+
+# ---- the bus itself
+
+
+def counted(first: int) -> Bank:
+    return {address: first + address for address in range(40)}
+
+
+async def ten(bus: Bus) -> list[int]:
+    return await bus.read(UNIT, "holding", 5, 10)
+
+
+async def one(bus: Bus) -> list[int]:
+    return await bus.read(UNIT, "input", 5, 1)
+
+
+@every_fault
+@pytest.mark.parametrize("ask", [ten, one])
+async def test_a_read_gives_what_is_there_or_fails(
+    ask: Callable[[Bus], Awaitable[list[int]]], fault: str, tmp_path: Path
+) -> None:
+    moments = (counted(1000), counted(2000), counted(3000))
+    await never_lies(Subject(lambda bus: bus, ask, moments), fault, tmp_path)
+
+
+# ---- meters
+
+
+def meter_bank(name: str, load: float) -> Bank:
+    """A meter that charges a car with `load` times 16 A; the more load, the more energy it has counted."""
+    found = load_meter(name)
+    bank = {read.at + k: 0 for read in (*found.fast, *found.slow) for k in range(read.count)}
+    for r in found.registers:
+        for row in (r.row, *r.plus):
+            put(bank, row, encode(row, _shown(r.measurand.value, load)))
+    return bank
+
+
+def _shown(measurand: str, load: float) -> float:
+    return next(value(load) for head, value in SHOWN if measurand.startswith(head))
+
+
+SHOWN: tuple[tuple[str, Callable[[float], float]], ...] = (
+    ("Voltage", lambda load: 230.0 + 4 * load),
+    ("Frequency", lambda load: 49.0 + load),
+    ("Current", lambda load: 16.0 * load),
+    ("Power.Factor", lambda load: 1.0 - load / 10),
+    ("Power.", lambda load: 3600.0 * load),
+    ("Temperature", lambda load: 20.0 + load),
+    ("Energy.", lambda load: 1_234_560.0 * load),
+)
+
+
+def told_of(told: Sequence[Sample], truth: Sequence[Sample]) -> bool:
+    """Slow values are not in every poll."""
+    return set(told) <= set(truth) and any(s.measurand == ENERGY and s.phase is None for s in told)
+
+
+def quick(name: str) -> Callable[[Bus], MappedMeter]:
+    """The meter without the pause that it wants: the bus keeps it, and is tested for that."""
+    plain = load_meter(name)
+    without = plain._replace(device=plain.device._replace(pause_s=0.0))
+    return lambda bus: MappedMeter(bus, UNIT, without)
+
+
+def meter(name: str) -> Subject:
+    moments = (meter_bank(name, 0.5), meter_bank(name, 0.75), meter_bank(name, 1.0))
+    return Subject(quick(name), MappedMeter.read, moments, told_of)
+
+
+@every_fault
+@pytest.mark.parametrize("name", ["carlo_gavazzi_em340", "orno_we504"])
+async def test_a_mapped_meter_tells_the_truth_or_fails(name: str, fault: str, tmp_path: Path) -> None:
+    await never_lies(meter(name), fault, tmp_path)
+
+
+# ---- controllers
+
+
+def board(pilot: int, cable: int, offer: int) -> Bank:
+    return {**dict.fromkeys(range(16, 33), 0), 16: pilot, 18: cable, 28: offer}
+
+
+@every_fault
+async def test_a_mapped_controller_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (board(1, 0, 0), board(2, 320, 160), board(3, 200, 100))
+    await never_lies(Subject(lambda bus: MappedEvse(bus, UNIT, "reference"), MappedEvse.read, moments), fault, tmp_path)
+
+
+@every_fault
+async def test_an_order_that_is_not_an_error_was_taken(fault: str, tmp_path: Path) -> None:
+    async with line(tmp_path / "tty", {UNIT: board(2, 320, 0)}) as (_, slave, settings):
+        bus = make_bus(settings, HASTY)
+        evse = MappedEvse(bus, UNIT, "reference")
+        slave.misdeeds = [FAULTS[fault]]
+        try:
+            await evse.offer(16.0)
+        except DriverError:
+            pass
+        else:
+            assert slave.words[UNIT][28] == 160
+        finally:
+            await bus.close()
+
+
+# ---- words in the wrong order, which no check of a frame can tell: physics does, on the bench
+
+
+def swapped(name: str, load: float) -> Bank:
+    """As `meter_bank`, by a meter that was set to the other order of words."""
+    bank = meter_bank(name, load)
+    for r in load_meter(name).registers:
+        for row in (r.row, *r.plus):
+            if row.words > 1:
+                words = [bank[row.at + k] for k in range(row.words)]
+                bank.update({row.at + k: word for k, word in enumerate(reversed(words))})
+    return bank
+
+
+@pytest.mark.parametrize("name", map_names("meter"))
+async def test_a_meter_with_swapped_words_is_found_out(name: str, tmp_path: Path) -> None:
+    polls = []
+    async with line(tmp_path / "tty", {UNIT: {}}) as (_, slave, settings):
+        bus = make_bus(replace(settings, baud=115200))
+        driver = quick(name)(bus)
+        for load in (0.5, 0.5001):  # a few hundred watt-hours more
+            slave.words[UNIT] = swapped(name, load)
+            polls.append({(s.measurand, s.phase): s.value for s in await driver.read()})
+        await bus.close()
+    assert judge(polls[1], polls[0], span_s=60.0)
+
+
+# ---- the kit itself
+
+
+class Stubborn:
+    """A driver that tells its last value when it has none."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._last: list[int] = []
+
+    async def ask(self) -> list[int]:
+        with contextlib.suppress(DriverError):
+            self._last = await ten(self._bus)
+        return self._last
+
+
+async def test_a_driver_that_hides_a_fault_is_found_out(tmp_path: Path) -> None:
+    moments = (counted(1000), counted(2000), counted(3000))
+    with pytest.raises(AssertionError, match="is true"):
+        await never_lies(Subject(Stubborn, Stubborn.ask, moments), "silence", tmp_path)
+
+
+async def test_a_line_without_a_quarantine_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.drivers.faults.HASTY", replace(HASTY, quarantine_s=0.0))
+    moments = (counted(1000), counted(2000), counted(3000))
+    with pytest.raises(AssertionError, match="is true"):
+        await never_lies(Subject(lambda bus: bus, ten, moments), "late by a little", tmp_path)
