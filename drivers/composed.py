@@ -1,0 +1,284 @@
+"""An EVSE controller made of parts (`EvseController`; `Unlocks` with a lock, `ShowsState` with lights).
+
+A pilot (a controller of its own, or a module on an IO board), a relay that holds the contactor's coil, and what watches
+over it: mirror contact, residual-current device, emergency stop, lock, PP resistor. `interlock.py` decides, this file
+asks and switches, and verifies what it switched: read back, and by the mirror contact within `verify_s`, three times.
+
+What this cannot do: Linux and a bus take tens to hundreds of milliseconds and give no promise. The contactor must open
+within 100 ms after the car's switch, at once for residual current, and when this program is dead: so the coil's circuit
+has to lead through the pilot controller's own relay and the residual-current device as well, and the IO board needs a
+host watchdog. What is done here comes on top of that.
+
+Rules kept: a part that does not answer leads to an open contactor and no offer, as far as the other parts can be
+reached, and then to the DriverError; lock and unlock are never driven together; a pulse always ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from drivers.api import DriverError, EvseController, EvseReading, Identifies, StopButton
+from drivers.interlock import Facts, Interlock, Rules, Wanted
+from drivers.io.channel import Channel, Poll
+from drivers.io.resistor import Divider, rating_a, resistance_ohm
+
+SAMPLE_S = 0.03
+SAMPLES = 3  # in a row that must be wrong
+LOCK_TRIES = 3
+LOCK_SETTLES_S = 1.0
+
+
+class Contactor(NamedTuple):
+    """`mirror` is on while the main contacts are closed."""
+
+    output: Channel
+    mirror: Channel | None = None
+    verify_s: float = 0.25
+
+
+class Guards(NamedTuple):
+    """On when something is wrong."""
+
+    residual: Channel | None = None
+    emergency: Channel | None = None
+
+
+class Lock(NamedTuple):
+    """A motor with a pulse for each way; without `unlock` a magnet that holds while `lock` is on."""
+
+    lock: Channel
+    unlock: Channel | None = None
+    locked: Channel | None = None
+    pulse_s: float = 0.5
+
+
+class Cable(NamedTuple):
+    volts: Channel
+    divider: Divider
+
+
+class ComposedEvse:
+    """One EVSE. `lights`: a word of the station's state -> the outputs that are on."""
+
+    def __init__(
+        self,
+        pilot: EvseController,
+        contactor: Contactor,
+        guards: Guards | None = None,
+        lock: Lock | None = None,
+        cable: Cable | None = None,
+        lights: Mapping[str, tuple[Channel, ...]] | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        self._pilot = pilot
+        self._contactor = contactor
+        self._guards = guards or Guards()
+        self._lock = lock
+        self._cable = cable
+        self._lights = dict(lights or {})
+        self._interlock = Interlock((rules or Rules())._replace(locks=lock is not None))
+        self._offered: float | None = None
+        self._driven: bool | None = None  # which way the lock went last
+        self._pressed = False
+        self._met = False
+        if lock is not None:
+            self.unlock = self._unlock
+        if self._lights:
+            self.show = self._show
+
+    async def read(self) -> EvseReading:
+        """One poll, with all that follows from it for contactor, pilot and lock."""
+        return await self._step()
+
+    async def offer(self, current_a: float) -> None:
+        self._interlock.order_a = current_a if current_a > 0 else 0.0
+        self._offered = None  # whoever repeats an order has seen that it was not kept
+        await self._step()
+
+    async def identity(self) -> str:
+        return await self._pilot.identity() if isinstance(self._pilot, Identifies) else "made of parts"
+
+    # --- one step -----------------------------------------------------------------------------------------------
+
+    async def _step(self) -> EvseReading:
+        try:
+            facts, pilot = await self._sense()
+            await self._meet(facts)
+            await self._compare(facts)
+            await self._act(self._interlock.step(facts, _now()), facts)
+        except DriverError:
+            await self._let_go()
+            raise
+        return self._reading(facts, pilot)
+
+    async def _sense(self) -> tuple[Facts, EvseReading]:
+        poll = Poll()
+        coil, mirror = await self._switched(poll)
+        residual, emergency = [channel is not None and await poll.input(channel) for channel in self._guards]
+        locked = await self._is_locked(poll)
+        cable_a, cable_bad = await self._rating(poll)
+        pilot = await self._pilot.read()
+        cable_a = pilot.cable_a if self._cable is None else cable_a
+        facts = Facts(pilot.pilot, pilot.faults, coil, mirror, residual, emergency, locked, cable_a, cable_bad)
+        return facts, pilot
+
+    async def _switched(self, poll: Poll) -> tuple[bool, bool | None]:
+        """Coil and mirror contact."""
+        mirror = self._contactor.mirror
+        return await poll.output(self._contactor.output), None if mirror is None else await poll.input(mirror)
+
+    async def _is_locked(self, poll: Poll) -> bool | None:
+        if self._lock is None or self._lock.locked is None:
+            return self._driven
+        return await poll.input(self._lock.locked)
+
+    async def _rating(self, poll: Poll) -> tuple[float | None, bool]:
+        """The cable's rating, and whether its resistor means nothing."""
+        if self._cable is None:
+            return None, False
+        volts = await poll.volts(self._cable.volts)
+        rating = None if volts is None else rating_a(resistance_ohm(volts, self._cable.divider))
+        return (0.0, True) if rating is None else (rating, False)
+
+    async def _meet(self, facts: Facts) -> None:
+        """At the first contact: go on with the contactor as it is, end a pulse that a crash may have left."""
+        if self._met:
+            return
+        self._interlock.adopt(facts.coil, _now())
+        if self._lock is not None and self._lock.unlock is not None:
+            await self._lock.lock.set(False)
+            await self._lock.unlock.set(False)
+        self._met = True
+
+    async def _compare(self, facts: Facts) -> None:
+        """What the parts say against what they were told."""
+        told = self._interlock.closed
+        if told and not facts.coil:
+            self._interlock.fell_off(_now())
+        elif (told and facts.mirror is False) or (not told and facts.mirror and not facts.coil):
+            await self._judge(told)
+        # A coil that is on without an order is switched off by `_act`.
+
+    async def _act(self, wanted: Wanted, facts: Facts) -> None:
+        if facts.coil and not wanted.closed:
+            await self._switch(False)
+        if wanted.offer_a is not None and wanted.offer_a != self._offered:
+            await self._pilot.offer(wanted.offer_a)
+            self._offered = wanted.offer_a
+        if wanted.locked is not None and wanted.locked != facts.locked:
+            await self._drive(wanted.locked)
+        if wanted.closed and not facts.coil:
+            await self._switch(True)
+
+    async def _let_go(self) -> None:
+        """Something does not answer: what can be reached is switched off."""
+        self._interlock.fell_off(_now())
+        self._offered = None
+        with contextlib.suppress(DriverError):
+            await self._contactor.output.set(False)
+        with contextlib.suppress(DriverError):
+            await self._pilot.offer(0.0)
+
+    def _reading(self, facts: Facts, pilot: EvseReading) -> EvseReading:
+        pressed, self._pressed = self._pressed, facts.emergency
+        new = StopButton.EMERGENCY if facts.emergency and not pressed else pilot.stop_button
+        coil, mirror = self._interlock.closed, facts.mirror
+        return EvseReading(
+            pilot=facts.pilot,
+            contactor=coil or bool(mirror) or self._interlock.welded,
+            offered_a=pilot.offered_a,
+            cable_a=facts.cable_a,
+            faults=self._interlock.faults(facts),
+            locked=facts.locked,
+            stop_button=new,
+            raw=f"{pilot.raw}, coil {int(facts.coil)}, mirror {'none' if mirror is None else int(mirror)}",
+        )
+
+    # --- the contactor ------------------------------------------------------------------------------------------
+
+    async def _switch(self, closed: bool) -> None:
+        await self._contactor.output.set(closed)
+        await self._judge(closed)
+
+    async def _judge(self, closed: bool) -> None:
+        if self._interlock.welded or await self._obeys(closed):
+            return
+        if closed:
+            self._interlock.did_not_close(_now())
+            await self._contactor.output.set(False)
+        else:
+            self._interlock.did_not_open(_now())
+
+    async def _obeys(self, closed: bool) -> bool:
+        """Whether coil and mirror contact come to say the same in time."""
+        until, wrong = _now() + self._contactor.verify_s, 0
+        while wrong < SAMPLES:
+            coil, mirror = await self._switched(Poll())
+            if coil == closed and mirror in (None, closed):
+                return True
+            wrong += _now() >= until
+            await asyncio.sleep(SAMPLE_S)
+        return False
+
+    # --- lock and lights ----------------------------------------------------------------------------------------
+
+    async def _unlock(self) -> bool:
+        try:
+            coil, mirror = await self._switched(Poll())
+            if coil or mirror:
+                return False
+            self._interlock.unlock()
+            await self._step()
+            return await self._is_locked(Poll()) is False
+        except DriverError:
+            await self._let_go()
+            raise
+
+    async def _drive(self, locked: bool) -> None:
+        """Move the lock, a bounded number of times. The contactor is open meanwhile, so nothing else is urgent."""
+        for _ in range(LOCK_TRIES):
+            await self._pulse(locked)
+            if await self._has_moved(locked):
+                self._interlock.lock_moved(locked, True)
+                return
+        self._interlock.lock_moved(locked, False)
+
+    async def _pulse(self, locked: bool) -> None:
+        lock = self._lock
+        assert lock is not None
+        if lock.unlock is None:
+            await lock.lock.set(locked)
+            return
+        way, other = (lock.lock, lock.unlock) if locked else (lock.unlock, lock.lock)
+        await other.set(False)
+        try:
+            await way.set(True)
+            await asyncio.sleep(lock.pulse_s)
+        finally:
+            await way.set(False)
+
+    async def _has_moved(self, locked: bool) -> bool:
+        assert self._lock is not None
+        self._driven = locked
+        if self._lock.locked is None:
+            return True
+        until = _now() + LOCK_SETTLES_S
+        while await self._is_locked(Poll()) is not locked:
+            if _now() >= until:
+                return False
+            await asyncio.sleep(SAMPLE_S)
+        return True
+
+    async def _show(self, state: str) -> None:
+        wanted = self._lights.get(state.lower())
+        if wanted is None:  # lights need not know every word
+            return
+        for channel in dict.fromkeys(channel for lights in self._lights.values() for channel in lights):
+            await channel.set(channel in wanted)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
