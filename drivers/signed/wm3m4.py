@@ -58,12 +58,14 @@ VALUES: tuple[tuple[int, int, tuple[_Row, ...]], ...] = (
     ),
     (
         140,
-        26,
+        32,
         (
             (140, _T6, Measurand.POWER_ACTIVE_IMPORT, None),
             *((142 + 2 * k, _T6, Measurand.POWER_ACTIVE_IMPORT, phase) for k, phase in enumerate(_PHASES)),
             (148, _T6, Measurand.POWER_REACTIVE_IMPORT, None),
+            *((150 + 2 * k, _T6, Measurand.POWER_REACTIVE_IMPORT, phase) for k, phase in enumerate(_PHASES)),
             (164, _T7, Measurand.POWER_FACTOR, None),
+            *((166 + 2 * k, _T7, Measurand.POWER_FACTOR, phase) for k, phase in enumerate(_PHASES)),
         ),
     ),
 )

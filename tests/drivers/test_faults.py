@@ -11,11 +11,13 @@ import pytest
 
 from drivers.api import DriverError, Sample
 from drivers.bus import Bus
+from drivers.io.mapped import MappedIo
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
 from drivers.probe.judge import judge
 from drivers.registers import encode, put
 from drivers.regmap import ENERGY, load_meter, map_names
+from drivers.signed.wm3m4 import Wm3m4
 from drivers.wire import make_bus
 from tests.drivers.bus_helpers import line
 from tests.drivers.faults import FAULTS, HASTY, UNIT, Bank, Subject, every_fault, never_lies
@@ -122,6 +124,57 @@ async def test_an_order_that_is_not_an_error_was_taken(fault: str, tmp_path: Pat
             assert slave.words[UNIT][28] == 160
         finally:
             await bus.close()
+
+
+# ---- IO boards
+
+
+def relays(on: int, mode: int = 0) -> Bank:
+    """Outputs and inputs alike, with what their watchdog and settings hold."""
+    return {**{k: on >> k & 1 for k in range(8)}, **{0x1000 + k: mode for k in range(8)}}
+
+
+@every_fault
+async def test_an_io_board_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (relays(0b0000_0001), relays(0b1100_0010), relays(0b0011_0100))
+    subject = Subject(lambda bus: MappedIo(bus, UNIT, "waveshare_relay_8_d"), MappedIo.read, moments)
+    await never_lies(subject, fault, tmp_path)
+
+
+@every_fault
+@pytest.mark.parametrize("on", [True, False])
+async def test_a_relay_that_was_switched_without_an_error_is_switched(on: bool, fault: str, tmp_path: Path) -> None:
+    async with line(tmp_path / "tty", {UNIT: relays(0 if on else 0xFF)}) as (_, slave, settings):
+        bus = make_bus(settings, HASTY)
+        slave.misdeeds = [FAULTS[fault]]
+        try:
+            await MappedIo(bus, UNIT, "waveshare_relay_8_d").set(3, on)
+        except DriverError:
+            pass
+        else:
+            assert slave.words[UNIT][2] == (0xFF00 if on else 0)
+        finally:
+            await bus.close()
+
+
+# ---- meters that sign: what they measure
+
+
+def packed(exponent: int, mantissa: int) -> list[int]:
+    return [(exponent & 0xFF) << 8 | mantissa >> 16 & 0xFF, mantissa & 0xFFFF]
+
+
+def wm3m4(load: int) -> Bank:
+    bank = dict.fromkeys([*range(105, 132), *range(140, 172), *range(414, 422)], 0)
+    for at in (*range(107, 113, 2), *range(118, 124, 2), *range(126, 132, 2), *range(140, 164, 2)):
+        bank.update(zip((at, at + 1), packed(-2, 1000 * load + at), strict=True))
+    return bank | {414: 1, 415: 1, 419: 20_000 + load, 421: load}
+
+
+@every_fault
+async def test_a_signing_meter_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    subject = Subject(lambda bus: Wm3m4(bus, UNIT), Wm3m4.read, (wm3m4(3), wm3m4(5), wm3m4(7)))
+    await never_lies(subject, fault, tmp_path)
 
 
 # ---- words in the wrong order, which no check of a frame can tell: physics does, on the bench
