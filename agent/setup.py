@@ -106,6 +106,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         about=_about(config),
         links=links(config),
         updates=updates.policy(config),
+        silent_s=config.safety.controller_silent_s,
     )
     conversation = Conversation(_charger(config), store.head, f"{opened.salt}-{opened.starts}", version)
     built = Built(

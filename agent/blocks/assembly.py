@@ -17,6 +17,7 @@ from agent.blocks.local_list import LocalList
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
 from agent.blocks.power import Power
+from agent.blocks.problems import Problems
 from agent.blocks.profiles import Profiles
 from agent.blocks.provisioning import Provisioning
 from agent.blocks.remote_control import Answerer, RemoteControl
@@ -26,6 +27,7 @@ from agent.blocks.sampling import Sampling
 from agent.blocks.security import Security
 from agent.blocks.station import Facts, Station
 from agent.blocks.storage import Storage
+from agent.blocks.supervision import Supervision
 from agent.blocks.transactions import Transactions
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
@@ -53,9 +55,10 @@ def assemble(
     about: Mapping[str, str] | None = None,
     links: Links | None = None,
     updates: UpdatePolicy | None = None,
+    silent_s: float = 10.0,
 ) -> Station:
     """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
-    `updates`: what it can do with firmware; None: nothing."""
+    `updates`: what it can do with firmware; None: nothing. `silent_s`: a controller counts as lost after it."""
     unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
     variables = Variables(rows([limits.id for limits in evses], unlocks))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
@@ -75,6 +78,7 @@ def assemble(
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
         Metering(facts),
+        Supervision(facts, silent_s),
         Storage(facts),
         Provisioning(facts),
         Network(facts, links or Links(), prefix),
@@ -86,6 +90,7 @@ def assemble(
         Transactions(facts, prefix, resume),
         Sampling(facts),
         Availability(facts),
+        Problems(facts),
         RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful),
         Reports(facts),
         certificates,

@@ -3,6 +3,9 @@
 Rules kept here: the pilot states E and F, and any value that the driver cannot name, are faults and never "no car";
 a reading that tells nothing of the car (E, F, unknown) leaves `plugged` as it was; a device that is silent for too long
 is a fault of its own. A state D without ventilation is a fault.
+
+All faults of an EVSE are kept here, whoever finds them: one stands as long as anybody says so, and then for as long as
+its row of the catalogue wants it to.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
 from agent.core import faults
+from agent.core.deadlines import Deadlines
 from agent.core.effects import Note
 from agent.core.events import (
     DeviceFound,
@@ -23,21 +27,28 @@ from agent.core.events import (
     PilotChanged,
     Plugged,
     StopPressed,
+    Tick,
     Unplugged,
 )
 from agent.core.evse import CONNECTED, REQUESTING, Evse
+from agent.core.supervision import FaultSeen
 from agent.core.types import Instant
 from drivers.api import EvseReading, Fault, Pilot
 
 MOST_A = 1000.0
+CONTROLLER, SILENCE = "controller", "silence"  # who says so
 _SILENCE = {"controller": faults.CONTROLLER_SILENT, "meter": str(Fault.METER), "reader": str(Fault.RFID_READER)}
 
 
 class Connection(Block):
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
+        self._says: dict[tuple[int, str], dict[str, None]] = {}  # by EVSE and fault: who says so
         self._told: dict[int, set[str]] = {evse: set() for evse in facts.evses}  # faults that the controller reports
-        self._silent: dict[int, set[str]] = {evse: set() for evse in facts.evses}  # those of devices that are silent
+        self._holds = Deadlines()  # by EVSE and fault: nobody says so any more, and it still stands until then
+
+    def next_deadline(self) -> float | None:
+        return self._holds.next()
 
     def on_read(self, e: EvseRead, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
@@ -49,7 +60,7 @@ class Connection(Block):
             yield PilotChanged(evse.id, before, reading.pilot)
             yield _pilot_note(evse, before, reading)
         yield from self._plug(evse, now)
-        yield from self._faults(evse, _reported(evse, reading))
+        yield from self._faults(evse, _reported(evse, reading), now)
         if reading.stop_button is not None:
             yield StopPressed(evse.id, reading.stop_button)
 
@@ -74,20 +85,36 @@ class Connection(Block):
             evse.plugged = False
             yield Unplugged(evse.id, cable_left=evse.cable_present)
 
-    def _faults(self, evse: Evse, reported: dict[str, str]) -> Iterator[Event]:
+    def _faults(self, evse: Evse, reported: dict[str, str], now: Instant) -> Iterator[Event]:
         told = self._told[evse.id]
         for fault in sorted(told - reported.keys()):
             told.discard(fault)
-            yield from self._clear(evse, fault)
+            yield from self._take_back(evse, fault, CONTROLLER, now)
         for fault, info in reported.items():
             if fault not in told:
                 told.add(fault)
-                yield from self._raise(evse, fault, info)
+                yield from self._find(evse, fault, CONTROLLER, info)
+        if not evse.plugged:
+            for fault in [fault for fault in evse.faults if faults.CATALOGUE[fault].until_unplugged]:
+                yield from self._clear(evse, fault)
 
-    def _raise(self, evse: Evse, fault: str, info: str) -> Iterator[Event]:
+    # --- who says so ----------------------------------------------------------------------------------------------
+
+    def _find(self, evse: Evse, fault: str, source: str, info: str) -> Iterator[Event]:
+        self._says.setdefault((evse.id, fault), {})[source] = None
+        self._holds.clear((evse.id, fault))
         if fault not in evse.faults:
             evse.faults[fault] = info
             yield FaultRaised(evse.id, fault, info)
+
+    def _take_back(self, evse: Evse, fault: str, source: str, now: Instant) -> Iterator[Event]:
+        self._says.get((evse.id, fault), {}).pop(source, None)
+        row = faults.CATALOGUE[fault]
+        if not self._stands(evse.id, fault) and row.hold_s:
+            if row.hold_s < faults.NEVER:
+                self._holds.keep((evse.id, fault), now.mono + row.hold_s)
+        elif not (row.until_unplugged and evse.plugged):
+            yield from self._clear(evse, fault)
 
     def _clear(self, evse: Evse, fault: str) -> Iterator[Event]:
         if fault in evse.faults and not self._stands(evse.id, fault):
@@ -95,21 +122,27 @@ class Connection(Block):
             yield FaultCleared(evse.id, fault)
 
     def _stands(self, evse: int, fault: str) -> bool:
-        """Somebody else still says so."""
-        return fault in self._told[evse] or fault in self._silent[evse]
+        """Somebody still says so."""
+        return bool(self._says.get((evse, fault)))
+
+    def on_tick(self, _e: Tick, now: Instant) -> Out:
+        for name in self._holds.due(now.mono):
+            yield from self._clear(self._facts.evses[name[0]], name[1])  # type: ignore[index]
+
+    def on_seen(self, e: FaultSeen, now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        if e.info is None:
+            return self._take_back(evse, e.fault, e.source, now)
+        return self._find(evse, e.fault, e.source, e.info)
 
     def on_lost(self, e: DeviceLost, _now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         if e.device == "controller":
             evse.contactor = None  # nobody knows; its own watchdog takes the power away
-        self._silent[e.evse].add(_SILENCE[e.device])
-        yield from self._raise(evse, _SILENCE[e.device], e.why)
+        return self._find(evse, _SILENCE[e.device], SILENCE, e.why)
 
-    def on_found(self, e: DeviceFound, _now: Instant) -> Out:
-        evse = self._facts.evses[e.evse]
-        fault = _SILENCE[e.device]
-        self._silent[e.evse].discard(fault)
-        yield from self._clear(evse, fault)
+    def on_found(self, e: DeviceFound, now: Instant) -> Out:
+        return self._take_back(self._facts.evses[e.evse], _SILENCE[e.device], SILENCE, now)
 
     def on_raised(self, e: FaultRaised, _now: Instant) -> Out:
         # Others raise faults too (metering, storage); the fact is kept here whoever concluded it.
@@ -124,15 +157,18 @@ class Connection(Block):
         if self._stands(e.evse, e.fault):
             return
         self._facts.evses[e.evse].faults.pop(e.fault, None)
-        text = f"EVSE {e.evse}: recovered from: {faults.CATALOGUE[e.fault].text}"
+        row = faults.CATALOGUE[e.fault]
+        text = f"EVSE {e.evse}: {row.cleared or f'recovered from: {row.text}'}"
         yield Note("info", "FaultCleared", text, (("EVSE", e.evse), ("FAULT", e.fault)))
 
     HEARS: ClassVar = {
         EvseRead: "on_read",
+        FaultSeen: "on_seen",
         DeviceLost: "on_lost",
         DeviceFound: "on_found",
         FaultRaised: "on_raised",
         FaultCleared: "on_cleared",
+        Tick: "on_tick",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from agent.core.faults import CATALOGUE
 from agent.core.network import SLOTS
 from agent.core.types import Mutability, VariableId
 from agent.core.variables import RO, RW, WO, Row
@@ -205,6 +206,10 @@ def rows(evses: Sequence[int], unlocks: bool = True) -> Iterator[Row]:
     for slot in range(1, SLOTS + 1):
         for component, *rest in _SLOT:
             yield _row((f"{component}[{slot}]", *rest), 0, 0)  # type: ignore[arg-type]
+    for component, variable in dict.fromkeys(row.tells for row in CATALOGUE.values()):
+        for place in (0,) if component == "ChargingStation" else evses:
+            problem: _T = (component, variable, "", "boolean", "false", RO, {})
+            yield _row(problem, place, 1 if component == "Connector" else 0)
     for evse in evses:
         for line in _EVSE:
             yield _row(line, evse, 0)

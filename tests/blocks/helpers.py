@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.blocks.assembly import assemble
@@ -32,6 +33,7 @@ from drivers.api import EvseReading, Fault, IdToken, Measurand, Pilot, Sample, S
 T = TypeVar("T")
 CARD = IdToken("04A1B2C3")
 OTHER_CARD = IdToken("99887766")
+OBEYED_S = 5.0  # an order has reached the contactor
 ACCEPTED = TokenInfo(TokenStatus.ACCEPTED)
 
 
@@ -51,6 +53,7 @@ class Bench:
         self.effects: list[Effect] = []
         self.wh = dict.fromkeys(range(1, evses + 1), 5000.0)
         self.remembered: dict[str, dict[str, object]] = {}
+        self._obedient: dict[int, EvseReading] = {}  # controllers whose contactor does as it is told
 
     @property
     def now(self) -> Instant:
@@ -90,8 +93,13 @@ class Bench:
         """The controller is read; a cable sits in the socket whenever a car is connected."""
         if cable_a is None:
             cable_a = 0.0 if pilot is Pilot.A else 32.0
+        told = "contactor" not in more
         more.setdefault("contactor", pilot in (Pilot.C, Pilot.D) and self.station.facts.evses[evse].offer_a > 0)
-        return self.feed(EvseRead(evse, EvseReading(pilot, cable_a=cable_a, **more)))  # type: ignore[arg-type]
+        reading = EvseReading(pilot, cable_a=cable_a, **more)  # type: ignore[arg-type]
+        self._obedient.pop(evse, None)
+        if told:
+            self._obedient[evse] = reading
+        return self.feed(EvseRead(evse, reading))
 
     def meter(self, wh: float | None = None, power_w: float = 0.0, evse: int = 1) -> list[Effect]:
         if wh is not None:
@@ -117,12 +125,25 @@ class Bench:
         found: list[Effect] = []
         end = self.mono + seconds
         for _ in range(10_000):
+            if seconds > OBEYED_S:
+                found += self._obey()
             at = self.station.next_deadline()
             if at is None or at > end:
                 break
             self._move(max(at, self.mono))
             found += self.feed(Tick())
         self._move(end)
+        return found
+
+    def _obey(self) -> list[Effect]:
+        """Contactors follow the offer, but for those that a test holds, and those of controllers that are silent."""
+        found: list[Effect] = []
+        for n, reading in self._obedient.items():
+            evse = self.station.facts.evses[n]
+            closed = reading.pilot in (Pilot.C, Pilot.D) and evse.offer_a > 0
+            if evse.contactor is not None and evse.contactor != closed:
+                self._obedient[n] = replace(reading, contactor=closed)
+                found += self.feed(EvseRead(n, self._obedient[n]))
         return found
 
     def _move(self, mono: float) -> None:

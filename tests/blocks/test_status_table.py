@@ -136,7 +136,7 @@ TABLE: tuple[tuple[str, tuple[Act, ...], Act, list[str]], ...] = (
     ("D1", D, unplug, ["Finishing", "Available"]),
     ("D8", (*D, inoperative), stop, ["Finishing", "Unavailable"]),
     ("D9", D, fault, ["Faulted"]),
-    ("E3", E, limit(16), ["Charging"]),
+    ("E3", E, limit(16), ["SuspendedEV", "Charging"]),  # until the contactor has closed
     ("E4", (*E, pause), limit(16), ["SuspendedEV"]),
     ("E6", E, stop, ["Finishing"]),
     ("E1", E, unplug, ["Finishing", "Available"]),

@@ -28,6 +28,7 @@ from agent.core.events import (
     HeartbeatAnswered,
     TokenAnswered,
 )
+from agent.core.supervision import Problem
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
 from agent.core.vendor import DataAnswered
 from agent.ocpp.dialect import DecodeAnswer, Encode, Message, Payload, Station
@@ -53,8 +54,11 @@ ERRORS: Mapping[str, str] = {
     Fault.PILOT: "EVCommunicationError",
     Fault.VENTILATION: "OtherError",
     Fault.CABLE: "OtherError",
-    faults.CONTROLLER_SILENT: "InternalError",
-    faults.STORAGE: "InternalError",
+    faults.Own.CONTACTOR_WELDED: "PowerSwitchFailure",
+    faults.Own.CONTACTOR_OPEN: "PowerSwitchFailure",
+    faults.Own.METER_IMPLAUSIBLE: "PowerMeterFailure",
+    faults.Own.CONTROLLER_SILENT: "InternalError",
+    faults.Own.STORAGE: "InternalError",
 }
 # Section 4.9: only these three are possible for connector 0.
 _WHOLE = (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE, ConnectorStatus.FAULTED)
@@ -149,6 +153,7 @@ CALLS: Mapping[type[Call], Encode] = {
     MeterReport: meter_report,
     DataSend: data_send,
     ReportPart: nothing,
+    Problem: nothing,  # the status tells faults
 }
 
 

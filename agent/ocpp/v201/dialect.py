@@ -5,7 +5,17 @@ from __future__ import annotations
 from agent.core.types import Registration
 from agent.ocpp import codes
 from agent.ocpp.dialect import Dialect, merged
-from agent.ocpp.v201 import calls, diagnostics, firmware, local_list, requests, reservation, security, transactions
+from agent.ocpp.v201 import (
+    calls,
+    diagnostics,
+    events,
+    firmware,
+    local_list,
+    requests,
+    reservation,
+    security,
+    transactions,
+)
 
 _BLOCKS = (requests, diagnostics, firmware, local_list, reservation, security)
 
@@ -14,8 +24,8 @@ DIALECT = Dialect(
     subprotocol="ocpp2.0.1",
     schemas="v201",
     codes=codes.V201,
-    calls=calls.CALLS,
-    answers={**calls.ANSWERS, **transactions.ANSWERS, **security.ANSWERS},
+    calls={**calls.CALLS, **events.CALLS},
+    answers={**calls.ANSWERS, **transactions.ANSWERS, **security.ANSWERS, **events.ANSWERS},
     requests=merged(block.REQUESTS for block in _BLOCKS),
     replies=merged(block.REPLIES for block in _BLOCKS),
     transaction=transactions.tell,

@@ -1,0 +1,56 @@
+"""Writes etc/FAULTS.md, the manual's page of faults, from the catalogue: `python -m tests.core.fault_page`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.core.faults import NEVER, ROWS, FaultRow
+from agent.ocpp.v16.calls import ERRORS
+
+PAGE = Path(__file__).parents[2] / "etc" / "FAULTS.md"
+HEAD = """# Faults: what they mean, what the central system hears, what to do
+
+This page is written from the table in `agent/core/faults.py`; change that, then `python -m tests.core.fault_page`.
+
+The first word of each heading is the fault's id. It stands in `chargepoint status`, in the journal (field `FAULT`), as
+`vendorErrorCode` in OCPP 1.6, and at the beginning of `techInfo` in OCPP 2.0.1. A fault is told to the central system
+when it comes and when it goes: in OCPP 1.6 by StatusNotification (of several that stand the newest), in OCPP 2.0.1 by
+NotifyEvent as well, one for each. `techCode` is the code of the minimum required error codes (MREC) where there is one.
+A fault that does not stop charging leaves the connector's status as it is.
+
+| fault | severity | charging | OCPP 1.6 errorCode | OCPP 2.0.1 component.variable | techCode |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    table = "".join(f"{_line(row)}\n" for row in ROWS)
+    return HEAD + table + "".join(f"\n{part}" for row in ROWS for part in _chapter(row))
+
+
+def _line(row: FaultRow) -> str:
+    charging = "stops, the transaction ends" if row.ends else "stops" if row.stops else "goes on"
+    severity = f"{int(row.severity)} {row.severity.name.lower()}"
+    cells = (f"`{row.id}`", severity, charging, ERRORS[str(row.id)], ".".join(row.tells), row.mrec or row.id)
+    return f"| {' | '.join(cells)} |"
+
+
+def _chapter(row: FaultRow) -> Iterator[str]:
+    yield f"## {row.id}: {row.text}\n"
+    yield f"{row.remedy[0].upper()}{row.remedy[1:]}.\n"
+    if row.ends:
+        yield f"The transaction ends ({row.ends} in OCPP 2.0.1).\n"
+    yield f"It goes {_goes(row)}" + (f" ({row.cleared}).\n" if row.cleared else ".\n")
+
+
+def _goes(row: FaultRow) -> str:
+    if row.until_unplugged:
+        return "when it is over and the car has left"
+    if row.hold_s == NEVER:
+        return "with a restart of the agent, if it is not found again"
+    return f"when it has been over for {row.hold_s:g} s" if row.hold_s else "when it is over"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
