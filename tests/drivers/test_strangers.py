@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from drivers.api import DriverError, Pilot, Sample
+from drivers.api import DriverError, Measurand, Phase, Pilot, Sample
+from drivers.io.mapped import MappedIo
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
 from drivers.mapwords import MeterMap
 from drivers.registers import encode_down
 from drivers.regmap import load_evse, load_meter, map_names
+from drivers.signed.wm3m4 import Wm3m4
 from tests.drivers.stranger import HASTY, UNIT, held, held_number, stranger
 
 both = pytest.mark.parametrize("kind", ["rtu", "tcp"])
@@ -192,3 +194,38 @@ async def test_an_order_that_the_board_refuses_is_an_error(kind: str, tmp_path: 
     async with stranger(kind, tmp_path, ["holding 16 1", "refuse 28 3 1"]) as slave:
         with pytest.raises(DriverError, match="refuses this value"):
             await MappedEvse(slave.bus, UNIT, "reference").offer(16.0)
+
+
+# ---- IO boards, and a meter of packed numbers
+
+
+@both
+async def test_a_relay_of_libmodbus_is_switched(kind: str, tmp_path: Path) -> None:
+    async with stranger(kind, tmp_path, []) as slave:
+        await MappedIo(slave.bus, UNIT, "waveshare_relay_8_d").set(3, True)
+        assert await slave.has_said("5 2 1")
+
+
+@both
+async def test_inputs_and_outputs_of_libmodbus_are_told_apart(kind: str, tmp_path: Path) -> None:
+    image = ["coil 0 1", "coil 7 1", "discrete 1 1", "discrete 7 1"]
+    async with stranger(kind, tmp_path, image) as slave:
+        told = await MappedIo(slave.bus, UNIT, "waveshare_relay_8_d").read()
+        assert [n for n, on in told.outputs.items() if on] == [1, 8]
+        assert [n for n, on in told.inputs.items() if on] == [2, 8]
+
+
+@both
+async def test_packed_numbers_of_libmodbus_are_unpacked(kind: str, tmp_path: Path) -> None:
+    volts, watts = (0xFF << 24) | 2301, (1 << 24) | (-736 & 0xFFFFFF)  # 2301 tenths, and -736 tens
+    image = [
+        f"int32 input 107 {volts - (1 << 32)}",
+        f"int32 input 140 {watts}",
+        "int32 input 418 123456",
+        "input 414 1",
+    ]
+    async with stranger(kind, tmp_path, image) as slave:
+        told = {(s.measurand, s.phase): s.value for s in await Wm3m4(slave.bus, UNIT).read()}
+        assert told[Measurand.VOLTAGE, Phase.L1_N] == pytest.approx(230.1)
+        assert told[Measurand.POWER_ACTIVE_IMPORT, None] == -7360.0
+        assert told[Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, None] == 1234560.0
