@@ -2,7 +2,9 @@
 
 Rules kept:
 * an order is a level: below 6 A (or the map's minimum) it is the map's pause value, never rounded up; above the map's
-  maximum it is the maximum; steps of the register are rounded down;
+  maximum it is the maximum; steps of the register are rounded down; power is given after the current is set, and
+  taken away before;
+* what keeps the controller from falling back is done by reading alone: the feed, and an order that must be repeated;
 * watchdog, fail-safe and set-up registers are written before the first order, again whenever the link was remade, the
   device failed to answer or lost its order, and before power is offered after a pause (a board may have restarted
   unnoticed in between);
@@ -13,14 +15,15 @@ Rules kept:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from drivers.api import DriverError, EvseReading, Fault, Pilot, StopButton
+from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot, StopButton
 from drivers.bus import Bus
 from drivers.mapped_meter import identify
-from drivers.mapwords import EvseMap, Flag, Offer, Setting, StopRegisters
+from drivers.mapwords import EvseMap, Flag, Setting, StopRegisters
 from drivers.registers import Row, decode, encode, encode_down, raw, words_from_bits
 from drivers.regmap import load_evse
 
@@ -28,6 +31,7 @@ UNLOCK_TIMEOUT_S = 5.0
 UNLOCK_POLL_S = 0.2
 
 Image = dict[tuple[str, int], int]  # (table, address) -> word: all that one poll has read
+Writes = list[tuple[Row, list[int]]]
 
 
 class MappedEvse:
@@ -43,16 +47,19 @@ class MappedEvse:
         watchdog_s: float | None = None,
         failsafe_a: float | None = None,
         folders: Sequence[Path] = (),
+        connector: int = 1,
     ) -> None:
-        self.map = load_evse(evse_map, folders) if isinstance(evse_map, str) else evse_map
+        self.map = load_evse(evse_map, folders, connector) if isinstance(evse_map, str) else evse_map
         self._bus = bus
         self._unit = unit
         self._label = label or f"controller unit {unit}"
         self._setup = _setup(self.map, watchdog_s, failsafe_a)
+        self._guard = _guard(self.map, watchdog_s, failsafe_a)
         self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
         self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
         self._last: tuple[Image, EvseReading] | None = None
-        self._ordered: list[int] | None = None  # the words of our last order
+        self._order: Writes | None = None  # our last order
+        self._ordered_at = self._fed_at = -float("inf")
         self._paused = True
         self._armed: int | None = None  # the bus epoch in which the set-up registers were written
         bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
@@ -64,23 +71,20 @@ class MappedEvse:
     async def read(self) -> EvseReading:
         """One poll; feeds the watchdog, and heals set-up registers of a device that came back."""
         image = await self._poll()
-        offer = self.map.offer
-        if self._ordered is not None and offer.readback and _words(offer.row, image) != self._ordered:
-            self._armed = None
-        if self._ordered is not None and self._armed != self._bus.epoch:
-            await self._try_arm()
+        if self._order is not None:
+            await self._heal(self._order, image)
         if self._stop and (seen := self._stop.to_confirm(image)):
-            await self._try_write(*seen)
+            await self._try(self._write(*seen))
         return self._reading(image)
 
     async def offer(self, current_a: float) -> None:
         """Order this current; 0 and all below the minimum withhold power."""
-        words, pause = order_words(self.map.offer, current_a)
+        order, pause = order_writes(self.map, current_a)
         stale = self._armed != self._bus.epoch or (self._paused and not pause)
         if stale and not pause:
             await self._arm()
-        self._ordered, self._paused = words, pause
-        await self._write(self.map.offer.row, words)
+        self._order, self._paused = order, pause
+        await self._give(order)
         if stale and pause:  # taking power away comes first, whatever the set-up registers say
             await self._arm()
 
@@ -115,11 +119,44 @@ class MappedEvse:
         if state.lower() in led.words.values():  # an indicator need not know every word
             await self._write(led.row, words_from_bits(led.row, led.value_of(state.lower())))
 
+    def guard(self) -> Guard | None:
+        return self._guard
+
+    async def _heal(self, order: Writes, image: Image) -> None:
+        """Write what a device that came back has lost, and what would lapse."""
+        if not self._keeps(order, image):
+            self._armed = None
+        if self._armed != self._bus.epoch:
+            await self._try(self._arm())
+        repeat_s = self.map.offer.repeat_s
+        due = repeat_s is not None and self._now() - self._ordered_at >= repeat_s
+        if due and (self._paused or self._armed == self._bus.epoch):
+            await self._try(self._give(order))
+
+    def _keeps(self, order: Writes, image: Image) -> bool:
+        """Whether the device still holds the order, as far as it can be read back."""
+        readable = [part.row for part in (self.map.offer, self.map.enable) if part and part.readback]
+        return all(_words(row, image) == words for row, words in order if row in readable)
+
+    async def _give(self, order: Writes) -> None:
+        for row, words in order:
+            await self._write(row, words)
+        self._ordered_at = self._now()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _feed(self) -> None:
+        feed = self.map.feed
+        if feed is None or self._order is None or self._now() - self._fed_at < feed.every_s:
+            return
+        await self._write(feed.row, words_from_bits(feed.row, feed.value))
+        self._fed_at = self._now()
+
     async def _poll(self) -> Image:
         image: Image = {}
         try:
-            if self.map.feed and self._ordered is not None:
-                await self._write(self.map.feed.row, words_from_bits(self.map.feed.row, self.map.feed.value))
+            await self._feed()
             for read, keys in self._reads:
                 words = await self._bus.read(self._unit, read.table, read.at, read.count)
                 image.update(zip(keys, words, strict=True))
@@ -136,17 +173,10 @@ class MappedEvse:
         # The first write may itself have remade the link; then only what came after it counts for this epoch.
         self._armed = epoch if epoch else self._bus.epoch
 
-    async def _try_arm(self) -> None:
-        """As `_arm`, but a refusal is left to the next order: what was read is still worth telling."""
+    async def _try(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Writes that the next poll or order repeats when they fail: what was read is still worth telling."""
         try:
-            await self._arm()
-        except DriverError:
-            self._armed = None
-
-    async def _try_write(self, row: Row, words: list[int]) -> None:
-        """A write that the next poll repeats when it is lost."""
-        try:
-            await self._write(row, words)
+            await writing
         except DriverError:
             self._armed = None
 
@@ -176,7 +206,7 @@ class MappedEvse:
         return EvseReading(
             pilot=pilot,
             contactor=_is_set(m.contactor, image) if m.contactor else None,
-            offered_a=_offered_a(m.offer, image) if m.offer.readback else None,
+            offered_a=_offered_a(m, image),
             cable_a=decode(m.cable, _words(m.cable, image)) if m.cable else None,
             faults=tuple(sorted(faults)),
             locked=_is_set(m.lock, image) if m.lock else None,
@@ -184,7 +214,10 @@ class MappedEvse:
         )
 
     def _pilot(self, image: Image) -> Pilot:
-        word = self.map.pilot.words.get(raw(self.map.pilot.row, _words(self.map.pilot.row, image)))
+        choice, charging = self.map.pilot, self.map.charging
+        word = choice.word(_words(choice.row, image))
+        if word == "B" and charging is not None and _is_set(charging, image):
+            return Pilot.C
         return Pilot.UNKNOWN if word is None else Pilot(word)
 
     def _raw(self, image: Image) -> str:
@@ -219,7 +252,7 @@ class _StopButton:
 
     def pressed(self, image: Image) -> StopButton | None:
         kind = self._registers.kind
-        word = kind.words.get(raw(kind.row, _words(kind.row, image)))
+        word = kind.word(_words(kind.row, image))
         if self._registers.count is None or self._registers.seen is None:
             was, self._was = self._was, word
             return StopButton(word) if word is not None and word != was else None
@@ -230,14 +263,31 @@ class _StopButton:
         return StopButton(word) if word is not None else StopButton.OTHER
 
 
-def order_words(offer: Offer, current_a: float) -> tuple[list[int], bool]:
-    """The register words of an order, and whether it withholds power. A NaN withholds it too."""
+def order_writes(evse: EvseMap, current_a: float) -> tuple[Writes, bool]:
+    """The writes of an order, and whether it withholds power. A NaN withholds it too."""
+    offer, enable = evse.offer, evse.enable
     if not current_a >= offer.min_a:
-        return words_from_bits(offer.row, offer.pause), True
-    return encode_down(offer.row, min(current_a, offer.max_a)), False
+        writes = [(enable.row, words_from_bits(enable.row, enable.off))] if enable else []
+        if offer.pause is not None:
+            writes.append((offer.row, words_from_bits(offer.row, offer.pause)))
+        return writes, True
+    writes = [(offer.row, encode_down(offer.row, min(current_a, offer.max_a)))]
+    if enable:
+        writes.append((enable.row, words_from_bits(enable.row, enable.on)))
+    return writes, False
 
 
-def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> list[tuple[Row, list[int]]]:
+def _guard(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> Guard | None:
+    watchdog, failsafe = evse.watchdog, evse.failsafe
+    if watchdog is None:
+        return None
+    timeout_s = watchdog.value if watchdog_s is None or watchdog.row is None else watchdog_s
+    if failsafe is None or failsafe_a is None or failsafe.row is None:
+        return Guard(timeout_s, failsafe.value if failsafe else None)
+    return Guard(timeout_s, failsafe_a)
+
+
+def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> Writes:
     """All set-up writes in order, with their words; the fail-safe current before the watchdog that leads to it."""
     writes = [(w.row, words_from_bits(w.row, w.value)) for w in evse.init]
     pairs: tuple[tuple[Setting | None, float | None], ...] = (
@@ -245,16 +295,16 @@ def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) ->
         (evse.watchdog, watchdog_s),
     )
     for setting, wanted in pairs:
-        if setting:
-            writes.append((setting.row, _encode(setting, setting.value if wanted is None else wanted)))
+        if setting and setting.row:
+            writes.append((setting.row, _encode(setting.row, setting.value if wanted is None else wanted)))
     return writes
 
 
-def _encode(setting: Setting, value: float) -> list[int]:
+def _encode(row: Row, value: float) -> list[int]:
     try:
-        return encode(setting.row, value)
+        return encode(row, value)
     except ValueError as error:
-        raise DriverError(f"[{setting.row.key}] cannot be set to {value:g}: {error}") from None
+        raise DriverError(f"[{row.key}] cannot be set to {value:g}: {error}") from None
 
 
 def _words(row: Row, image: Image) -> list[int]:
@@ -264,9 +314,16 @@ def _words(row: Row, image: Image) -> list[int]:
 
 
 def _is_set(flag: Flag, image: Image) -> bool:
-    return raw(flag.row, _words(flag.row, image)) in flag.values
+    return flag.is_set(_words(flag.row, image))
 
 
-def _offered_a(offer: Offer, image: Image) -> float | None:
+def _offered_a(evse: EvseMap, image: Image) -> float | None:
+    """What the device holds as its order; None when it cannot tell."""
+    offer, enable = evse.offer, evse.enable
+    if enable and enable.readback and _words(enable.row, image) != words_from_bits(enable.row, enable.on):
+        return 0.0
+    if not offer.readback:
+        return None
     words = _words(offer.row, image)
-    return 0.0 if words == words_from_bits(offer.row, offer.pause) else decode(offer.row, words)
+    paused = offer.pause is not None and words == words_from_bits(offer.row, offer.pause)
+    return 0.0 if paused else decode(offer.row, words)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from drivers.api import Fault, Measurand, Phase
 from drivers.registers import Read, Row, decode_text, raw
 
+ANY_MASK = -1  # all bits
+
 
 class Expected(NamedTuple):
     """An identification register; without `values` and `texts` any content will do. Read alone, never in a block."""
@@ -84,6 +86,11 @@ class Choice(NamedTuple):
 
     row: Row
     words: dict[int, str]
+    mask: int = ANY_MASK
+
+    def word(self, words: Sequence[int]) -> str | None:
+        """The word that these registers mean; None when it is not known."""
+        return self.words.get(raw(self.row, words) & self.mask)
 
     def value_of(self, word: str) -> int:
         """The first value that means `word`; KeyError when the device cannot say it."""
@@ -94,10 +101,15 @@ class Choice(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """True when the register (or its one bit) has one of `values`."""
+    """True when the register (or its one bit) has one of `values`; without values when it is not 0."""
 
     row: Row
     values: tuple[int, ...]
+    mask: int = ANY_MASK
+
+    def is_set(self, words: Sequence[int]) -> bool:
+        value = raw(self.row, words) & self.mask
+        return value in self.values if self.values else value != 0
 
 
 class Write(NamedTuple):
@@ -107,10 +119,21 @@ class Write(NamedTuple):
     value: int
 
 
-class Setting(NamedTuple):
-    """A register written at every (re)connect, and its value in SI units unless the configuration says otherwise."""
+class Feed(NamedTuple):
+    """An order that is repeated as long as the agent lives: in each poll, or every so often."""
 
     row: Row
+    value: int
+    every_s: int = 0
+
+
+class Setting(NamedTuple):
+    """A register written at every (re)connect, and its value in SI units unless the configuration says otherwise.
+
+    Without a register it is what the device does by itself, and nothing is written.
+    """
+
+    row: Row | None
     value: float
 
 
@@ -118,7 +141,17 @@ class Offer(NamedTuple):
     row: Row
     min_a: float
     max_a: float
-    pause: int  # register value that withholds power
+    pause: int | None  # register value that withholds power; None: only `Enable` does
+    readback: bool
+    repeat_s: int | None = None  # it is given again after this time, changed or not
+
+
+class Enable(NamedTuple):
+    """A register of its own that gives and withholds power, beside the one for the current."""
+
+    row: Row
+    on: int
+    off: int
     readback: bool
 
 
@@ -132,13 +165,15 @@ class StopRegisters:
 class EvseMap(NamedTuple):
     device: Device
     pilot: Choice
+    charging: Flag | None  # where the pilot's register tells B for C
     contactor: Flag | None
     cable: Row | None
     offer: Offer
+    enable: Enable | None
     watchdog: Setting | None
     failsafe: Setting | None
     init: tuple[Write, ...]
-    feed: Write | None
+    feed: Feed | None
     faults: tuple[tuple[Fault, Flag], ...]
     lock: Flag | None
     unlock: Write | None

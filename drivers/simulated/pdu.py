@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivers.simulated.registers import ILLEGAL_FUNCTION, ILLEGAL_VALUE, SimDevice
+from drivers.simulated.evse_registers import ILLEGAL_VALUE
+from drivers.simulated.registers import ILLEGAL_FUNCTION, SimDevice
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 WRITES_ONE = {5: "coil", 6: "holding"}

@@ -31,7 +31,7 @@ def test_each_register_of_the_reference_map_is_in_the_manual() -> None:
         described.update(range(int(first), int(last or first) + 1))
     m = load_evse("reference")
     rows = [row for read in m.reads for row in read.rows] + [expected.row for expected in m.device.identify]
-    rows += [part.row for part in (m.offer, m.watchdog, m.failsafe, m.led, m.unlock) if part]
+    rows += [part.row for part in (m.offer, m.watchdog, m.failsafe, m.led, m.unlock) if part and part.row]
     assert {row.at + i for row in rows for i in range(row.words)} <= described
 
 
