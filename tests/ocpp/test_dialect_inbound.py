@@ -19,7 +19,14 @@ from agent.ocpp import dialect
 from agent.ocpp.dialect import Dialect, Payload
 from agent.ocpp.v16.keys import KEYS
 from drivers.api import IdToken
-from tests.ocpp import test_certificates, test_lists_and_reservations, test_logs, test_v16_requests, test_v201_requests
+from tests.ocpp import (
+    test_certificates,
+    test_firmware_words,
+    test_lists_and_reservations,
+    test_logs,
+    test_v16_requests,
+    test_v201_requests,
+)
 from tests.ocpp.words import NOON, STATION, damaged, event, faults, json_values, ref
 
 DIALECTS = [dialect.load(name) for name in dialect.VERSIONS]
@@ -51,7 +58,9 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("Reset", {"type": "Hard"}),
         ("SendLocalList", test_lists_and_reservations.LOCAL_LIST["1.6"]),
         ("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": test_v16_requests.PROFILE}),
+        ("SignedUpdateFirmware", test_firmware_words.SIGNED_ORDER),
         ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1}),
+        ("UpdateFirmware", test_firmware_words.PLAIN_ORDER),
         ("ExtendedTriggerMessage", {"requestedMessage": "LogStatusNotification", "connectorId": 1}),
         ("UnlockConnector", {"connectorId": 1}),
     ],
@@ -96,6 +105,7 @@ REQUESTS: dict[str, list[tuple[str, Payload]]] = {
         ("ReserveNow", test_lists_and_reservations.RESERVE["2.0.1"]),
         ("Reset", {"type": "OnIdle", "evseId": 1}),
         ("SendLocalList", test_lists_and_reservations.LOCAL_LIST["2.0.1"]),
+        ("UpdateFirmware", test_firmware_words.SIGNED_ORDER),
         ("SetChargingProfile", {"evseId": 1, "chargingProfile": test_v201_requests.PROFILE}),
         (
             "SetVariables",

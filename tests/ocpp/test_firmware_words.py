@@ -22,6 +22,7 @@ FIRMWARE = {
     "signingCertificate": "PEM",
     "signature": "c2ln",
 }
+PLAIN_ORDER = {"location": "ftp://x/y", "retrieveDate": NOON_TEXT, "retries": 3, "retryInterval": 9}
 SIGNED_ORDER = {"requestId": 4, "retries": 2, "retryInterval": 60, "firmware": FIRMWARE}
 
 
@@ -30,9 +31,8 @@ def asked(spoken: Dialect, action: str, payload: Payload) -> Request:
 
 
 def test_a_plain_order_names_no_request() -> None:
-    payload = {"location": "ftp://x/y", "retrieveDate": NOON_TEXT, "retries": 3, "retryInterval": 9}
     expected = UpdateRequested(ref("UpdateFirmware"), "ftp://x/y", NOON.utc, retries=3, retry_interval_s=9)
-    assert asked(V16, "UpdateFirmware", payload) == expected
+    assert asked(V16, "UpdateFirmware", PLAIN_ORDER) == expected
 
 
 @pytest.mark.parametrize(("spoken", "action"), [(V16, "SignedUpdateFirmware"), (V201, "UpdateFirmware")])
