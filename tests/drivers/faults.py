@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 import pytest
 
 from drivers.api import DriverError
-from drivers.bus import Bus, Policy, SerialSettings
+from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 from drivers.wire import make_bus
 from tests.drivers.bus_helpers import (
     Misdeed,
@@ -63,20 +64,34 @@ class Subject:
     agrees: Callable[[Any, Any], bool] = operator.eq  # (told, truth)
 
 
+Opens = Callable[[Bank], AbstractAsyncContextManager[tuple[Slave, SerialSettings | TcpSettings]]]
+
+
 async def never_lies(subject: Subject, fault: str, folder: Path) -> None:
-    """The fault strikes each of the driver's requests in turn, once with and once without repeating."""
-    truths, requests = await _truths(subject, folder)
-    for policy in (HASTY, RETRYING):
+    """On a serial line the fault strikes each of the driver's requests in turn, with and without repeating."""
+
+    @asynccontextmanager
+    async def opens(bank: Bank) -> AsyncIterator[tuple[Slave, SerialSettings]]:
+        async with line(folder / "tty", {UNIT: bank}) as (_, slave, settings):
+            yield slave, replace(settings, baud=115200)
+
+    await strikes(subject, FAULTS[fault], opens, (HASTY, RETRYING))
+
+
+async def strikes(subject: Subject, misdeed: Misdeed, opens: Opens, policies: Sequence[Policy]) -> None:
+    """The same on whatever `opens` opens."""
+    truths, requests = await _truths(subject, opens)
+    for policy in policies:
         for struck in range(requests):
-            await _struck(subject, truths, [_behave] * struck + [FAULTS[fault]], policy, folder)
+            await _struck(subject, truths, [_behave] * struck + [misdeed], policy, opens)
 
 
-async def _truths(subject: Subject, folder: Path) -> tuple[list[Any], int]:
+async def _truths(subject: Subject, opens: Opens) -> tuple[list[Any], int]:
     """What is told of each moment on a good line, and in how many requests."""
     truths, requests = [], 0
     for moment in subject.moments:
-        async with line(folder / "good", {UNIT: dict(moment)}) as (_, slave, settings):
-            bus = _bus(settings, PATIENT)
+        async with opens(dict(moment)) as (slave, settings):
+            bus = make_bus(settings, PATIENT)
             truths.append(await subject.ask(subject.make(bus)))
             requests = len(slave.requests)
             await bus.close()
@@ -84,9 +99,9 @@ async def _truths(subject: Subject, folder: Path) -> tuple[list[Any], int]:
     return truths, requests
 
 
-async def _struck(subject: Subject, truths: list[Any], misdeeds: list[Misdeed], policy: Policy, folder: Path) -> None:
-    async with line(folder / "bad", {UNIT: dict(subject.moments[0])}) as (_, slave, settings):
-        bus = _bus(settings, policy)
+async def _struck(subject: Subject, truths: list[Any], misdeeds: list[Misdeed], policy: Policy, opens: Opens) -> None:
+    async with opens(dict(subject.moments[0])) as (slave, settings):
+        bus = make_bus(settings, policy)
         driver = subject.make(bus)
         try:
             await _heals(subject, driver, truths[0])
@@ -114,10 +129,6 @@ async def _heals(subject: Subject, driver: Any, truth: Any) -> None:
     async with asyncio.timeout(HEALS_S):
         while not await _asked(subject, driver, truth):  # noqa: ASYNC110  (the driver, not an event)
             await asyncio.sleep(0.02)
-
-
-def _bus(settings: SerialSettings, policy: Policy) -> Bus:
-    return make_bus(replace(settings, baud=115200), policy)
 
 
 # ---- what a line may do to an answer
