@@ -25,6 +25,7 @@ from agent.blocks.reports import Reports
 from agent.blocks.reservation import Reservations
 from agent.blocks.sampling import Sampling
 from agent.blocks.security import Security
+from agent.blocks.signing import Signing
 from agent.blocks.station import Facts, Station
 from agent.blocks.storage import Storage
 from agent.blocks.supervision import Supervision
@@ -60,7 +61,8 @@ def assemble(
     """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
     `updates`: what it can do with firmware; None: nothing. `silent_s`: a controller counts as lost after it."""
     unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
-    variables = Variables(rows([limits.id for limits in evses], unlocks))
+    signing = [limits.id for limits in evses if limits.signs and limits.signing != "off"]
+    variables = Variables(rows([limits.id for limits in evses], unlocks, signing))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
@@ -86,6 +88,7 @@ def assemble(
         authorization,
         Reservations(facts, holds, lambda: authorization.waiting),
         profiles,
+        Signing(facts),  # before power and transactions, which wait for it
         Power(facts),  # before transactions: what they tell of the charging state follows the offer
         Transactions(facts, prefix, resume),
         Sampling(facts),

@@ -188,6 +188,8 @@ class Power(Block):
             yield "nobody is authorized"
         if evse.tx is None and not self._may_precede(evse):
             yield "the transaction has not begun"
+        if evse.unsigned:
+            yield "the meter has not begun its signed session"
         if evse.tx is not None and evse.tx.withheld:
             yield "the CSMS has refused the card"
 
@@ -195,6 +197,6 @@ class Power(Block):
         """TxStartPoint EnergyTransfer: there is no transaction until energy flows, so power must come first."""
         points = self._facts.variables.members("TxCtrlr.TxStartPoint")
         ready = evse.meter is not None and self._facts.storing and not self._facts.closing
-        return ready and points == (str(TxPoint.ENERGY_TRANSFER),)
+        return ready and points == (str(TxPoint.ENERGY_TRANSFER),) and not evse.signs
 
     HEARS: ClassVar = {Stopping: "on_stopping", Derated: "on_derated"}

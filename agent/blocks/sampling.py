@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from agent.blocks import snapshot
+from agent.blocks.signing import signed_readings
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Forget, MeterReport, Remember
@@ -216,4 +217,5 @@ def end_readings(variables: Variables, evse: Evse, tx: Transaction, at: Instant)
     begin = selected(variables, key, tx.begin)
     end = selected(variables, key, Reading(evse.meter.at if evse.meter else at, Context.END, samples))
     kept = tuple(reading for _number, reading in tx.kept)
-    return tuple(reading for reading in (begin, *kept, end) if reading is not None)
+    told = tuple(reading for reading in (begin, *kept, end) if reading is not None)
+    return signed_readings(variables, tx, told)

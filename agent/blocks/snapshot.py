@@ -6,8 +6,11 @@ from typing import Any
 
 from agent.core.events import OpenTransaction
 from agent.core.evse import Stop, Transaction
-from agent.core.types import ClockQuality, Context, Instant, Reading, StopReason, Trigger
-from drivers.api import IdToken, Measurand, Phase, Sample
+from agent.core.types import ClockQuality, Context, Instant, Reading, SignedState, StopReason, Trigger
+from drivers.api import IdToken, Measurand, Phase, Sample, SignedData
+
+OPEN = "open"  # the table of snapshots
+_SIGNED = {SignedState.ASKED: SignedState.NONE, SignedState.ENDING: SignedState.OPEN}  # asked again after a restart
 
 
 def encode(evse: int, tx: Transaction) -> dict[str, Any]:
@@ -24,7 +27,7 @@ def encode(evse: int, tx: Transaction) -> dict[str, Any]:
         "leaving": _stop(tx.leaving),
         "withheld": tx.withheld,
         "energy_limit_wh": tx.energy_limit_wh,
-    }
+    } | _signing(tx)
 
 
 def decode(found: OpenTransaction) -> tuple[int, Transaction]:
@@ -38,7 +41,18 @@ def decode(found: OpenTransaction) -> tuple[int, Transaction]:
     tx.stop, tx.leaving = _to_stop(s["stop"]), _to_stop(s.get("leaving"))
     tx.withheld, tx.energy_limit_wh = s["withheld"], s["energy_limit_wh"]
     tx.last_wh = max(tx.started_wh, found.energy_wh or 0)
+    signed, tx.key_told = s.get("signed") or ["", None], s.get("key_told", False)
+    tx.signed_state, tx.signed_begin = SignedState(signed[0]), SignedData(*signed[1]) if signed[1] else None
     return s["evse"], tx
+
+
+def _signing(tx: Transaction) -> dict[str, Any]:
+    """Nothing where no meter signs."""
+    state, begin = _SIGNED.get(tx.signed_state, tx.signed_state), tx.signed_begin
+    if not state:
+        return {}
+    parts = [begin.text, begin.encoding, begin.method, begin.public_key] if begin else None
+    return {"signed": [str(state), parts], "key_told": tx.key_told}
 
 
 def _stop(stop: Stop | None) -> list[Any] | None:

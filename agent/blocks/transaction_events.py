@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.core.effects import Note
+from agent.core.events import StopWanted
 from agent.core.evse import Evse, Grant, Transaction
 from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind, TxPoint
-from drivers.api import IdToken, shorten
+from agent.core.variables import Variables
+from drivers.api import IdToken, StopButton, shorten
+
+BUTTONS = {
+    StopButton.LOCAL: StopReason.LOCAL,
+    StopButton.EMERGENCY: StopReason.EMERGENCY_STOP,
+    StopButton.OTHER: StopReason.OTHER,
+}
 
 AUTHORIZATIONS = (Trigger.AUTHORIZED, Trigger.REMOTE_START)  # what brings a token to a transaction
 
@@ -21,6 +29,12 @@ def points_of(evse: Evse) -> frozenset[TxPoint]:
         TxPoint.ENERGY_TRANSFER: evse.grant is not None and evse.energy_flows and evse.drawing,
     }
     return frozenset(point for point, true in truth.items() if true)
+
+
+def start_points(evse: Evse, variables: Variables) -> tuple[str, ...]:
+    """TxStartPoint; a meter that signs has to begin before energy flows."""
+    points = variables.members("TxCtrlr.TxStartPoint")
+    return (*points, TxPoint.POWER_PATH_CLOSED) if evse.signs and TxPoint.ENERGY_TRANSFER in points else points
 
 
 def start_trigger(evse: Evse, grant: Grant | None, start_points: Sequence[str]) -> Trigger:
@@ -69,6 +83,21 @@ def build(
         remote_start_id=tx.remote_start_id,
         cable_a=int(cable) if cable else None,
     )
+
+
+def is_over_limit(evse: Evse, tx: Transaction) -> bool:
+    """The energy that a refused card may still take has been taken."""
+    limit_wh, meter = tx.energy_limit_wh, evse.meter
+    return limit_wh is not None and meter is not None and meter.energy_wh - tx.started_wh >= limit_wh
+
+
+def restored_stop(evse: Evse, power_lost: bool) -> StopWanted:
+    """Why a transaction from before the restart does not go on."""
+    reason = StopReason.REBOOT if evse.plugged else StopReason.EV_DISCONNECTED
+    if power_lost:
+        reason = StopReason.POWER_LOSS
+    left = reason is StopReason.EV_DISCONNECTED
+    return StopWanted(evse.id, reason, Trigger.EV_COMMUNICATION_LOST if left else Trigger.ABNORMAL_CONDITION)
 
 
 def authorize(tx: Transaction, grant: Grant) -> None:

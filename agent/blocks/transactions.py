@@ -16,10 +16,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from agent.blocks import snapshot
+from agent.blocks import signing, snapshot
 from agent.blocks.sampling import KEPT, begin_reading, end_readings, selected
+from agent.blocks.snapshot import OPEN
 from agent.blocks.station import Block, Facts, Out
-from agent.blocks.transaction_events import authorize, build, note, points_of, start_trigger
+from agent.blocks.transaction_events import (
+    BUTTONS,
+    authorize,
+    build,
+    is_over_limit,
+    note,
+    points_of,
+    restored_stop,
+    start_points,
+    start_trigger,
+)
 from agent.blocks.worn import TABLE, Worn
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Effect, Forget, Record, Remember
@@ -44,6 +55,7 @@ from agent.core.events import (
 )
 from agent.core.evse import CONNECTED, Evse, Grant, Stop, Transaction, charging_state
 from agent.core.faults import CATALOGUE
+from agent.core.signing import SignatureSettled
 from agent.core.types import (
     ChargingState,
     Instant,
@@ -60,15 +72,9 @@ from drivers.api import Fault, IdToken, Pilot, StopButton
 FINAL_S = 12.0  # an EV has 3 s to stop, the controller forces it off after 6 s (IEC 61851-1 sequence 10.2)
 FINAL_SILENT_S = 60.0
 SETTLE_S = 1.0  # meters refresh their registers about once a second
-OPEN = "open"  # the table of snapshots
 STOP_POINT = "TxCtrlr.TxStopPoint"
 DEAUTHORIZES = (Trigger.STOP_AUTHORIZED, Trigger.REMOTE_STOP, Trigger.DEAUTHORIZED, Trigger.ENERGY_LIMIT_REACHED)
 DEAUTHORIZED_ENDS = {TxPoint.AUTHORIZED, TxPoint.POWER_PATH_CLOSED, TxPoint.ENERGY_TRANSFER}
-_BUTTON = {
-    StopButton.LOCAL: StopReason.LOCAL,
-    StopButton.EMERGENCY: StopReason.EMERGENCY_STOP,
-    StopButton.OTHER: StopReason.OTHER,
-}
 
 
 class Transactions(Block):
@@ -103,7 +109,7 @@ class Transactions(Block):
             yield from self._worn.news(evse)
 
     def _maybe_start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
-        wanted = self._vars.members("TxCtrlr.TxStartPoint")
+        wanted = start_points(evse, self._vars)
         fresh = any(point in wanted for point in self._worn.fresh(evse))
         ready = (
             evse.seen and evse.operative and evse.meter is not None and self._facts.storing and not self._facts.closing
@@ -145,13 +151,7 @@ class Transactions(Block):
         stops = self._vars.members(STOP_POINT)
         if tx.reached_transfer and TxPoint.ENERGY_TRANSFER in stops and TxPoint.ENERGY_TRANSFER not in points:
             yield StopWanted(evse.id, StopReason.STOPPED_BY_EV, Trigger.CHARGING_STATE_CHANGED)
-        limit = tx.energy_limit_wh
-        if (
-            limit is not None
-            and tx.leaving is None
-            and evse.meter is not None
-            and evse.meter.energy_wh - tx.started_wh >= limit
-        ):
+        if tx.leaving is None and is_over_limit(evse, tx):
             yield StopWanted(evse.id, StopReason.DE_AUTHORIZED, Trigger.ENERGY_LIMIT_REACHED)
 
     def on_granted(self, e: Granted, now: Instant) -> Out:
@@ -238,7 +238,7 @@ class Transactions(Block):
         if self._facts.evses[e.evse].tx is not None:
             yield StopWanted(
                 e.evse,
-                _BUTTON[e.button],
+                BUTTONS[e.button],
                 Trigger.ABNORMAL_CONDITION if e.button is StopButton.EMERGENCY else Trigger.STOP_AUTHORIZED,
             )
 
@@ -250,8 +250,12 @@ class Transactions(Block):
     def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         if evse.tx is not None:
-            stop = evse.tx.stop or Stop(StopReason.OTHER, Trigger.ABNORMAL_CONDITION)
-            evse.tx.stop = stop
+            evse.tx.stop = evse.tx.stop or Stop(StopReason.OTHER, Trigger.ABNORMAL_CONDITION)
+            yield from self._finish(evse, evse.tx, now)
+
+    def on_settled(self, e: SignatureSettled, now: Instant) -> Out:
+        evse = self._facts.evses[e.evse]
+        if evse.tx is not None and evse.tx.stop is not None:
             yield from self._finish(evse, evse.tx, now)
 
     def on_reset(self, e: ResetDue, _now: Instant) -> Out:
@@ -282,6 +286,9 @@ class Transactions(Block):
     def _finish(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
         stop = tx.stop
         assert stop is not None
+        if signing.waits(evse, tx):
+            yield from signing.due(evse, tx)
+            return
         if evse.meter is not None:
             tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
@@ -341,14 +348,7 @@ class Transactions(Block):
             yield TransactionResumed(evse.id, tx.id)
             yield note("TransactionResumed", evse, tx, "goes on after a restart")
         else:
-            yield from self._close_restored(evse, tx)
-
-    def _close_restored(self, evse: Evse, tx: Transaction) -> Iterator[Event | Effect]:
-        reason = StopReason.REBOOT if evse.plugged else StopReason.EV_DISCONNECTED
-        if self._power_lost:
-            reason = StopReason.POWER_LOSS
-        left = reason is StopReason.EV_DISCONNECTED
-        yield StopWanted(evse.id, reason, Trigger.EV_COMMUNICATION_LOST if left else Trigger.ABNORMAL_CONDITION)
+            yield restored_stop(evse, self._power_lost)
 
     def _give_up_waiting(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
         """The hardware has not been heard of for a minute: close with the last value that was stored."""
@@ -395,5 +395,6 @@ class Transactions(Block):
         StopPressed: "on_pressed",
         FaultRaised: "on_fault",
         ResetDue: "on_reset",
+        SignatureSettled: "on_settled",
         Tick: "on_tick",
     }

@@ -199,8 +199,22 @@ def _hardware(evses: Sequence[int], unlocks: bool) -> Iterator[_T]:
     yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", *frees, {})
 
 
-def rows(evses: Sequence[int], unlocks: bool = True) -> Iterator[Row]:
-    """The catalogue for a station with these EVSEs, one connector each. `unlocks`: one of them holds a loose cable."""
+def _signing(evses: Sequence[int]) -> Iterator[Row]:
+    """What is there only where meters sign; `evses` are those."""
+    wanted: dict[str, object] = {"values": ("Never", "OncePerTransaction", "EveryMeterValue")}
+    if evses:
+        yield _row(("SampledDataCtrlr", "SignReadings", "", "boolean", "true", RW, {}), 0, 0)
+        yield _row(("SampledDataCtrlr", "SignStartedReadings", "", "boolean", "true", RW, {}), 0, 0)
+        name = "PublicKeyWithSignedMeterValue"
+        yield _row(("OCPPCommCtrlr", name, "", "OptionList", "EveryMeterValue", RW, wanted), 0, 0)
+    for evse in evses:
+        yield _row(("FiscalMetering", "PublicKey", "", "string", "", RO, {"maximum": 2500}), evse, 0)
+
+
+def rows(evses: Sequence[int], unlocks: bool = True, signing: Sequence[int] = ()) -> Iterator[Row]:
+    """The catalogue for a station with these EVSEs, one connector each. `unlocks`: one of them holds a loose cable.
+    `signing`: those whose meters sign."""
+    yield from _signing(signing)
     for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks)):
         yield _row(line, 0, 0)
     for slot in range(1, SLOTS + 1):

@@ -12,8 +12,17 @@ from dataclasses import dataclass, field
 
 from agent.core.faults import CATALOGUE
 from agent.core.record import record
-from agent.core.types import ChargingState, ConnectorStatus, Instant, Reading, StopReason, TokenInfo, Trigger
-from drivers.api import IdToken, Pilot, Sample
+from agent.core.types import (
+    ChargingState,
+    ConnectorStatus,
+    Instant,
+    Reading,
+    SignedState,
+    StopReason,
+    TokenInfo,
+    Trigger,
+)
+from drivers.api import IdToken, Pilot, Sample, SignedData
 
 MINIMUM_A = 6.0  # IEC 61851-1: the least current that the pilot can offer; less means a pause
 CONNECTED = (Pilot.B, Pilot.C, Pilot.D)
@@ -30,6 +39,8 @@ class EvseLimits:
     attached_cable: bool = False
     ventilation: bool = False
     unlocks: bool = False
+    signing: str = "off"  # "off", "if-possible" or "required": whether its meter is to sign transactions
+    signs: bool = False  # the meter's driver can
 
 
 @record
@@ -87,6 +98,11 @@ class Transaction:
     kept_count: int = 0
     restored: bool = False  # from before the restart, and not yet decided on
     reached_transfer: bool = False
+    signed_state: SignedState = SignedState.NONE
+    signed_begin: SignedData | None = None
+    signed_end: SignedData | None = None
+    signature_due: bool = False  # all else of its end is done
+    key_told: bool = False
 
 
 @dataclass(slots=True)
@@ -132,6 +148,17 @@ class Evse:
     @property
     def stopped_by_fault(self) -> bool:
         return any(CATALOGUE[fault].stops for fault in self.faults)
+
+    @property
+    def signs(self) -> bool:
+        """The meter is to sign each transaction, and can."""
+        return self.limits.signs and self.limits.signing != "off"
+
+    @property
+    def unsigned(self) -> bool:
+        """The meter has not opened its signed session yet, so no energy may flow."""
+        tx = self.tx
+        return self.signs and tx is not None and tx.signed_state in (SignedState.NONE, SignedState.ASKED)
 
     @property
     def energy_flows(self) -> bool:

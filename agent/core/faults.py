@@ -41,6 +41,8 @@ class Own(StrEnum):
     CONTACTOR_WELDED = "contactor-welded"
     CONTACTOR_OPEN = "contactor-open"
     METER_IMPLAUSIBLE = "meter-implausible"
+    METER_SIGNING = "meter-signing"
+    METER_UNSIGNED = "meter-unsigned"
     STORAGE = "storage"
 
 
@@ -125,6 +127,24 @@ ROWS: tuple[FaultRow, ...] = (
         "the energy meter contradicts itself",
         "check the phase wiring, the current transformers and the register map of the meter",
         cleared="the energy meter's values fit together again",
+        severity=Severity.WARNING,
+        tells=("FiscalMetering", "Problem"),
+    ),
+    FaultRow(
+        Own.METER_SIGNING,
+        True,
+        "the energy meter does not sign, and signing is required",
+        "check the meter, its clock and how it is set up; or set [evse.meter] signing to if-possible",
+        cleared="the energy meter can sign",
+        severity=Severity.SYSTEM,
+        tells=("FiscalMetering", "Problem"),
+    ),
+    FaultRow(
+        Own.METER_UNSIGNED,
+        False,
+        "the energy meter does not sign",
+        "check the meter, its clock and how it is set up",
+        cleared="the energy meter signs again",
         severity=Severity.WARNING,
         tells=("FiscalMetering", "Problem"),
     ),

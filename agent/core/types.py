@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 from agent.core.record import record
-from drivers.api import IdToken, Sample
+from drivers.api import IdToken, Sample, SignedData
 
 
 class ClockQuality(IntEnum):
@@ -190,11 +190,24 @@ class Context(StrEnum):
 
 @record
 class Reading:
-    """What a meter said at one moment. `at` is when it was read, never when it is sent."""
+    """What a meter said at one moment. `at` is when it was read, never when it is sent. `signed`: the same by its own
+    signature; then its register is among the samples."""
 
     at: Instant
     context: Context
     samples: tuple[Sample, ...]
+    signed: SignedData | None = None
+
+
+class SignedState(StrEnum):
+    """How a transaction stands with the meter's signed session. LOST: it goes, or ends, without."""
+
+    NONE = ""
+    ASKED = "asked"
+    OPEN = "open"
+    ENDING = "ending"
+    DONE = "done"
+    LOST = "lost"
 
 
 @record

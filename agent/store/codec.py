@@ -26,7 +26,7 @@ from agent.core.types import (
     Trigger,
     TxKind,
 )
-from drivers.api import IdToken, Measurand, Phase, Sample
+from drivers.api import IdToken, Measurand, Phase, Sample, SignedData
 
 _KINDS = {"S": TxKind.STARTED, "U": TxKind.UPDATED, "E": TxKind.ENDED}
 _MEASURANDS = {
@@ -163,14 +163,16 @@ def _reading(reading: Reading, at: Instant) -> list[Any]:
     samples: list[Any] = []
     for sample in reading.samples:
         samples += (_MEASURAND_CODES[sample.measurand], sample.value, sample.phase)
-    return [_instant(reading.at, at), reading.context, samples]
+    told = [_instant(reading.at, at), reading.context, samples]
+    signed = reading.signed
+    return told if signed is None else [*told, [signed.text, signed.encoding, signed.method, signed.public_key]]
 
 
 def _to_reading(value: list[Any], at: Instant) -> Reading:
-    when, context, flat = value
+    when, context, flat, *more = value
     triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
     samples = tuple(Sample(_MEASURANDS[m], v, _PHASES[p]) for m, v, p in triples)
-    return Reading(_to_instant(when, at), Context(context), samples)
+    return Reading(_to_instant(when, at), Context(context), samples, SignedData(*more[0]) if more else None)
 
 
 def retimed(event: TransactionEvent, clocks: Clocks) -> TransactionEvent:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.core.types import Reading
 from agent.ocpp import metervalues
 from agent.ocpp.fields import tidy
-from drivers.api import UNIT, IdToken, Measurand, Sample
+from drivers.api import UNIT, IdToken, Measurand, Sample, SignedData
 
 LONGEST_TOKEN = 20
 NO_TOKEN = "NoAuthorization"  # noqa: S105  idTag is required even where nobody was asked for a token
@@ -24,7 +25,13 @@ def token_text(token: IdToken | None) -> str:
 
 
 def meter_values(readings: Iterable[Reading]) -> list[dict[str, Any]]:
-    return metervalues.meter_values(readings, frozenset(), _write)
+    return metervalues.meter_values(readings, frozenset(), _write, _sign)
+
+
+def _sign(values: list[dict[str, Any]], place: int, signed: SignedData) -> None:
+    """A value of its own: the later version's object as a text."""
+    text = json.dumps(metervalues.encoded(signed), separators=(",", ":"))
+    values.insert(place + 1, values[place] | {"value": text, "format": "SignedData"})
 
 
 def _write(sample: Sample) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from agent.core.types import Reading, VariableId
 from agent.ocpp import metervalues
 from agent.ocpp.dialect import Payload
 from agent.ocpp.fields import branch, natural, need, one_of, same, text, tidy, want
-from drivers.api import UNIT, IdToken, Measurand, Sample
+from drivers.api import UNIT, IdToken, Measurand, Sample, SignedData
 
 LONGEST_TOKEN = 36
+LONGEST_SIGNED = 2500
 # IdTokenEnumType, in the only spelling that is right
 TOKEN_KINDS = same(("Central", "eMAID", "ISO14443", "ISO15693", "KeyCode", "Local", "MacAddress", "NoAuthorization"))
 _NO_MEASURAND = frozenset((Measurand.RPM, Measurand.TEMPERATURE))
@@ -63,7 +64,14 @@ def variable_out(variable: VariableId) -> Payload:
 
 
 def meter_values(readings: Iterable[Reading]) -> list[dict[str, Any]]:
-    return metervalues.meter_values(readings, _NO_MEASURAND, _write)
+    return metervalues.meter_values(readings, _NO_MEASURAND, _write, _sign)
+
+
+def _sign(values: list[dict[str, Any]], place: int, signed: SignedData) -> None:
+    """In the value; what the message has no room for is not cut, since it would prove nothing."""
+    told = metervalues.encoded(signed)
+    if max(len(told["signedMeterData"]), len(told["publicKey"])) <= LONGEST_SIGNED:
+        values[place]["signedMeterValue"] = told
 
 
 def _write(sample: Sample) -> dict[str, Any]:
