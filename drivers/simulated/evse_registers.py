@@ -52,9 +52,8 @@ class ControllerRegisters:
         """Rows with what they show now, faults last: one that shares the pilot's register wins when present."""
         m, c = self.map, self.point.controller
         rows: list[tuple[Row, Callable[[], list[int] | None]]] = [(m.pilot.row, self._pilot)]
-        flags = ((m.charging, self._charges), (m.contactor, lambda: c.closed), (m.lock, lambda: c.locked))
-        for flag, is_set in flags:
-            if flag is not None:
+        for flag, is_set in self._flags():
+            if not self._in_pilot(flag):
                 rows.append((flag.row, _flag_words(flag, is_set)))
         if m.cable is not None:
             rows.append((m.cable, self._cable))
@@ -66,11 +65,23 @@ class ControllerRegisters:
         rows += [(row, _info_words(row, self.point)) for row in m.info]
         return rows + [(flag.row, self._fault(fault, flag)) for fault, flag in m.faults]
 
+    def _flags(self) -> list[tuple[Flag, Callable[[], bool]]]:
+        m, c = self.map, self.point.controller
+        flags = ((m.charging, self._charges), (m.contactor, lambda: c.closed), (m.lock, lambda: c.locked))
+        return [(flag, is_set) for flag, is_set in flags if flag is not None]
+
+    def _in_pilot(self, flag: Flag) -> bool:
+        """The pilot's own number tells it, too."""
+        return flag.row.bit is None and flag.row[1:3] == self.map.pilot.row[1:3]
+
     def _pilot(self) -> list[int]:
         choice, letter = self.map.pilot, self.point.pilot
         letter = "B" if self.map.charging and letter == "C" else letter
         for word in (letter, {"E": "F", "F": "E"}.get(letter, letter)):  # boards with one word for both failures
             values = [value for value, known in choice.words.items() if known == word]
+            for flag, is_set in self._flags():
+                if self._in_pilot(flag):
+                    values = [v for v in values if flag.is_set(words_from_bits(flag.row, v)) == is_set()] or values
             if values:  # the second of several is the state with PWM: A2, B2, C2
                 with_pwm = self.point.controller.pwm_a > 0 and len(values) > 1
                 return words_from_bits(choice.row, values[1 if with_pwm else 0])
