@@ -1,0 +1,162 @@
+"""Every mistake in a register map, each with its line; `check(file, text)`.
+
+The parser of maps ends at the first mistake, since the agent needs no more. Here what it complained of is mended in
+memory, by leaving the key out or by a value that surely fits, and the map is parsed again, until nothing is left. What
+was told of a place once is not told again, and a place that cannot be mended takes its table with it.
+
+Beside mistakes there are remarks: what a map may say, but seldom means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli
+
+from drivers.mapfile import MapError
+from drivers.mapwords import EvseMap, MeterMap
+from drivers.probe.maplines import Lines, path_of
+from drivers.probe.shelf import kind_of, rows
+from drivers.registers import Row
+from drivers.regmap import ENERGY, MAX_FILE_BYTES, parse_evse, parse_meter
+
+MAX_MISTAKES = 100
+MAX_SYNTAX = 5  # beyond that the rest follows from the first
+SYNTAX = re.compile(r"(?P<why>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
+FITS: dict[str, Any] = {  # what may stand in the place of a required key
+    "vendor": "?", "model": "?", "source": "?", "at": 0, "words": 1, "max": 32.0, "value": 1, "timeout_s": 10.0,
+    "current_a": 6.0, "values": {"1": "A"}, "baud": 9600, "pilot": {"at": 0, "values": {"1": "A"}},
+    "offer": {"at": 1, "max": 32.0}, "registers": {ENERGY: {"at": 0, "type": "uint32"}},
+    ENERGY: {"at": 0, "type": "uint32"},
+}  # fmt: skip
+
+
+class Mistake(NamedTuple):
+    """One line for people: where, and what to do about it."""
+
+    line: int
+    where: str
+    why: str
+
+
+class Checked(NamedTuple):
+    kind: str
+    map: MeterMap | EvseMap | None  # None: there are mistakes
+    mistakes: tuple[Mistake, ...]
+    remarks: tuple[Mistake, ...]
+
+
+def check_file(file: str) -> Checked:
+    """As `check`; MapError when the file cannot be read at all."""
+    path = Path(file)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise MapError(f"{file}: is larger than {MAX_FILE_BYTES} bytes; a map is a small text")
+        return check(file, path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise MapError(f"{file}: is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise MapError(f"{file}: cannot be read: {error.strerror or error}") from None
+
+
+def check(file: str, text: str) -> Checked:
+    """All mistakes, in the order of their lines."""
+    lines, mistakes = Lines(text), list[Mistake]()
+    data = _toml(text, mistakes)
+    kind = kind_of(file, data)
+    found = _repeated(kind, file, data, lines, mistakes)
+    mistakes.sort(key=lambda mistake: mistake.line)
+    if mistakes or found is None:
+        return Checked(kind, None, tuple(mistakes), ())
+    return Checked(kind, found, (), tuple(sorted(_remarks(found, lines))))
+
+
+def _toml(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
+    """The document; a line that is no TOML is told and left out."""
+    lines = text.splitlines()
+    for _ in range(MAX_SYNTAX):
+        try:
+            return tomli.loads("\n".join(lines) + "\n")
+        except tomli.TOMLDecodeError as error:
+            told = SYNTAX.fullmatch(str(error))
+            number = min(int(told["line"]), len(lines)) if told and told["line"] else len(lines)
+            mistakes.append(Mistake(number, "", f"is no TOML: {told['why'] if told else error}"))
+            if not number:
+                break
+            lines[number - 1] = ""
+    return {}
+
+
+def _repeated(
+    kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes: list[Mistake]
+) -> MeterMap | EvseMap | None:
+    tries: dict[tuple[str, ...], int] = {}
+    broken = bool(mistakes)
+    for _ in range(4 * MAX_MISTAKES):
+        try:
+            found = parse_meter(file, data) if kind == "meter" else parse_evse(file, data)
+            return None if broken else found
+        except MapError as error:
+            where, why = told(file, error)
+            path = path_of(where)
+            times = tries[path] = tries.get(path, 0) + 1
+            if times == 1 and not (broken and not data):
+                mistakes.append(Mistake(lines.of(path), where, why))
+            broken = True
+            if not path or len(mistakes) >= MAX_MISTAKES:
+                return None
+            _mend(data, path[: max(1, len(path) - times + 1)])
+    return None
+
+
+def told(file: str, error: MapError) -> tuple[str, str]:
+    """Place and remedy of an error of `mapfile`, which are all in its one line."""
+    where, _, why = str(error).removeprefix(f"{file}: ").partition(": ")
+    return where, why
+
+
+def _mend(data: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Leave the key out, or put there what fits."""
+    place: Any = data
+    for length, name in enumerate(path[:-1], 1):
+        inner = place.get(name)
+        if not isinstance(inner, dict):
+            return _put(place, path[length - 1])
+        place = inner
+    return _put(place, path[-1])
+
+
+def _put(place: dict[str, Any], key: str) -> None:
+    fits = FITS.get(key)
+    if fits is None or place.get(key) == fits:
+        place.pop(key, None)
+    else:
+        place[key] = {**fits} if isinstance(fits, dict) else fits
+
+
+def _remarks(found: MeterMap | EvseMap, lines: Lines) -> Iterator[Mistake]:
+    """What a map may say, but seldom means."""
+    if isinstance(found, MeterMap):
+        yield from _overlaps([r.row for r in found.registers], lines)
+    elif found.watchdog is None and found.feed is None:
+        yield Mistake(1, "", "has no [watchdog]: if the agent dies while charging, the last offer stands")
+    if not any(expected.values or expected.texts for expected in found.device.identify):
+        yield Mistake(1, "", "has no [identify] with expect: another device with this unit number would not be noticed")
+    if not found.device.verified:
+        yield Mistake(lines.of(("confidence",)), "confidence", "the whole map is unverified")
+        return
+    for key in dict.fromkeys(row.key for row in rows(found) if not row.verified):
+        yield Mistake(lines.of(("registers", key)), f'"{key}"', "is unverified")
+
+
+def _overlaps(found: list[Row], lines: Lines) -> Iterator[Mistake]:
+    """Two values that share a word: an address counted in the wrong steps, or a type too long."""
+    last: Row | None = None
+    for row in sorted((row for row in found if row.bit is None), key=lambda row: (row.table, row.at)):
+        if last is not None and last.table == row.table and row.at < last.at + last.words:
+            why = f"shares register {row.at} with {last.key!r}, which is {last.words} long from {last.at}"
+            yield Mistake(lines.of(("registers", row.key)), f'"{row.key}"', why)
+        last = row
