@@ -20,6 +20,7 @@ from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConf
 from agent.config_checks import FORMS
 from agent.errors import AgentError, Exit
 from drivers.api import DriverError
+from drivers.simulated.devices import SIGNING_DRIVERS
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUnit
 
@@ -120,12 +121,13 @@ def _evse(evse: EvseConfig) -> SimEvse:
 
 
 def _unit(device: DeviceConfig) -> SimUnit | None:
-    if device.map is None or device.bus is None or device.unit is None:
+    name = device.driver if device.driver in SIGNING_DRIVERS else device.map
+    if name is None or device.bus is None or device.unit is None:
         return None
-    return SimUnit(device.map, device.bus, device.unit)
+    return SimUnit(name, device.bus, device.unit)
 
 
 def _reader(reader: ReaderConfig) -> SimReader:
     assert reader.port is not None
-    form = reader.form or FORMS.get(reader.driver, ("",))[0]
+    form = reader.form or FORMS.get(reader.driver, FORMS["rdm6300"])[0]
     return SimReader(READERS[reader.driver], reader.port, reader.evses, form, reader.uid_order == "reversed")

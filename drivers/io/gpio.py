@@ -8,7 +8,7 @@ contactor on such a line needs a guard in hardware. All calls are short and do n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drivers.api import DriverError, IoReading
 from drivers.reason import reason
@@ -75,7 +75,7 @@ class Gpio:
             raise DriverError(f"GPIO {self._chip}: needs the package gpiod; install chargepoint-agent[gpio]") from None
         out = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)
         into = gpiod.LineSettings(direction=Direction.INPUT, bias=getattr(Bias, self._bias))
-        config = {group: settings for group, settings in ((self._outputs, out), (self._inputs, into)) if group}
+        config: Any = {group: settings for group, settings in ((self._outputs, out), (self._inputs, into)) if group}
         try:
             return gpiod.request_lines(self._chip, consumer=CONSUMER, config=config)
         except (OSError, ValueError) as error:

@@ -40,6 +40,7 @@ class ChargingPoint:
         self.forced: str | None = None
         self.faults: dict[Fault, None] = {}
         self.senses: frozenset[Fault] = frozenset()  # faults that the controller's map has a word for
+        self.buttons: frozenset[str] = frozenset()  # stop buttons that are wired to an IO board
         self.on_fault: Callable[[Fault, bool], None] | None = None
         self.car_max_a = config.max_current_a
         self.car_phases = 3
@@ -256,6 +257,8 @@ class ChargingPoint:
         self.controller.stop_button = ""
         self.car_max_a, self.car_phases, self.car_soc_pct = self.config.max_current_a, 3, 40.0
         self.meter.reset()
+        self.controller.hold(False)
+        self.controller.locked = self.controller.locked and not self.controller.motor_lock
         self.unplug()
 
 

@@ -12,6 +12,7 @@ NEVER_S = float("inf")
 LEAST_OFFER_A = 6.0
 CLOSE_S = 0.25 + 0.11  # deciding, and the coil's pull-in
 OPEN_S = 0.08  # sensing the pilot, and the contacts' drop-out
+PULL_IN_S = 0.11  # of a coil whose circuit was closed by a relay outside: it is decided already
 DROP_S = 0.02  # the coil lost its supply
 FORCE_OFF_S = 6.0
 F_PULSE_S = 0.3  # state F after a fault under load
@@ -25,8 +26,9 @@ class Controller:
 
     __slots__ = (
         "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_watchdog_s", "boot_offer_a", "closed", "failsafe_a",
-        "faults", "led", "lockable", "locked", "max_a", "order_a", "powered", "pwm_a", "relay_count", "stop_button",
-        "stop_presses", "stop_seen", "unlocking", "watchdog_s", "welded",
+        "faults", "gate", "gate_until_s", "led", "lockable", "locked", "max_a", "motor_lock", "order_a", "powered",
+        "pwm_a", "relay_count", "stop_button", "stop_presses", "stop_seen", "stuck", "unlocking", "watchdog_s",
+        "welded",
     )  # fmt: skip
 
     def __init__(self, max_a: float, lockable: bool, boot_offer_a: float = 0.0) -> None:
@@ -39,7 +41,10 @@ class Controller:
         self.powered = True
         self.faults: dict[Fault, None] = {}
         self.pwm_a = 0.0
-        self.closed = self.welded = self._coil = False
+        self.closed = self.welded = self.stuck = self._coil = False
+        self.gate: bool | None = None  # a relay of somebody else's in the coil's circuit; None: there is none
+        self.gate_until_s = NEVER_S  # when it falls off by itself
+        self.motor_lock = False  # the lock is driven by somebody else
         self.locked = self.unlocking = False
         self.relay_count = 0
         self.led = ""
@@ -81,7 +86,7 @@ class Controller:
     # What it does by itself
 
     def next_deadline(self) -> float:
-        return min(self._watchdog_s, self._f_until_s, self._force_off_s, self._moves_s)
+        return min(self._watchdog_s, self._f_until_s, self._force_off_s, self._moves_s, self.gate_until_s)
 
     def pilot(self, load: str) -> str:
         """The state at the pilot: what hangs on it, unless the controller itself says F."""
@@ -93,6 +98,8 @@ class Controller:
             self._arrived()
         if now_s >= self._f_until_s:
             self._f_until_s = NEVER_S
+        if now_s >= self.gate_until_s:
+            self.gate, self.gate_until_s = False, NEVER_S
         if not self.powered:
             return
         if now_s >= self._watchdog_s:
@@ -114,8 +121,10 @@ class Controller:
         self.pwm_a = current_a
 
     def _switch(self, now_s: float, allowed: bool) -> None:
-        if allowed and self.pwm_a > 0:
-            self._drive(True, now_s, CLOSE_S)
+        if self.gate is False:
+            self._drive(False, now_s, OPEN_S)
+        elif allowed and self.pwm_a > 0:
+            self._drive(True, now_s, CLOSE_S if self.gate is None else PULL_IN_S)
         elif not allowed or now_s >= self._force_off_s:
             self._drive(False, now_s, OPEN_S)
             self._force_off_s = NEVER_S
@@ -127,11 +136,14 @@ class Controller:
 
     def _arrived(self) -> None:
         self._moves_s = NEVER_S
-        if self._coil and not self.closed:
+        closed = (self._coil and not self.stuck) or self.welded
+        if closed and not self.closed:
             self.relay_count += 1
-        self.closed = self._coil or self.welded
+        self.closed = closed
 
     def _drive_lock(self, load: str) -> None:
+        if self.motor_lock:
+            return
         if load in "AEF":
             self.unlocking = self.unlocking and load != "A"
             wanted = False
@@ -143,4 +155,9 @@ class Controller:
 
     def weld(self, welded: bool) -> None:
         self.welded = welded
-        self.closed = welded or self._coil
+        self.closed = welded or (self._coil and not self.stuck)
+
+    def hold(self, stuck: bool) -> None:
+        """The contacts do not move any more when the coil pulls."""
+        self.stuck = stuck
+        self.closed = self.welded or (self._coil and not stuck)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drivers.regmap import load_evse, load_meter
 from drivers.simulated.charging_point import ChargingPoint
+from drivers.simulated.plan import SimWiring
 from drivers.simulated.registers import ControllerRegisters, MeterRegisters, Part, SimDevice
 from drivers.simulated.verbs import SimError
 from drivers.simulated.world import World
@@ -25,7 +26,35 @@ def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
         if len({(p.kind, p.point.config.number) for p in found}) != len({p.kind for p in found}):
             raise SimError(f"bus {bus}: unit {unit} is used more than once")
         devices[bus, unit] = _device(f"{bus}/{unit}", found)
-    return devices
+    return devices | (_boards(world, devices) if station.boards else {})
+
+
+def _boards(world: World, taken: Mapping[tuple[str, int], SimDevice]) -> dict[tuple[str, int], SimDevice]:
+    """IO boards, and the charging points that are made of their parts."""
+    from drivers.io.iomap import load_io
+    from drivers.simulated.io_board import BoardDevice, join
+
+    station = world.station
+    folders = [Path(folder) for folder in station.map_dirs]
+    wired = [(world.points[evse.number], evse.wiring) for evse in station.evses if evse.wiring is not None]
+    for point, wiring in wired:
+        join(point, wiring)
+    boards: dict[tuple[str, int], SimDevice] = {}
+    for board in station.boards:
+        if (board.bus, board.unit) in {*taken, *boards}:
+            raise SimError(f"bus {board.bus}: unit {board.unit} is used more than once")
+        if board.bus not in {bus.name for bus in station.buses}:
+            raise SimError(f"there is no bus {board.bus!r} for the board {board.name}")
+        wires = [(p, w) for p, w in wired if board.name in _boards_of(w)]
+        device = BoardDevice(board, load_io(board.map, folders), wires, lambda: world.now_s)
+        boards[board.bus, board.unit] = device
+    return boards
+
+
+def _boards_of(wiring: SimWiring) -> set[str]:
+    channels = [channel for _, channel in (*wiring.outputs, *wiring.inputs)]
+    channels += [wiring.volts] if wiring.volts else []
+    return {channel.board for channel in (*channels, *(c for _, lit in wiring.lights for c in lit))}
 
 
 def _parts(world: World) -> dict[tuple[str, int], list[Part]]:

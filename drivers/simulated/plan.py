@@ -36,6 +36,41 @@ class SimUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class SimBoard:
+    """An IO board by its map."""
+
+    name: str
+    map: str
+    bus: str
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimChannel:
+    """One channel of a board; `inverted`: on is what the board calls off."""
+
+    board: str
+    number: int
+    inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimWiring:
+    """How a charging point made of parts hangs on its boards. `inputs` and `outputs` by what they are:
+
+    outputs contactor, lock, unlock, enable; inputs mirror, residual, emergency, locked, connected, requesting, failed.
+    """
+
+    outputs: tuple[tuple[str, SimChannel], ...]
+    inputs: tuple[tuple[str, SimChannel], ...] = ()
+    volts: SimChannel | None = None  # of the PP resistor's divider
+    pull_up_ohm: float = 330.0
+    supply_v: float = 5.0
+    pilot_a: float = 0.0  # what a pilot module offers while `enable` is on
+    lights: tuple[tuple[str, tuple[SimChannel, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SimEvse:
     """One charging point and what a visitor brings: `cable_a` is the rating of the attached or of the brought cable."""
 
@@ -47,6 +82,7 @@ class SimEvse:
     max_current_a: float = 32.0
     phases: int = 3
     start_wh: float = 1_234_567.0
+    wiring: SimWiring | None = None
     boot_offer_a: float = 0.0  # what the controller offers after power-up, before anybody wrote (EVSE-WB register 2000)
 
 
@@ -73,4 +109,5 @@ class SimStation:
     seed: int = 1
     latency_s: tuple[float, float] = (0.005, 0.020)  # how long a device thinks before it answers
     slow_s: float = 0.65  # how late answers are in the bus mode "slow": masters mostly give up after half a second
+    boards: tuple[SimBoard, ...] = ()
     map_dirs: tuple[str, ...] = ()  # looked through before the maps that come with the drivers

@@ -15,6 +15,8 @@ from drivers.simulated.charging_point import ChargingPoint
 from drivers.simulated.registers import MODES, ControllerRegisters, MeterRegisters, SimDevice
 from drivers.simulated.world import World
 
+KINDS = ("evse", "meter", "io")
+
 
 class SimError(ValueError):
     """The hardware cannot do that; `str()` is one line."""
@@ -184,6 +186,10 @@ class Hands:
         point, registers = self.point(args), self.controllers.get(args["evse"])
         reason = _one_of("reason", args.get("reason", "local"), tuple(StopButton))
         stop = registers.map.stop_button if registers else None
+        if reason in point.buttons:  # it stays pressed until reset
+            point.controller.press(reason)
+            point.tell(f"stop button: {reason}")
+            return
         if registers is None or stop is None or reason not in stop.kind.words.values():
             name = registers.device.name if registers else "none"
             raise SimError(f"evse {args['evse']}: the map {name} has no {reason} stop button")
@@ -191,7 +197,10 @@ class Hands:
         point.tell(f"stop button: {reason}")
 
     def bus(self, args: dict[str, Any]) -> None:
-        kind, mode = _one_of("device", args["device"], ("evse", "meter")), _one_of("mode", args["mode"], MODES)
+        kind, mode = _one_of("device", args["device"], KINDS), _one_of("mode", args["mode"], MODES)
+        if kind == "io":
+            self._io(mode)
+            return
         hit = [d for d in self.devices if any(p.kind == kind for p in d.parts)]
         if "evse" in args:
             hit = [d for d in hit if any(p.point.config.number == args["evse"] for p in d.parts)]
@@ -202,6 +211,20 @@ class Hands:
             device.mode = mode
             if kind == "meter" and mode == "ok":
                 device.point.meter.silent = False
+
+    def _io(self, mode: str) -> None:
+        boards = [device for device in self.devices if not device.parts]
+        if not boards:
+            raise SimError("there is no IO board")
+        self.world.on_event(self.world.now_s, 0, f"IO boards on the bus: {mode}")
+        for board in boards:
+            board.mode = mode
+
+    def contactor(self, args: dict[str, Any]) -> None:
+        point, state = self.point(args), _one_of("state", args["state"], ("ok", "stuck"))
+        point.controller.hold(state == "stuck")
+        point.tell(f"contactor {state}")
+        point.settle()
 
     def power(self, args: dict[str, Any]) -> None:
         on = _one_of("power", args["to"], ("fail", "restore")) == "restore"
@@ -252,6 +275,7 @@ VERBS: dict[str, Verb] = {
         {"wh": float, "rate_w": float, "signed_start": str, "signed_stop": str, "silent": bool},
     ),
     "stop-button": Verb(Hands.stop_button, _EVSE, {"reason": str}),
+    "contactor": Verb(Hands.contactor, {"state": str, **_EVSE}, {}),
     "bus": Verb(Hands.bus, {"device": str, "mode": str}, _EVSE),
     "power": Verb(Hands.power, {"to": str}, {}),
     "get": Verb(Hands.get, {"key": str, **_EVSE}, {}),
