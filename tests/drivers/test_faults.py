@@ -12,6 +12,8 @@ import pytest
 from agent.blocks.metering import MARGIN_WH
 from drivers.api import DriverError, Measurand, Sample
 from drivers.bus import Bus
+from drivers.composed import ComposedEvse, Contactor
+from drivers.io.channel import Channel
 from drivers.io.mapped import MappedIo
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
@@ -157,6 +159,21 @@ async def test_a_relay_that_was_switched_without_an_error_is_switched(on: bool, 
             assert slave.words[UNIT][2] == (0xFF00 if on else 0)
         finally:
             await bus.close()
+
+
+# ---- controllers made of parts
+
+
+def composed(bus: Bus) -> ComposedEvse:
+    """Pilot and IO board as one unit, whose registers lie apart."""
+    io = MappedIo(bus, UNIT, "waveshare_relay_8_d")
+    return ComposedEvse(MappedEvse(bus, UNIT, "reference"), Contactor(Channel(io, 1, "coil"), Channel(io, 1, "mirror")))
+
+
+@every_fault
+async def test_a_composed_controller_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (board(1, 0, 0) | relays(0), board(2, 320, 0) | relays(0), board(3, 200, 0) | relays(0))
+    await never_lies(Subject(composed, ComposedEvse.read, moments), fault, tmp_path)
 
 
 # ---- meters that sign: what they measure
