@@ -3,6 +3,7 @@
 `handle(event, now)` tells every block that hears this type of event, in the order of the list; what they yield is told
 in turn until nothing more is yielded. Then each block may `derive` what follows from the facts as they stand now (an
 offer, a status, a start); events derived are told again. Both are bounded: a station that does not settle is a bug.
+From a mere question (`QUESTIONS`) nothing follows but its answer, so nothing is derived.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import ClassVar
 from agent.core.effects import Effect
 from agent.core.events import Event, Tick
 from agent.core.evse import Evse
+from agent.core.requests import LocalListRequested, TransactionStatusRequested, VariablesRequested
 from agent.core.types import Instant, Registration
 from agent.core.variables import Variables
 
 MAX_STEPS = 2000  # events of one handling; a report of many parts stays far below
+
+QUESTIONS = (VariablesRequested, LocalListRequested, TransactionStatusRequested)  # they change no fact
 
 Out = Iterator[Event | Effect]
 
@@ -67,6 +71,8 @@ class Station:
     def __init__(self, facts: Facts, blocks: Sequence[Block]) -> None:
         self.facts = facts
         self.blocks = blocks
+        self._deriving = [block for block in blocks if type(block).derive is not Block.derive]
+        self._timed = [block for block in blocks if type(block).next_deadline is not Block.next_deadline]
         self._hearers: dict[type[Event], list[Callable[[Event, Instant], Iterable[Event | Effect]]]] = {}
         for block in blocks:
             for kind, method in block.HEARS.items():
@@ -84,7 +90,9 @@ class Station:
                 current = queue.popleft()
                 for hear in self._hearers.get(type(current), ()):
                     _sort(hear(current, now), queue, effects)
-            for block in self.blocks:
+            if type(event) in QUESTIONS:
+                return effects
+            for block in self._deriving:
                 _sort(block.derive(now), queue, effects)
                 if queue:
                     break
@@ -96,7 +104,7 @@ class Station:
         return kind in self._hearers
 
     def next_deadline(self) -> float | None:
-        return min((at for block in self.blocks if (at := block.next_deadline()) is not None), default=None)
+        return min((at for block in self._timed if (at := block.next_deadline()) is not None), default=None)
 
     def tick(self, now: Instant) -> list[Effect]:
         return self.handle(Tick(), now)

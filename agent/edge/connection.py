@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 ENCODING_DER = 2  # ssl's own number
 OPEN = 1  # websockets.protocol.State.OPEN
+READ_BYTES = 1 << 15
 
 
 def is_clear(ws: ClientConnection) -> bool:
     """Open, and nothing waits to be written: a short text goes to the operating system, or into the buffer, at once."""
     return ws.state == OPEN and ws.transport.get_write_buffer_size() == 0
+
+
+def read_in_small_pieces(ws: ClientConnection) -> None:
+    """asyncio takes 256 KiB of memory from the system for each read, and gives it back; our frames are small."""
+    if hasattr(ws.transport, "max_size"):  # not said in asyncio's manual, and no loss where it is missing
+        ws.transport.max_size = READ_BYTES
 
 
 def watch_tcp(ws: ClientConnection, settings: LinkSettings) -> None:
@@ -53,6 +60,6 @@ def verified_chain(ws: ClientConnection) -> list[bytes] | None:
     if hasattr(tls, "get_verified_chain"):
         return [bytes(der) for der in tls.get_verified_chain()]
     inner = getattr(tls, "_sslobj", None)  # before Python 3.13 it is there, but not shown
-    if not hasattr(inner, "get_verified_chain"):
+    if inner is None or not hasattr(inner, "get_verified_chain"):
         return []
     return [bytes(certificate.public_bytes(ENCODING_DER)) for certificate in inner.get_verified_chain()]

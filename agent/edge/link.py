@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.record import record
 from agent.edge import reasons
-from agent.edge.connection import close, is_clear, verified_chain, watch_tcp
+from agent.edge.connection import close, is_clear, read_in_small_pieces, verified_chain, watch_tcp
 from agent.edge.dial import BackOff, LinkSettings, Target, target
 from agent.edge.overdue import Overdue
 from agent.edge.reasons import LinkWhy, WhyKind
@@ -284,6 +284,7 @@ class Link:
     async def _live(self, ws: ClientConnection, subprotocol: str) -> LinkWhy:
         began = self._alive_at = self._mono()
         watch_tcp(ws, self._settings)
+        read_in_small_pieces(ws)
         stuck = LinkWhy(WhyKind.SEND, "the server takes no more data")
         self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck, dead=ws))
         self.subprotocol = subprotocol

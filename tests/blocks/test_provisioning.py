@@ -12,6 +12,7 @@ from agent.core.effects import (
     LearnTime,
     MeterReport,
     Remember,
+    Reply,
     ReportPart,
     Restart,
     Status,
@@ -315,3 +316,10 @@ def test_a_reset_on_idle_waits_for_the_transaction_and_lets_none_begin() -> None
     bench.meter()
     bench.wait(1)
     assert len(of(bench.effects, Restart)) == 1
+
+
+def test_a_question_has_its_answer_and_no_other_effect() -> None:
+    bench = Bench().ready()
+    bench.evse.operative = False  # a fact that a status would be derived from
+    found = bench.feed(VariablesRequested(Ref("q", "GetConfiguration"), None))
+    assert [type(effect) for effect in found] == [Reply]
