@@ -89,6 +89,7 @@ class DeviceConfig:
     poll_ms: int
     watchdog_s: float | None = None  # controllers only; None: as the map says
     failsafe_a: float | None = None
+    connector: int = 1  # controllers only: which of the device's connectors, where its map says that it has several
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ CONTROLLER: Mapping[str, Key] = {
     "poll_ms": whole(50, 10_000, 500),
     "watchdog_s": number(1, 3600, "seconds", None),
     "failsafe_a": number(0, 1000, "amperes", None),
+    "connector": whole(1, 48, 1),
 }
 METER: Mapping[str, Key] = {
     "driver": text(80, "mapped-meter"),

@@ -107,6 +107,8 @@ class Daemon:
         self._start("watchdog", self.watchdog.run())
         self._start("heart", self._heart())
         for name, work in self.hardware.tasks().items():
+        for evse, gap in self.built.parts.gaps.items():
+            self.log.warning("NoGuard", gap, EVSE=evse)
             self._start(name, work)
         self._start("runtime", self._watch_runtime())
         await self._open_control()

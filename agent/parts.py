@@ -11,7 +11,7 @@ from agent.config_checks import READERS
 from agent.core.evse import EvseLimits
 from agent.edge.hardware import EvseParts, ReaderParts
 from drivers import registry
-from drivers.api import Closes, Unlocks
+from drivers.api import Closes, FailsSafe, Unlocks, gap
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
@@ -36,6 +36,11 @@ class Parts:
             )
             for evse in config.evses
         ]
+        self.gaps = {  # what no watchdog guards; a driver that cannot tell counts as one that has none
+            evse.id: f"EVSE {evse.id}: its controller {evse.controller.map or evse.controller.driver} {why}"
+            for evse, parts in zip(config.evses, self.evses, strict=True)
+            if (why := gap(parts.controller.guard() if isinstance(parts.controller, FailsSafe) else None))
+        }
         self.readers = [ReaderParts(_reader(reader), reader.evses) for reader in config.readers]
         self.limits = [
             EvseLimits(
@@ -59,7 +64,9 @@ class Parts:
         assert device.map is not None
         where = next(bus for bus in config.buses if bus.name == device.bus)
         label = f"{role} of EVSE {evse.id} (unit {device.unit} on {where.port or where.host})"
-        more = {"watchdog_s": device.watchdog_s, "failsafe_a": device.failsafe_a} if role == "controller" else {}
+        more: dict[str, Any] = {}
+        if role == "controller":
+            more = {"watchdog_s": device.watchdog_s, "failsafe_a": device.failsafe_a, "connector": device.connector}
         return make(self.buses[device.bus], device.unit, device.map, label, folders=self._maps, **more)
 
     async def close(self) -> None:

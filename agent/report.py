@@ -86,7 +86,7 @@ class Report:
             "quirks": list(config.csms.quirks.names) if config.csms.quirks else [],
             "firmware": facts.update or None,
             **custody.told(d.built.station, now),
-            "warnings": list(config.warnings),
+            "warnings": [*config.warnings, *d.built.parts.gaps.values()],
         }
 
     def _link(self, now: Instant) -> dict[str, Any]:

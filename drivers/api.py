@@ -151,6 +151,16 @@ class Guard:
     current_a: float | None  # then it offers this; None: what is set in the device itself
 
 
+def gap(guard: Guard | None) -> str | None:
+    """What would stay switched on after the death of the master, in words; None when nothing would."""
+    if guard is None:
+        return "has no watchdog: if the agent dies while charging, the last offer stands"
+    if guard.current_a is None:
+        after = f"{guard.timeout_s:g} s after the agent has died it offers what is set in the device itself"
+        return f"has a fail-safe current that cannot be set from here: {after}; set that to 0 A"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class IdToken:
     """A card or other token. `kind` is one of OCPP 2.0.1's IdTokenEnumType words, "Central", "ISO14443", "Local" ..."""

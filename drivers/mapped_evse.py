@@ -54,7 +54,7 @@ class MappedEvse:
         self._unit = unit
         self._label = label or f"controller unit {unit}"
         self._setup = _setup(self.map, watchdog_s, failsafe_a)
-        self._guard = _guard(self.map, watchdog_s, failsafe_a)
+        self._guard = self.map.guard(watchdog_s, failsafe_a)
         self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
         self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
         self._last: tuple[Image, EvseReading] | None = None
@@ -275,16 +275,6 @@ def order_writes(evse: EvseMap, current_a: float) -> tuple[Writes, bool]:
     if enable:
         writes.append((enable.row, words_from_bits(enable.row, enable.on)))
     return writes, False
-
-
-def _guard(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> Guard | None:
-    watchdog, failsafe = evse.watchdog, evse.failsafe
-    if watchdog is None:
-        return None
-    timeout_s = watchdog.value if watchdog_s is None or watchdog.row is None else watchdog_s
-    if failsafe is None or failsafe_a is None or failsafe.row is None:
-        return Guard(timeout_s, failsafe.value if failsafe else None)
-    return Guard(timeout_s, failsafe_a)
 
 
 def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> Writes:

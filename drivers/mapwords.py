@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from drivers.api import Fault, Measurand, Phase
+from drivers.api import Fault, Guard, Measurand, Phase
 from drivers.registers import Read, Row, decode_text, raw
 
 ANY_MASK = -1  # all bits
@@ -181,3 +181,13 @@ class EvseMap(NamedTuple):
     led: Choice | None
     info: tuple[Row, ...]
     reads: tuple[Read, ...]
+
+    def guard(self, watchdog_s: float | None = None, failsafe_a: float | None = None) -> Guard | None:
+        """What the device does without a master, when it is given these settings; None: as the map says."""
+        if self.watchdog is None:
+            return None
+        timeout_s = self.watchdog.value if watchdog_s is None or self.watchdog.row is None else watchdog_s
+        if self.failsafe is None:
+            return Guard(timeout_s, None)
+        own = failsafe_a is None or self.failsafe.row is None
+        return Guard(timeout_s, self.failsafe.value if own else failsafe_a)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from agent.cli import Parser
 from agent.config import DEFAULT_FILE, Config, EvseConfig, load
 from agent.errors import ConfigError, Exit
+from drivers.api import gap
 
 if TYPE_CHECKING:
     from drivers.mapwords import EvseMap
@@ -56,7 +57,7 @@ def _check_maps(config: Config) -> list[str]:
         role = "controller"
         try:
             if evse.controller.driver == "mapped-evse" and evse.controller.map:
-                found = load_evse(evse.controller.map, folders)
+                found = load_evse(evse.controller.map, folders, evse.controller.connector)
                 warnings += _controller(config, evse, found)
                 warnings += device_warnings(config, evse, role, found.device)
             role = "meter"
@@ -76,9 +77,8 @@ def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[st
     ):
         if value is not None and (setting is None or setting.row is None):
             raise ConfigError(config.path, table, key, f"the map {device.map} has no register for it; remove it")
-    if found.watchdog is None and found.feed is None:
-        text = f"warning: {device.map} has no watchdog: if the agent dies while charging, the last offer stands"
-        yield str(ConfigError(config.path, table, "map", text))
+    if why := gap(found.guard(device.watchdog_s, device.failsafe_a)):
+        yield str(ConfigError(config.path, table, "map", f"warning: {device.map} {why}"))
     if evse.limit_a > found.offer.max_a:
         text = f"warning: {device.map} offers {found.offer.max_a:g} A at most"
         yield str(ConfigError(config.path, f"evse.{evse.id}", "max_current_a", text))

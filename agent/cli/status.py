@@ -25,7 +25,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     quirks        ["..."]                                what is told otherwise, by name and version
     firmware      how an update stands, in words; null: none was ordered
     certificates  ["..."] what is trusted and what we show, and until when; security_events_waiting: a number
-    warnings      ["..."]                                of the configuration
+    warnings      ["..."]                                of the configuration, and what no watchdog guards
 
 Numbers are in the unit of their name. Exit codes: 0 told, 1 the socket may not be opened or the agent refused, 2 the
 command line was wrong, 69 the agent is not running, 78 the configuration file cannot be used.

@@ -10,6 +10,7 @@ from agent.config import Config, control_socket, load
 from agent.config_variables import resolve
 from agent.errors import ConfigError
 from drivers.registry import BUILT_IN
+from drivers.regmap import map_names
 
 BASE = """\
 [station]
@@ -207,12 +208,12 @@ MISTAKES = {
     "a map of another kind": (
         ('"evse_wb"', '"eastron_sdm630"'),
         'agent.toml [evse.1.controller] map: no evse map "eastron_sdm630" here or in maps/evse; '
-        "known are evse_wb, heidelberg_ec, reference",
+        f"known are {', '.join(map_names('evse'))}",
     ),
     "a map somewhere else": (
         ('"evse_wb"', '"../meter/eastron_sdm630"'),
         'agent.toml [evse.1.controller] map: no evse map "../meter/eastron_sdm630" here or in maps/evse; '
-        "known are evse_wb, heidelberg_ec, reference",
+        f"known are {', '.join(map_names('evse'))}",
     ),
     "a driver that nobody knows": (
         ('driver = "rdm6300"', 'driver = "rdm63"'),

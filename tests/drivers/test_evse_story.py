@@ -1,5 +1,5 @@
-"""The demo's story with every controller of the shelf, on a virtual clock: plug in, offer, charge, pause, fault, unplug,
-power cut, and a master that is gone."""
+"""The demo's story with every controller of the shelf, on a virtual clock: plug in, offer, charge, pause, fault,
+unplug, a power cut, and a master that is gone."""
 
 from __future__ import annotations
 
