@@ -3,6 +3,7 @@
     chargepoint run --config FILE          the agent, in the foreground
     chargepoint check-config [FILE]        is this configuration right?
     chargepoint status [--json] [--watch]  what the running agent is doing
+    chargepoint doctor [--report FILE]     is this charger fit to be left alone?
     chargepoint bus scan ...               who is on this line? (this and the next three need no agent)
     chargepoint meter | evse ...           read a device by its map; offer a current
     chargepoint map ...                    the shelf of maps; check a map, try it on its device
@@ -28,6 +29,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code, what it does
     "run": ("", "run the agent in the foreground: chargepoint run --config FILE"),
     "check-config": ("agent.cli.check", "say whether a configuration is right, and what is not"),
     "status": ("agent.cli.status", "show what the running agent is doing"),
+    "doctor": ("agent.doctor.main", "check a charger before it is left alone, with a dated report"),
     "bus": ("agent.cli.bench.bus", "find the devices on a serial line, and the maps that fit them"),
     "meter": ("agent.cli.bench.meter", "read a meter by its map, value beside register"),
     "evse": ("agent.cli.bench.evse", "read a controller by its map; let it offer a current for a while"),

@@ -98,6 +98,7 @@ RULES: dict[str, Rule] = {
         (*("agent.cli", "agent.errors", "drivers.api", "drivers.bus", "drivers.mapwords", "drivers.probe"),),
         not_std=("asyncio", "sqlite3"),
     ),
+    "agent.doctor": Rule(EVERYTHING.ours, ("websockets",)),
     # The composition root, and what it is cut into.
     "agent.daemon": EVERYTHING,
     "agent.network": EVERYTHING,

@@ -34,8 +34,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error("one FILE, please")
     try:
         config = load(options.file or options.config or DEFAULT_FILE)
-        warnings = [*config.warnings, *_check_maps(config)]
-        _check_variables(config)
+        warnings = complete(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -43,6 +42,13 @@ def main(argv: Sequence[str]) -> int:
         print(warning)
     print(summary(config))
     return Exit.OK
+
+
+def complete(config: Config) -> list[str]:
+    """What the agent checks later than at reading the file: maps and variables; all warnings, or ConfigError."""
+    warnings = [*config.warnings, *_check_maps(config)]
+    _check_variables(config)
+    return warnings
 
 
 def _check_maps(config: Config) -> list[str]:
