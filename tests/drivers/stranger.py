@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import shutil
 import struct
 import subprocess
@@ -15,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -32,17 +30,15 @@ WAIT_S = 10.0
 
 
 @cache
-def program() -> Path:
-    """The compiled slave; the test is skipped where it cannot be made."""
+def program(folder: Path) -> Path:
+    """The slave, compiled into `folder`; the test is skipped where it cannot be made."""
     if not shutil.which("gcc") or not shutil.which("pkg-config"):
         pytest.skip("needs gcc and pkg-config: packaging/bootstrap.sh test installs them on Debian")
     words = ["pkg-config", "--cflags", "--libs", "libmodbus"]
     asked = subprocess.run(words, capture_output=True, text=True, check=False)
     if asked.returncode:
         pytest.skip("needs libmodbus-dev: packaging/bootstrap.sh test installs it on Debian")
-    folder = mkdtemp(prefix="libmodbus-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = Path(folder) / "slave"
+    made = folder / "libmodbus_slave"
     subprocess.run(["gcc", "-Wall", "-o", made, SOURCE, *asked.stdout.split()], check=True)
     return made
 
@@ -76,7 +72,7 @@ async def stranger(kind: str, folder: Path, image: Sequence[str], policy: Policy
         near.plug()
         far.plug()
         words = ["rtu", str(far.path), str(UNIT)]
-    process = await asyncio.create_subprocess_exec(program(), *words, stdin=PIPE, stdout=PIPE)
+    process = await asyncio.create_subprocess_exec(program(folder.parent), *words, stdin=PIPE, stdout=PIPE)
     bus: Bus | None = None
     try:
         port = await _ready(process, image)
