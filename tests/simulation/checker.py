@@ -10,12 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from agent.core.effects import Effect, Record
 from agent.core.evse import Evse
+from agent.core.faults import Own
 from agent.core.types import TransactionEvent, TxKind
-from drivers.api import Measurand, Sample
+from drivers.api import Fault, Measurand, Sample
 from tests.simulation.books import Bill, Books
 from tests.simulation.limits import Limits
 from tests.simulation.plan import Plan
@@ -32,6 +34,15 @@ COARSE, COARSE_WH = "carlo_gavazzi_em340", 101.0  # its register counts tenths o
 LOST_WH_MAX = 1500.0
 EARLY_WH = 15.0  # what flows in the seconds until a meter tells that energy flows
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
+LATELY_S = 4 * 3600.0  # a car without a diode, or before a contactor that does not close, may stay for long
+STUCK = "stuck"  # a contactor that does not close; no controller has a word for it
+_OWN_WORD = (Fault.GROUND, Fault.OVER_TEMPERATURE, Fault.OVER_CURRENT, Fault.DIODE, Fault.INTERNAL, Fault.CONTACTOR)
+CAUSES: dict[str, str] = {  # faults that may be found only where this was planted
+    **{str(fault): str(fault) for fault in _OWN_WORD},
+    str(Own.CONTACTOR_WELDED): str(Fault.CONTACTOR),
+    str(Own.CONTACTOR_OPEN): STUCK,
+    str(Own.METER_IMPLAUSIBLE): "",  # but see `silent_at`
+}
 
 
 class Broken(AssertionError):
@@ -90,6 +101,7 @@ class Checker:
         self.first_wh: dict[int, float] = {}
         self.leaps: dict[int, list[tuple[float, float]]] = {}  # time, how far the register was moved by hand
         self._second, self._steps = 0, 0
+        self.planted: dict[tuple[int, str], float] = {}  # EVSE and fault -> until when, `inf` while it is there
         self.names: dict[str, str] = {}  # our name of a transaction -> the CSMS's
 
     def complain(self, why: str) -> None:
@@ -102,9 +114,27 @@ class Checker:
         for evse in evses:
             if evse.offer_a > 0:
                 self._may_offer(evse)
+            if evse.faults:
+                self._no_false_alarm(evse)
         total_a = sum(evse.offer_a for evse in evses)
         if self.plan.station_max_a is not None and total_a > self.plan.station_max_a + 0.01:
             self.complain(f"{total_a:g} A on offer, the supply has {self.plan.station_max_a:g} A")
+
+    def plant(self, evse: int, fault: str, present: bool) -> None:
+        self.planted[evse, fault] = inf if present else self._now()
+
+    def _no_false_alarm(self, evse: Evse) -> None:
+        """Every fault that is found has its cause, or had it until lately."""
+        for fault in evse.faults:
+            if fault in CAUSES and not self._has_cause(evse.id, fault):
+                self.complain(f"EVSE {evse.id}: {fault} ({evse.faults[fault]}) is a false alarm")
+
+    def _has_cause(self, evse: int, fault: str) -> bool:
+        if fault == Own.METER_IMPLAUSIBLE:
+            return self.silent_at(evse, self._now())
+        until = self.planted.get((evse, CAUSES[fault]), -inf)
+        lately_s = inf if fault == Own.CONTACTOR_WELDED and until > -inf else LATELY_S
+        return until + lately_s > self._now()
 
     def step(self, event: object) -> None:
         """An agent that spins would heat the processor for ever, and a simulation would never end."""

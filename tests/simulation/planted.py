@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from agent.blocks import composite, power, profiles, sampling, transactions
+from agent.blocks import composite, power, profiles, sampling, supervision, transactions
 from agent.blocks.power import Power
 from agent.blocks.shares import Cap
 from agent.blocks.transactions import Transactions
@@ -198,6 +198,12 @@ def lowest_level_governs() -> contextlib.AbstractContextManager[None]:
 def recurs_an_hour_late() -> contextlib.AbstractContextManager[None]:
     """A day has 25 hours."""
     return swapped(composite, "_CYCLE_S", {Recurrency.DAILY: 90_000, Recurrency.WEEKLY: 604_800})
+
+
+def judges_at_once() -> contextlib.AbstractContextManager[None]:
+    """A rule of the supervision gives neither order nor car the time that they need."""
+    hasty = tuple(changed(rule, after_s=0.0, ordered=False) for rule in supervision.RULES if rule.source != "overdraw")
+    return swapped(supervision, "RULES", hasty)
 
 
 def run_with(plant: Plant, plan: Plan) -> Outcome:

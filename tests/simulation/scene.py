@@ -60,6 +60,8 @@ class Scene:
         self.wire = WatchedWire(bus, units, thinking, self.advance, self.checker.complain)
         self.policy: Policy | None = None
         self.points: dict[int, ChargingPoint] = self.world.points
+        for n, point in self.points.items():
+            point.on_fault = lambda fault, present, n=n: self.checker.plant(n, str(fault), present)
         self.checker.first_wh = {n: point.meter.energy_wh for n, point in self.points.items()}
         self.csms = Csms(plan.rng("csms"), plan.csms, TOKENS, self.checker.complain)
         self.checker.books = self.csms.books

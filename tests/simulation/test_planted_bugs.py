@@ -16,6 +16,7 @@
 | the supply given to each     | 2, OCPP 1.6    | two offers above the supply                                      |
 | the lowest stack level rules | 1, OCPP 1.6    | a composite schedule that the brute force does not find          |
 | a day of 25 hours            | 9, OCPP 1.6    | the same                                                         |
+| supervision without patience | 1, OCPP 1.6    | a fault without a cause                                          |
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ CAUGHT: list[tuple[Plant, int, str, str]] = [
     (planted.sleeps_over_periods, 10, "1.6", "its profiles allow|station's profiles allow|are allowed"),
     (planted.everybody_takes_all, 2, "1.6", "the supply has|station's profiles allow"),
     (planted.lowest_level_governs, 1, "1.6", "profiles allow|are allowed|composite schedule"),
+    (planted.judges_at_once, 1, "1.6", "is a false alarm"),
     (planted.recurs_an_hour_late, 9, "1.6", "profiles allow|are allowed|composite schedule"),
 ]
 
