@@ -15,6 +15,7 @@ GROUP = "chargepoint.drivers"
 BUILT_IN = {
     "mapped-meter": "drivers.mapped_meter:MappedMeter",
     "mapped-evse": "drivers.mapped_evse:MappedEvse",
+    "openevse": "drivers.evse.openevse:OpenEvse",
     "composed": "drivers.composed:ComposedEvse",
     "io-pilot": "drivers.io.pilot:IoPilot",
     "mapped-io": "drivers.io.mapped:MappedIo",

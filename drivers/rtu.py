@@ -61,7 +61,7 @@ class RtuWire:
         closings = self._closings
         try:
             async with asyncio.timeout(timeout_s):
-                port = await _open(self._settings)
+                port = await open_port(self._settings)
         except TimeoutError:
             raise WireError("closed", f"did not open in {timeout_s:g} s") from None
         except (OSError, termios.error, ValueError) as error:
@@ -203,7 +203,7 @@ class RtuWire:
             self._answer.set_exception(error)
 
 
-async def _open(settings: SerialSettings) -> Serial:
+async def open_port(settings: SerialSettings) -> Serial:
     """Open the port on a thread; a port that opens after we gave up is closed again."""
     future = asyncio.get_running_loop().run_in_executor(None, _open_port, settings)
     try:
