@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.config_checks import check_station
+from agent.config_composed import IO, ComposedConfig, IoConfig, take_parts
+from agent.config_composed import TABLES as PARTS
 from agent.config_csms import CsmsConfig, take_csms
 from agent.config_firmware import FirmwareConfig, take_firmware
 from agent.config_keys import (
@@ -38,9 +40,10 @@ from agent.errors import ConfigError
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 DEFAULT_SOCKET = "/run/chargepoint/control.sock"
 TABLES = (
-    *("station", "csms", "bus", "evse", "reader", "transactions", "safety", "storage", "service", "firmware"),
+    *("station", "csms", "bus", "io", "evse", "reader", "transactions", "safety", "storage", "service", "firmware"),
     *("security", "variables"),
 )
+MAX_IOS = 32
 MAX_BUSES, MAX_EVSES, MAX_READERS, MAX_VARIABLES = 16, 32, 16, 200
 MAX_TEXT = 2500  # the longest value of a variable in OCPP
 
@@ -89,7 +92,10 @@ class DeviceConfig:
     poll_ms: int
     watchdog_s: float | None = None  # controllers only; None: as the map says
     failsafe_a: float | None = None
+    signing: str = "off"  # meters only: "off", "if-possible" or "required"
+    public_key: str = ""  # meters only, base64; "": whatever it says
     connector: int = 1  # controllers only: which of the device's connectors, where its map says that it has several
+    composed: ComposedConfig | None = None  # controllers made of parts only
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,7 @@ class Config:
     security: SecurityConfig
     variables: Mapping[str, str] = field(repr=False)  # may hold a password
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    ios: tuple[IoConfig, ...] = ()
 
     def bus(self, name: str) -> BusConfig:
         return next(bus for bus in self.buses if bus.name == name)
@@ -210,6 +217,7 @@ def load(path: str | Path) -> Config:
     where = file.absolute().parent
     service = ServiceConfig(**with_paths(top.table("service").values(SERVICE), where, "socket", "maps_dir"))
     buses = [BusConfig(**table.values(BUS)) for table in _named(top, "bus", "name", MAX_BUSES)]
+    ios = [IoConfig(**table.values(IO)) for table in _named(top, "io", "name", MAX_IOS)]
     evse_tables = _named(top, "evse", "id", MAX_EVSES)
     evses = sorted((_evse(table) for table in evse_tables), key=lambda evse: evse.id)
     reader_tables = _tables(top, "reader", MAX_READERS)
@@ -232,6 +240,7 @@ def load(path: str | Path) -> Config:
         SecurityConfig(**with_paths(top.table("security").values(SECURITY), where, "dir")),
         plain_texts(top.table("variables"), MAX_VARIABLES, MAX_TEXT),
         tuple(warnings),
+        tuple(ios),
     )
     more = check_station(config, top, evse_tables, reader_tables)
     return _with_warnings(config, more)
@@ -261,7 +270,7 @@ def _named(top: Table, key: str, identity: str, at_most: int) -> list[Table]:
     tables = _tables(top, key, at_most)
     seen: set[str] = set()
     for table in tables:
-        rules = BUS if key == "bus" else EVSE
+        rules = {"bus": BUS, "io": IO, "evse": EVSE}[key]
         name = rules[identity].convert(table.data.get(identity))
         if name is None:
             continue  # taking the values will say why
@@ -296,7 +305,10 @@ def _evse(table: Table) -> EvseConfig:
 def _device(evse: Table, key: str, keys: Mapping[str, Any]) -> DeviceConfig:
     if key not in evse.data:
         evse.fail(key, f"missing; every EVSE needs a table [evse.{key}]")
-    return DeviceConfig(**evse.table(key).values(keys))
+    if key != "controller":
+        return DeviceConfig(**evse.table(key).values(keys))
+    table = evse.table(key)
+    return take_parts(table, DeviceConfig(**table.values(keys, tuple(PARTS))))
 
 
 def _reader(table: Table, evses: tuple[int, ...]) -> ReaderConfig:

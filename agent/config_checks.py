@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.config_composed import BOARDS, DRIVER, IO_PILOT, check_boards, odd_parts, pilot_of
 from agent.config_toml import Table, hint, show
 from agent.errors import ConfigError
 from drivers.api import DriverError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig
 
 MAPPED = {"mapped-evse": "evse", "mapped-meter": "meter"}  # driver -> the kind of its maps
+SIGNING = ("em580", "wm3m4")  # meters with drivers of their own
 ROLE = {"controller": "mapped-evse", "meter": "mapped-meter"}
 READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys that not all of them have
     "rdm6300": ("form",),
@@ -44,16 +46,21 @@ def check_station(config: Config, top: Table, evse_tables: Sequence[Table], read
         _check_device(evse, role, device, table, buses)
         _check_map(device, table, config.service.maps_dir)
         _check_times(role, device, table, config)
-    _check_units(places)
+    units = _check_units(places)
+    check_boards(config, top, by_id, units)
     for reader, table in zip(config.readers, readers, strict=True):
         _check_reader(reader, table)
     _check_ports(config, top, readers)
-    return [*_unused(config, top, places), *_oddities(config, by_id)]
+    return [*_unused(config, top, places), *_oddities(config, by_id), *odd_parts(config, by_id)]
 
 
 def _places(config: Config, by_id: Mapping[int, Table]) -> Iterator[Place]:
     for evse in config.evses:
-        yield evse, "controller", evse.controller, by_id[evse.id].table("controller")
+        table = by_id[evse.id].table("controller")
+        if evse.controller.composed is None:
+            yield evse, "controller", evse.controller, table
+        else:
+            yield evse, "controller", pilot_of(evse.controller), table.table("pilot")
         yield evse, "meter", evse.meter, by_id[evse.id].table("meter")
 
 
@@ -87,6 +94,8 @@ def _check_device(
         for key, value in (("map", device.map), ("bus", device.bus), ("unit", device.unit)):
             if value is None:
                 table.fail(key, f"missing; the driver {device.driver} needs it")
+    if device.driver in SIGNING and (device.bus is None or device.unit is None):
+        table.fail("bus" if device.bus is None else "unit", f"missing; the driver {device.driver} needs it")
     if device.bus is not None and device.bus not in buses:
         table.fail("bus", f'no bus named "{device.bus}"; defined are {", ".join(buses) or "none"}')
     if device.unit is not None and device.bus is None:
@@ -94,7 +103,9 @@ def _check_device(
     if device.bus is not None and buses[device.bus].port and not 1 <= (device.unit or 1) <= LARGEST_RTU_UNIT:
         table.fail("unit", f"expected 1 to {LARGEST_RTU_UNIT} on a serial line, not {device.unit}")
     other = ROLE["meter" if role == "controller" else "controller"]
-    if device.driver == other or device.driver in READERS:
+    if device.driver == IO_PILOT and not table.name.endswith(".pilot"):
+        table.fail("driver", f"{IO_PILOT} is a part; use {DRIVER} with it in [evse.controller.pilot]")
+    if device.driver in (other, *READERS, *BOARDS, DRIVER):
         table.fail("driver", f"{device.driver} is no driver for a {role}; use {ROLE[role]}")
     if device.failsafe_a is not None and device.failsafe_a > evse.limit_a:
         table.fail("failsafe_a", f"{device.failsafe_a:g} A is more than this EVSE may offer ({evse.limit_a:g} A)")
@@ -103,7 +114,7 @@ def _check_device(
         table.fail("options", f"the driver {device.driver} has none")
 
 
-def _check_units(places: Sequence[Place]) -> None:
+def _check_units(places: Sequence[Place]) -> dict[tuple[str, int], str]:
     """One address answers for one device; controller and meter of one EVSE may be the same device."""
     owners: dict[tuple[str, int], tuple[int, str]] = {}
     for evse, role, device, table in places:
@@ -113,6 +124,7 @@ def _check_units(places: Sequence[Place]) -> None:
         if owner[0] != evse.id:
             whose = f"the {owner[1]} of EVSE {owner[0]}"
             table.fail("unit", f'unit {device.unit} on bus "{device.bus}" is already {whose}')
+    return {place: f"the {role} of EVSE {number}" for place, (number, role) in owners.items()}
 
 
 # --- drivers and maps ---------------------------------------------------------------------------------------
@@ -210,7 +222,7 @@ def _claim(place: str, table: Table, owners: dict[str, str], key: str) -> None:
 
 
 def _unused(config: Config, top: Table, places: Sequence[Place]) -> Iterator[str]:
-    used = {device.bus for _evse, _role, device, _table in places}
+    used = {device.bus for _evse, _role, device, _table in places} | {board.bus for board in config.ios}
     for bus, table in zip(config.buses, top.tables("bus"), strict=True):
         if bus.name not in used:
             yield str(ConfigError(table.file, f"bus.{bus.name}", "", "warning: no device uses this bus"))
@@ -222,5 +234,9 @@ def _oddities(config: Config, by_id: Mapping[int, Table]) -> Iterator[str]:
         if limit_a is not None and evse.max_current_a > limit_a:
             text = f"warning: more than [station] max_current_a, which is {limit_a:g} A and wins"
             yield str(by_id[evse.id].error("max_current_a", text))
+        if evse.meter.driver in MAPPED and evse.meter.signing != "off":
+            what = {"required": "never charges", "if-possible": "charges unsigned"}[evse.meter.signing]
+            text = f"warning: the driver {evse.meter.driver} cannot sign, so this EVSE {what}; use em580 or wm3m4"
+            yield str(by_id[evse.id].table("meter").error("signing", text))
     if not config.readers:
         yield str(ConfigError(config.path, "reader", "", "warning: none; only the CSMS can start a charge"))

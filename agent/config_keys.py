@@ -195,6 +195,8 @@ METER: Mapping[str, Key] = {
     "driver": text(80, "mapped-meter"),
     **_DEVICE,
     "poll_ms": whole(50, 60_000, 1000),
+    "signing": choice(("off", "if-possible", "required"), "off"),
+    "public_key": text(2500, "", like='"MFkwEwYH..." (base64)', empty=True),
 }
 READER: Mapping[str, Key] = {
     "driver": text(80, like='"rdm6300"'),

@@ -21,7 +21,7 @@ MAX_DROP_INS = 64
 MAX_SHOWN = 40  # characters of a wrong value in a message
 HUGE = 10**20
 DROP_INS = "conf.d"
-IDENTITY = {"bus": "name", "evse": "id", "reader": "port"}  # what names a member of a list of tables
+IDENTITY = {"bus": "name", "io": "name", "evse": "id", "reader": "port"}  # what names a member of a list of tables
 
 REQUIRED: Any = object()
 

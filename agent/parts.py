@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.composing import boards_of, composed_of
 from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig
 from agent.config_checks import READERS
+from agent.config_composed import pilot_of
 from agent.core.evse import EvseLimits
 from agent.edge.hardware import EvseParts, ReaderParts
 from drivers import registry
-from drivers.api import Closes, FailsSafe, Unlocks, gap
+from drivers.api import Closes, FailsSafe, SignsMeterData, Unlocks, gap
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
@@ -23,6 +25,7 @@ class Parts:
     def __init__(self, config: Config, make_bus: MakeBus) -> None:
         self.buses = {bus.name: _bus(bus, make_bus) for bus in config.buses}
         self._maps = [Path(config.service.maps_dir)]
+        self.boards = boards_of(config, self.buses)
         safety = config.safety
         self.evses = [
             EvseParts(
@@ -50,11 +53,15 @@ class Parts:
                 evse.attached_cable,
                 evse.ventilation,
                 isinstance(parts.controller, Unlocks),
+                evse.meter.signing,
+                isinstance(parts.meter, SignsMeterData),
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]
 
     def _device(self, evse: EvseConfig, role: str, device: DeviceConfig, config: Config) -> Any:
+        if device.composed is not None:
+            return composed_of(evse, self.boards, lambda: self._device(evse, role, pilot_of(device), config))
         make = registry.find(device.driver)
         if device.driver not in ("mapped-evse", "mapped-meter"):
             given = {"bus": self.buses[device.bus]} if device.bus is not None else {}
@@ -72,7 +79,7 @@ class Parts:
     async def close(self) -> None:
         """Release every port; whoever made a driver of his own may have something to release, too."""
         parts = [part for evse in self.evses for part in (evse.controller, evse.meter)]
-        for part in (*parts, *(reader.reader for reader in self.readers)):
+        for part in (*parts, *self.boards.values(), *(reader.reader for reader in self.readers)):
             if isinstance(part, Closes):
                 await part.close()
         for bus in self.buses.values():

@@ -228,7 +228,7 @@ class IoReading:
 class DigitalIo(Protocol):
     """A board with relays or outputs and with inputs."""
 
-    guarded: bool  # its outputs fall off by themselves when nobody asks it any more
+    guard_s: float | None  # its outputs fall off by themselves so long after the last request; None: they stay
 
     async def read(self) -> IoReading:
         """One poll; keeps the host watchdog alive, and writes it anew whenever the board was lost."""

@@ -20,7 +20,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from drivers.api import DriverError, EvseController, EvseReading, Identifies, StopButton
+from drivers.api import DriverError, EvseController, EvseReading, Guard, Identifies, StopButton
 from drivers.interlock import Facts, Interlock, Rules, Wanted
 from drivers.io.channel import Channel, Poll
 from drivers.io.resistor import Divider, rating_a, resistance_ohm
@@ -100,6 +100,11 @@ class ComposedEvse:
 
     async def identity(self) -> str:
         return await self._pilot.identity() if isinstance(self._pilot, Identifies) else "made of parts"
+
+    def guard(self) -> Guard | None:
+        """What the board at the coil does by itself; the pilot's own watchdog alone opens no contactor of ours."""
+        guard_s = self._contactor.output.board.guard_s
+        return None if guard_s is None else Guard(guard_s, 0.0)
 
     # --- one step -----------------------------------------------------------------------------------------------
 

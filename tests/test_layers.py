@@ -74,10 +74,13 @@ RULES: dict[str, Rule] = {
     "agent.errands": Rule(("agent.core",)),
     "agent.vendors": Rule(("agent.core", "agent.worker")),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
-    "agent.config": Rule((*CONFIG, "agent.config_csms", "agent.config_firmware", "agent.errors")),
+    "agent.config": Rule(
+        (*CONFIG, "agent.config_composed", "agent.config_csms", "agent.config_firmware", "agent.errors")
+    ),
+    "agent.config_composed": Rule((*CONFIG, "agent.errors")),
     "agent.config_csms": Rule((*CONFIG, "agent.config_quirks", "agent.ocpp.quirks", "agent.errors")),
     "agent.config_quirks": Rule(("agent.config_keys", "agent.config_toml", "agent.ocpp.quirks", "drivers.api")),
-    "agent.config_checks": Rule((*CONFIG, "agent.errors", "drivers.api", "drivers.registry")),
+    "agent.config_checks": Rule((*CONFIG, "agent.config_composed", "agent.errors", "drivers.api", "drivers.registry")),
     "agent.config_firmware": Rule(("agent.config_keys", "agent.config_toml")),
     "agent.config_keys": Rule(("agent.config_toml",)),
     "agent.config_toml": Rule(("agent.errors",), ("tomli",)),
@@ -88,7 +91,8 @@ RULES: dict[str, Rule] = {
     # Makes the checks of the agent's start without starting it, register maps included.
     "agent.cli.check": Rule(
         (
-            *("agent.cli", "agent.config", "agent.config_variables", "agent.errors"),
+            *("agent.cli", "agent.config", "agent.config_composed", "agent.config_variables", "agent.errors"),
+            "agent.composing",
             *("drivers.api", "drivers.regmap", "drivers.mapwords"),
         )
     ),
@@ -104,6 +108,7 @@ RULES: dict[str, Rule] = {
     "agent.network": EVERYTHING,
     "agent.setup": EVERYTHING,
     "agent.parts": EVERYTHING,
+    "agent.composing": EVERYTHING,
     "agent.updates": EVERYTHING,
     "agent.custody": EVERYTHING,
     "agent.report": EVERYTHING,

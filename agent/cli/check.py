@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def complete(config: Config) -> list[str]:
     """What the agent checks later than at reading the file: maps and variables; all warnings, or ConfigError."""
-    warnings = [*config.warnings, *_check_maps(config)]
+    warnings = [*config.warnings, *_check_maps(config), *(_check_boards(config) if config.ios else ())]
     _check_variables(config)
     return warnings
 
@@ -59,7 +59,7 @@ def _check_maps(config: Config) -> list[str]:
 
     folders = (Path(config.service.maps_dir),)
     warnings: list[str] = []
-    for evse in config.evses:
+    for evse in map(_with_its_pilot, config.evses):
         role = "controller"
         try:
             if evse.controller.driver == "mapped-evse" and evse.controller.map:
@@ -72,6 +72,21 @@ def _check_maps(config: Config) -> list[str]:
         except DriverError as error:
             raise ConfigError(config.path, f"evse.{evse.id}.{role}", "map", str(error)) from None
     return warnings
+
+
+def _with_its_pilot(evse: EvseConfig) -> EvseConfig:
+    """Of a controller made of parts the pilot has a map of its own."""
+    from dataclasses import replace
+
+    from agent.config_composed import pilot_of
+
+    return evse if evse.controller.composed is None else replace(evse, controller=pilot_of(evse.controller))
+
+
+def _check_boards(config: Config) -> list[str]:
+    from agent.composing import check_channels
+
+    return check_channels(config)
 
 
 def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[str]:

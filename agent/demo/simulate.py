@@ -18,11 +18,21 @@ from typing import NoReturn
 
 from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig, load
 from agent.config_checks import FORMS
+from agent.config_composed import IO_PILOT, OUTPUTS, ChannelName, ComposedConfig, IoConfig, pilot_of
 from agent.errors import AgentError, Exit
 from drivers.api import DriverError
 from drivers.simulated.devices import SIGNING_DRIVERS
 from drivers.simulated.hardware import SimulatedHardware
-from drivers.simulated.plan import SimBus, SimEvse, SimReader, SimStation, SimUnit
+from drivers.simulated.plan import (
+    SimBoard,
+    SimBus,
+    SimChannel,
+    SimEvse,
+    SimReader,
+    SimStation,
+    SimUnit,
+    SimWiring,
+)
 
 READERS = {"rdm6300": "rdm6300", "ascii-line": "ascii_line", "wiegand": "wiegand"}  # driver -> what simulates it
 READERS |= {"pn532": "pn532", "sl025": "sl025", "acs": "acs"}
@@ -83,6 +93,7 @@ def station_of(config: Config, seed: int = 1) -> SimStation:
     return SimStation(
         buses=tuple(_bus(bus) for bus in config.buses),
         evses=tuple(_evse(evse) for evse in config.evses),
+        boards=tuple(_board(board) for board in config.ios if board.driver == "mapped-io"),
         readers=tuple(_reader(reader) for reader in config.readers if reader.driver in READERS and reader.port),
         seed=seed,
         map_dirs=(config.service.maps_dir,),
@@ -92,12 +103,14 @@ def station_of(config: Config, seed: int = 1) -> SimStation:
 def left_out(config: Config) -> list[str]:
     """What of it cannot be simulated, since it is neither a register map nor a known reader; a line each."""
     devices = [(e.id, role, device) for e in config.evses for role, device in _roles(e)]
-    lines = [f"evse {n}: {role} driver {d.driver!r} has no register map" for n, role, d in devices if not _unit(d)]
+    parts = [(n, role, device) for n, role, device in devices if not _unit(device) and device.driver != IO_PILOT]
+    lines = [f"evse {n}: {role} driver {device.driver!r} has no register map" for n, role, device in parts]
+    lines += [f"io {board.name}: lines of a chip" for board in config.ios if board.driver == "gpio"]
     return lines + [f"reader driver {r.driver!r} is not known" for r in config.readers if r.driver not in READERS]
 
 
 def _roles(evse: EvseConfig) -> tuple[tuple[str, DeviceConfig], tuple[str, DeviceConfig]]:
-    return ("controller", evse.controller), ("meter", evse.meter)
+    return ("controller", _pilot(evse)), ("meter", evse.meter)
 
 
 def _bus(bus: BusConfig) -> SimBus:
@@ -111,13 +124,47 @@ def _evse(evse: EvseConfig) -> SimEvse:
     brought_a = 32.0 if evse.max_current_a <= 32.0 else 63.0
     return SimEvse(
         evse.id,
-        _unit(evse.controller),
+        _unit(_pilot(evse)),
         _unit(evse.meter),
         evse.attached_cable,
         brought_a if evse.cable_a is None else evse.cable_a,
         evse.max_current_a,
         evse.phases,
+        wiring=_wiring(evse.controller.composed) if evse.controller.composed else None,
     )
+
+
+def _pilot(evse: EvseConfig) -> DeviceConfig:
+    return evse.controller if evse.controller.composed is None else pilot_of(evse.controller)
+
+
+def _board(board: IoConfig) -> SimBoard:
+    return SimBoard(board.name, str(board.map), str(board.bus), board.unit or 1)
+
+
+def _wiring(made_of: ComposedConfig) -> SimWiring:
+    """Which channel is what in the simulated world."""
+    roles = {"output": "contactor"}
+    outputs: list[tuple[str, SimChannel]] = []
+    inputs: list[tuple[str, SimChannel]] = []
+    for table, key, name in made_of.channels():
+        if table != "lights" and key != "volts":
+            channel = (roles.get(key, key), _at(name))
+            (outputs if key in OUTPUTS else inputs).append(channel)
+    cable, lights = made_of.cable, made_of.lights or {}
+    return SimWiring(
+        tuple(outputs),
+        tuple(inputs),
+        volts=_at(cable["volts"]) if cable else None,
+        pull_up_ohm=cable["pull_up_ohm"] if cable else 330.0,
+        supply_v=cable["supply_v"] if cable else 5.0,
+        pilot_a=made_of.pilot["current_a"] or 0.0,
+        lights=tuple((word, tuple(map(_at, lit))) for word, lit in lights.items() if lit is not None),
+    )
+
+
+def _at(name: ChannelName) -> SimChannel:
+    return SimChannel(name.board, name.number, name.inverted)
 
 
 def _unit(device: DeviceConfig) -> SimUnit | None:

@@ -1,7 +1,7 @@
 """Lines of the board's own chip (`DigitalIo`) by libgpiod's Python package, version 2 (extra `gpio`).
 
 Lines are numbered as the chip numbers them. Outputs are low when they are taken. When the agent dies the kernel gives
-the lines back and most chips keep their last level: **nothing here falls off by itself** (`guarded` is False), so a
+the lines back and most chips keep their last level: **nothing here falls off by itself** (no `guard_s`), so a
 contactor on such a line needs a guard in hardware. All calls are short and do not block.
 """
 
@@ -23,7 +23,7 @@ BIASES = {"as-is": "AS_IS", "pull-up": "PULL_UP", "pull-down": "PULL_DOWN", "non
 class Gpio:
     """`outputs` and `inputs` of one chip such as /dev/gpiochip0."""
 
-    guarded = False
+    guard_s: float | None = None
 
     def __init__(self, chip: str, outputs: Sequence[int] = (), inputs: Sequence[int] = (), bias: str = "as-is") -> None:
         if bias not in BIASES:

@@ -42,9 +42,9 @@ class MappedIo:
         self._label = label or f"IO board unit {unit}"
         if unit == 0:
             raise DriverError(f"{self._label}: unit 0 is for all boards of a line at once; give the board another")
-        self.guarded = self.map.guarded
         self._watchdog = _watchdog(self.map, watchdog_s, self._label)
         self._hold_s = min(max(int(watchdog_s or HOLD_S), 1), LONGEST_HOLD_S)
+        self.guard_s = _guard_s(self.map, watchdog_s, self._hold_s)
         self._levels: dict[int, bool] = {}  # what was ordered
         self._held_at: dict[int, float] = {}
         self._armed: int | None = None  # the bus epoch in which the settings were written
@@ -165,6 +165,12 @@ class MappedIo:
         except DriverError:
             self._armed = None
             raise
+
+
+def _guard_s(io_map: IoMap, wanted_s: float | None, hold_s: int) -> float | None:
+    if io_map.watchdog is not None:
+        return io_map.watchdog.timeout_s if wanted_s is None else wanted_s
+    return hold_s if io_map.guarded else None
 
 
 def _watchdog(io_map: IoMap, wanted_s: float | None, label: str) -> tuple[Row, list[int]] | None:

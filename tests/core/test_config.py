@@ -109,7 +109,7 @@ MISTAKES = {
     ),
     "a key outside of all tables": (
         ("[station]", "silent = 1\n[station]"),
-        "agent.toml silent: stands outside of every table; the tables are station, csms, bus, evse, reader, "
+        "agent.toml silent: stands outside of every table; the tables are station, csms, bus, io, evse, reader, "
         "transactions, safety, storage, service, firmware, security, variables",
     ),
     "a missing key": (

@@ -13,20 +13,25 @@ import tomli
 from agent import __version__
 from agent import config as words
 from agent.config import load
+from agent.config_composed import IO, IoConfig
+from agent.config_composed import TABLES as PARTS
 from agent.config_csms import CsmsConfig
 from agent.config_firmware import FirmwareConfig
-from agent.config_keys import TABLES
+from agent.config_keys import TABLES as KEYS
 from agent.config_toml import REQUIRED
 from agent.errors import Exit
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "etc" / "agent.toml"
 MANUAL = (ROOT / "etc" / "README.md").read_text("utf-8")
-LISTS = ("bus", "evse", "reader")
+LISTS = ("bus", "io", "evse", "reader")
+COMPOSED = {f"evse.controller.{name}": keys for name, keys in PARTS.items() if name != "lights"}
+TABLES = {**KEYS, "io": IO, **COMPOSED}
 CLASSES: dict[str, Any] = {
     "station": words.StationConfig,
     "csms": CsmsConfig,
     "bus": words.BusConfig,
+    "io": IoConfig,
     "evse": words.EvseConfig,
     "evse.controller": words.DeviceConfig,
     "reader": words.ReaderConfig,
@@ -38,7 +43,11 @@ CLASSES: dict[str, Any] = {
     "security": words.SecurityConfig,
 }
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
-INSIDE = {"csms": {"fallback"}, "evse": {"controller", "meter"}}
+INSIDE = {
+    "csms": {"fallback"},
+    "evse": {"controller", "meter"},
+    "evse.controller": {"signing", "public_key", "composed"},
+}
 
 
 def uncommented() -> str:
@@ -56,6 +65,10 @@ def example() -> dict[str, dict[str, Any]]:
         found[name] = merged
     found["csms.fallback"] = found["csms"].pop("fallback")[0] | {"password_file": ""}
     found["evse.controller"] = found["evse"].pop("controller")
+    for evse in reversed(data["evse"]):
+        for name in PARTS:
+            table = found.setdefault(f"evse.controller.{name}", {})
+            found[f"evse.controller.{name}"] = table | evse["controller"].get(name, {})
     found["evse.meter"] = found["evse"].pop("meter")
     found["csms"]["password_file"] = ""
     return found

@@ -21,7 +21,7 @@ class Board:
     """Relays and inputs, and the world that hangs on them. The mirror contact is closed while the contactor is open,
     the alarms are loops that are closed while all is well."""
 
-    guarded = True
+    guard_s: float | None = 2.0
 
     def __init__(self) -> None:
         self.outputs = dict.fromkeys((COIL, LOCK, UNLOCK, GREEN, RED), False)

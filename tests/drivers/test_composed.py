@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from drivers.api import DriverError, EvseController, Fault, Pilot, ShowsState, StopButton, Unlocks
+from drivers.api import DriverError, EvseController, Fault, Guard, Pilot, ShowsState, StopButton, Unlocks
 from drivers.composed import Contactor
 from drivers.io.channel import Channel
 from drivers.io.resistor import Divider, rating_a, resistance_ohm
@@ -341,3 +341,10 @@ def test_a_channel_that_the_board_does_not_have_is_an_error() -> None:
             await rig.step()
 
     play(scene)
+
+
+def test_the_board_at_the_coil_is_the_guard() -> None:
+    rig = Rig()
+    assert rig.evse.guard() == Guard(2.0, 0.0)
+    rig.board.guard_s = None
+    assert rig.evse.guard() is None

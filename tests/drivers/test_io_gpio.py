@@ -161,4 +161,4 @@ def test_it_is_an_io_board_without_a_guard(chip: Chip) -> None:
     board = gpio()
     assert isinstance(board, DigitalIo)
     assert isinstance(board, Closes)
-    assert not board.guarded
+    assert board.guard_s is None
