@@ -89,13 +89,26 @@ class Daemon:
         self.errands.serve(VendorData, self._vendor)
         self.custody.serve(self.errands, self.network)
         updates.serve(config, self.errands, self.clock, log, lambda: self.network.trust)
+        self._serve_signing()
         self.report = Report(self)
+
+    def _serve_signing(self) -> None:
+        """Few stations have meters that sign."""
+        if any(evse.signs for evse in self.built.station.facts.evses.values()):
+            from agent.edge.meter_signing import MeterSigning, signers
+
+            keys = {evse.id: evse.meter.public_key for evse in self.config.evses}
+            meters = {parts.id: parts.meter for parts in self.built.parts.evses}
+            for kind, handler in MeterSigning(signers(meters, keys), self.config.csms.identity).handlers().items():
+                self.errands.serve(kind, handler)
 
     # --- the life of the process --------------------------------------------------------------------------------
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         catch_signals(loop, self._on_signal, self._on_reload)
+        for evse, gap in self.built.parts.gaps.items():
+            self.log.warning("NoGuard", gap, EVSE=evse)
         await self._feed(self.built.restored)
         await self.custody.begin(self.built.opened)
         if self.built.store.fault is not None:
@@ -107,8 +120,6 @@ class Daemon:
         self._start("watchdog", self.watchdog.run())
         self._start("heart", self._heart())
         for name, work in self.hardware.tasks().items():
-        for evse, gap in self.built.parts.gaps.items():
-            self.log.warning("NoGuard", gap, EVSE=evse)
             self._start(name, work)
         self._start("runtime", self._watch_runtime())
         await self._open_control()

@@ -19,7 +19,7 @@ from agent.log import last4, redact
 
 MASK = "***"
 _SECRET = ("password", "passwd", "passphrase", "secret", "authorizationkey", "privatekey", "apikey", "credential")
-_SECRET_WHOLE = frozenset(("pin", "psk", "authorization", "accesskey"))
+_SECRET_WHOLE = frozenset(("pin", "psk", "authorization", "accesskey", "signedmeterdata"))
 _TOKEN = frozenset(
     (
         *("idtag", "parentidtag", "idtoken", "groupidtoken", "groupid", "token", "card", "uid", "tag"),

@@ -188,7 +188,8 @@ def whole_values(_value: Value, _about: object, _action: str, payload: Payload) 
 def no_format(_value: Value, _about: object, _action: str, payload: Payload) -> Payload:
     for samples in _sampled(payload):
         for sample in samples:
-            sample.pop("format", None)
+            if sample.get("format") == "Raw":  # the word that goes without saying
+                sample.pop("format")
     return payload
 
 

@@ -290,6 +290,14 @@ def test_the_csms_may_want_no_signatures() -> None:
     assert not [r for event in bench.journal for r in event.readings if r.signed is not None]
 
 
+def test_the_beginning_may_be_told_at_the_end_only() -> None:
+    bench = SignBench(SampledDataCtrlr__SignStartedReadings="false")
+    bench.stopping()
+    assert not [r for event in bench.journal for r in event.readings if r.signed is not None]
+    bench.ended()
+    assert bench.told(Context.BEGIN).signed == BEGUN
+
+
 def test_the_key_of_the_meter_can_be_asked_for() -> None:
     bench = SignBench().started()
     row = bench.variables.find("FiscalMetering@1.PublicKey")

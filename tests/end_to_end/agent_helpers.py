@@ -80,7 +80,7 @@ bus = "line{line}"
 unit = {unit}
 poll_ms = {poll_ms}
 [evse.meter]
-map = "{meter_map}"
+{meter}
 bus = "line{line}"
 unit = {meter_unit}
 poll_ms = 250
@@ -101,6 +101,7 @@ class Plan:
     one_line: bool = False
     evse_map: str = "reference"
     meter_map: str = "eastron_sdm630"
+    meter: str = ""  # lines of its table instead of that map
     attached_a: float | None = None
     max_a: float = 32.0
     poll_ms: int = 100
@@ -123,7 +124,8 @@ class Plan:
     def _evse(self, folder: Path, n: int) -> str:
         return _EVSE.format(
             folder=folder, n=n, line=1 if self.one_line else n, unit=2 * n - 1, meter_unit=2 * n, max_a=self.max_a,
-            cable="attached" if self.attached_a else "socket", evse_map=self.evse_map, meter_map=self.meter_map,
+            cable="attached" if self.attached_a else "socket", evse_map=self.evse_map,
+            meter=self.meter or f'map = "{self.meter_map}"',
             cable_a=f"cable_a = {self.attached_a}" if self.attached_a else "", poll_ms=self.poll_ms,
         )  # fmt: skip
 

@@ -53,7 +53,7 @@ def test_every_message_that_is_served_has_a_test() -> None:
 
 
 def test_every_configuration_key_has_its_row() -> None:
-    named = {key.name for key in keys.KEYS.values() if "." not in key.name}
+    named = {re.sub(r"\d+$", "<n>", key.name) for key in keys.KEYS.values() if "." not in key.name}
     assert named - chapter("Configuration keys").keys() == set()
 
 

@@ -17,7 +17,7 @@ from agent.core.types import (
     TxKind,
 )
 from agent.store import Store
-from drivers.api import IdToken, Measurand, Phase, Sample
+from drivers.api import IdToken, Measurand, Phase, Sample, SignedData
 
 BOOT = "0d5f8a52-6a0e-4b52-9be0-6f7f3c9d2a11"
 LINES = (Phase.L1_N, Phase.L2_N, Phase.L3_N)
@@ -100,7 +100,8 @@ samples = st.builds(
     st.one_of(numbers, st.integers(-(2**53), 2**53)),
     st.none() | st.sampled_from(Phase),
 )
-readings = st.builds(Reading, instants, st.sampled_from(Context), st.lists(samples, max_size=4).map(tuple))
+signed = st.none() | st.builds(SignedData, st.text(), st.text(), st.text(), st.text())
+readings = st.builds(Reading, instants, st.sampled_from(Context), st.lists(samples, max_size=4).map(tuple), signed)
 counts = st.integers(-(2**31), 2**31)
 events = st.builds(
     TransactionEvent,

@@ -33,6 +33,15 @@ def test_the_text_is_ascii_and_one_line(original: TransactionEvent) -> None:
     assert text.isascii() and text.isprintable()
 
 
+def test_a_row_from_before_meters_signed_is_still_read() -> None:
+    old = (
+        '["ab-1-1",3,"E",[1010.0,1700000010.0,2,"boot"],"StopAuthorized",1,1,5000,7010,"EVConnected",0,null,null,'
+        '[[0,"Transaction.End",["E",7010.0,null]]],"Local"]'
+    )
+    (reading,) = decode_event(old).readings
+    assert (reading.samples[0].value, reading.signed) == (7010.0, None)
+
+
 def test_every_measurand_has_a_code() -> None:
     assert set(_MEASURANDS.values()) == set(Measurand) and len(_KINDS) == 3
 

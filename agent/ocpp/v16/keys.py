@@ -28,6 +28,7 @@ _NETWORK = (
     *("NetworkProfileConnectionAttempts", "NetworkReturnInterval", "NetworkTrialTimeout"),
 )
 _SLOTS = range(1, SLOTS + 1)
+_EVSES = range(1, 33)
 _SLOT = ("BasicAuthPassword", "Identity", "OcppCsmsUrl", "OcppVersion", "SecurityProfile")
 
 Show = Callable[[VariableView, Station], str | None]
@@ -107,10 +108,11 @@ class Key:
 
 
 def _id(name: str) -> VariableId:
-    """The id that is written as `name`, for a variable of the station as a whole."""
-    component, _dot, rest = name.partition(".")
+    """The id that is written as `name`, for a variable of the station as a whole or of one EVSE."""
+    where, _dot, rest = name.partition(".")
+    component, _at, evse = where.partition("@")
     variable, _bracket, instance = rest.rstrip("]").partition("[")
-    return VariableId(component, variable, instance)
+    return VariableId(component, variable, instance, int(evse or 0))
 
 
 def _key(name: str, *variables: str, show: Show = plain, take: Take = as_is, read_only: bool = False) -> Key:
@@ -179,6 +181,11 @@ _ROWS: tuple[Key, ...] = (
     _key("CertSigningRepeatTimes", "SecurityCtrlr.CertSigningRepeatTimes"),
     _key("AuthorizationKey", "SecurityCtrlr.BasicAuthPassword", take=authorization_key),
     _key("SecurityProfile", "NetworkConfiguration.SecurityProfile"),
+    # application note on signed meter values; there where a meter signs
+    _key("PublicKeyWithSignedMeterValue", "OCPPCommCtrlr.PublicKeyWithSignedMeterValue"),
+    _key("SampledDataSignReadings", "SampledDataCtrlr.SignReadings"),
+    _key("SampledDataSignStartedReadings", "SampledDataCtrlr.SignStartedReadings"),
+    *(_key(f"MeterPublicKey{n}", f"FiscalMetering@{n}.PublicKey", read_only=True) for n in _EVSES),
     # ours, in the words of later versions: etc/README.md
     _key("AuthorizationKeyForm", "SecurityCtrlr.BasicAuthPasswordForm"),
     *(_key(f"OCPPCommCtrlr.{name}", f"OCPPCommCtrlr.{name}") for name in _NETWORK),
