@@ -12,6 +12,7 @@ from agent.blocks.connection import Connection
 from agent.blocks.data_transfer import DataTransfer
 from agent.blocks.diagnostics import Diagnostics
 from agent.blocks.firmware import Firmware
+from agent.blocks.heat import Heat
 from agent.blocks.holds import Holds
 from agent.blocks.local_list import LocalList
 from agent.blocks.metering import Metering
@@ -81,6 +82,7 @@ def assemble(
         Connection(facts),
         Metering(facts),
         Supervision(facts, silent_s),
+        Heat(facts),
         Storage(facts),
         Provisioning(facts),
         Network(facts, links or Links(), prefix),

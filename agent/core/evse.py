@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.core.derating import Curve
 from agent.core.faults import CATALOGUE
 from agent.core.record import record
 from agent.core.types import (
@@ -39,6 +40,7 @@ class EvseLimits:
     attached_cable: bool = False
     ventilation: bool = False
     unlocks: bool = False
+    derating: Curve | None = None
     signing: str = "off"  # "off", "if-possible" or "required": whether its meter is to sign transactions
     signs: bool = False  # the meter's driver can
 
