@@ -24,6 +24,7 @@ from agent.config_firmware import FirmwareConfig, take_firmware
 from agent.config_keys import (
     BUS,
     CONTROLLER,
+    DERATING,
     EVSE,
     METER,
     READER,
@@ -99,6 +100,15 @@ class DeviceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DeratingConfig:
+    """What heat leaves of the current: all up to `from_c`, 6 A at `until_c`, nothing from `stop_c` on."""
+
+    from_c: float
+    until_c: float
+    stop_c: float
+
+
+@dataclass(frozen=True, slots=True)
 class EvseConfig:
     """One place where one car can charge."""
 
@@ -112,6 +122,7 @@ class EvseConfig:
     ventilation: bool
     controller: DeviceConfig
     meter: DeviceConfig
+    derating: DeratingConfig | None = None
 
     @property
     def attached_cable(self) -> bool:
@@ -285,7 +296,7 @@ def _named(top: Table, key: str, identity: str, at_most: int) -> list[Table]:
 
 
 def _evse(table: Table) -> EvseConfig:
-    values = table.values(EVSE, ("controller", "meter"))
+    values = table.values(EVSE, ("controller", "meter", "derating"))
     attached = values["cable"] == "attached"
     if attached and values["cable_a"] is None:
         table.fail("cable_a", 'missing; an attached cable has a rating, such as cable_a = 32 (or cable = "socket")')
@@ -299,7 +310,18 @@ def _evse(table: Table) -> EvseConfig:
         **values | {"connector": connector},
         controller=_device(table, "controller", CONTROLLER),
         meter=_device(table, "meter", METER),
+        derating=_derating(table) if "derating" in table.data else None,
     )
+
+
+def _derating(evse: Table) -> DeratingConfig:
+    table = evse.table("derating")
+    curve = DeratingConfig(**table.values(DERATING))
+    if not curve.from_c < curve.until_c < curve.stop_c:
+        table.fail(
+            "until_c", f"{curve.until_c:g} does not lie between from_c {curve.from_c:g} and stop_c {curve.stop_c:g}"
+        )
+    return curve
 
 
 def _device(evse: Table, key: str, keys: Mapping[str, Any]) -> DeviceConfig:

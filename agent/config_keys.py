@@ -177,6 +177,11 @@ EVSE: Mapping[str, Key] = {
     "phase_rotation": choice(ROTATIONS, "Unknown"),
     "ventilation": flag(False),
 }
+DERATING: Mapping[str, Key] = {
+    "from_c": number(0, 150, "degrees Celsius", 60.0),
+    "until_c": number(0, 150, "degrees Celsius", 75.0),
+    "stop_c": number(0, 150, "degrees Celsius", 85.0),
+}
 _DEVICE: Mapping[str, Key] = {
     "map": text(80, None, like='"eastron_sdm630"'),
     "bus": text(40, None, like='"rs485"'),
@@ -256,6 +261,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     "evse": EVSE,
     "evse.controller": CONTROLLER,
     "evse.meter": METER,
+    "evse.derating": DERATING,
     "reader": READER,
     "transactions": TRANSACTIONS,
     "safety": SAFETY,

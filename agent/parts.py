@@ -10,6 +10,7 @@ from agent.composing import boards_of, composed_of
 from agent.config import BusConfig, Config, DeviceConfig, EvseConfig, ReaderConfig
 from agent.config_checks import READERS
 from agent.config_composed import pilot_of
+from agent.core.derating import Curve
 from agent.core.evse import EvseLimits
 from agent.edge.hardware import EvseParts, ReaderParts
 from drivers import registry
@@ -55,6 +56,7 @@ class Parts:
                 isinstance(parts.controller, Unlocks),
                 evse.meter.signing,
                 isinstance(parts.meter, SignsMeterData),
+                Curve(evse.derating.from_c, evse.derating.until_c, evse.derating.stop_c) if evse.derating else None,
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]

@@ -40,9 +40,9 @@ class EvseLimits:
     attached_cable: bool = False
     ventilation: bool = False
     unlocks: bool = False
-    derating: Curve | None = None
     signing: str = "off"  # "off", "if-possible" or "required": whether its meter is to sign transactions
     signs: bool = False  # the meter's driver can
+    derating: Curve | None = None
 
 
 @record

@@ -34,6 +34,7 @@ CLASSES: dict[str, Any] = {
     "io": IoConfig,
     "evse": words.EvseConfig,
     "evse.controller": words.DeviceConfig,
+    "evse.derating": words.DeratingConfig,
     "reader": words.ReaderConfig,
     "transactions": words.TransactionsConfig,
     "safety": words.SafetyConfig,
@@ -45,7 +46,7 @@ CLASSES: dict[str, Any] = {
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
 INSIDE = {
     "csms": {"fallback"},
-    "evse": {"controller", "meter"},
+    "evse": {"controller", "meter", "derating"},
     "evse.controller": {"signing", "public_key", "composed"},
 }
 
@@ -70,6 +71,7 @@ def example() -> dict[str, dict[str, Any]]:
             table = found.setdefault(f"evse.controller.{name}", {})
             found[f"evse.controller.{name}"] = table | evse["controller"].get(name, {})
     found["evse.meter"] = found["evse"].pop("meter")
+    found["evse.derating"] = found["evse"].pop("derating")
     found["csms"]["password_file"] = ""
     return found
 
