@@ -34,6 +34,8 @@ from drivers.simulated.plan import (
     SimWiring,
 )
 
+OPENEVSE = "openevse"
+UNMAPPED = (IO_PILOT, OPENEVSE)  # drivers without a register map that are simulated
 READERS = {"rdm6300": "rdm6300", "ascii-line": "ascii_line", "wiegand": "wiegand"}  # driver -> what simulates it
 READERS |= {"pn532": "pn532", "sl025": "sl025", "acs": "acs"}
 
@@ -103,7 +105,7 @@ def station_of(config: Config, seed: int = 1) -> SimStation:
 def left_out(config: Config) -> list[str]:
     """What of it cannot be simulated, since it is neither a register map nor a known reader; a line each."""
     devices = [(e.id, role, device) for e in config.evses for role, device in _roles(e)]
-    parts = [(n, role, device) for n, role, device in devices if not _unit(device) and device.driver != IO_PILOT]
+    parts = [(n, role, device) for n, role, device in devices if not _unit(device) and device.driver not in UNMAPPED]
     lines = [f"evse {n}: {role} driver {device.driver!r} has no register map" for n, role, device in parts]
     lines += [f"io {board.name}: lines of a chip" for board in config.ios if board.driver == "gpio"]
     return lines + [f"reader driver {r.driver!r} is not known" for r in config.readers if r.driver not in READERS]
@@ -131,6 +133,7 @@ def _evse(evse: EvseConfig) -> SimEvse:
         evse.max_current_a,
         evse.phases,
         wiring=_wiring(evse.controller.composed) if evse.controller.composed else None,
+        rapi_port=str(evse.controller.options.get("port", "")) if evse.controller.driver == OPENEVSE else "",
     )
 
 
@@ -171,7 +174,7 @@ def _unit(device: DeviceConfig) -> SimUnit | None:
     name = device.driver if device.driver in SIGNING_DRIVERS else device.map
     if name is None or device.bus is None or device.unit is None:
         return None
-    return SimUnit(name, device.bus, device.unit)
+    return SimUnit(name, device.bus, device.unit, device.connector)
 
 
 def _reader(reader: ReaderConfig) -> SimReader:

@@ -23,7 +23,7 @@ def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
     for (bus, unit), found in parts.items():
         if bus not in names:
             raise SimError(f"there is no bus {bus!r}; there are {', '.join(sorted(names)) or 'none'}")
-        if len({(p.kind, p.point.config.number) for p in found}) != len({p.kind for p in found}):
+        if len({(p.kind, p.connector) for p in found}) != len(found):
             raise SimError(f"bus {bus}: unit {unit} is used more than once")
         devices[bus, unit] = _device(f"{bus}/{unit}", found)
     return devices | (_boards(world, devices) if station.boards else {})
@@ -62,9 +62,10 @@ def _parts(world: World) -> dict[tuple[str, int], list[Part]]:
     parts: dict[tuple[str, int], list[Part]] = {}
     for evse in world.station.evses:
         point = world.points[evse.number]
-        if evse.controller is not None:
-            part: Part = ControllerRegisters(load_evse(evse.controller.map, folders), point)
-            parts.setdefault((evse.controller.bus, evse.controller.unit), []).append(part)
+        unit = evse.controller
+        if unit is not None:
+            part: Part = ControllerRegisters(load_evse(unit.map, folders, unit.connector), point, unit.connector)
+            parts.setdefault((unit.bus, unit.unit), []).append(part)
         if evse.meter is not None:
             part = _meter(evse.meter.map, folders, point)
             parts.setdefault((evse.meter.bus, evse.meter.unit), []).append(part)

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimStation
+from drivers.simulated.rapi import RapiBoard
 from drivers.simulated.readers import CardReader
 from drivers.simulated.server import AsciiLine, Line, RtuLine, TcpLine, Thinking
 from drivers.simulated.verbs import Hands, SimError, same
@@ -38,6 +39,7 @@ class SimulatedHardware:
         self.world = World(station, on_event)
         self.devices = build_devices(self.world)
         self.readers = [CardReader(plan) for plan in station.readers]
+        self.boards = _rapi_boards(self)
         self.hands = Hands(self.world, tuple(self.devices.values()), self.readers)
         self.lines: dict[str, Line] = {bus.name: self._line(k, bus) for k, bus in enumerate(station.buses)}
         self.socket_path = Path(socket_path) if socket_path else None
@@ -60,6 +62,8 @@ class SimulatedHardware:
                 await line.open()
             for reader in self.readers:
                 reader.open()
+            for board in self.boards:
+                board.open()
             await self._listen()
         except BaseException:
             await self.close()
@@ -94,6 +98,8 @@ class SimulatedHardware:
             writer.close()
         for reader in self.readers:
             reader.close()
+        for board in self.boards:
+            board.close()
         for line in self.lines.values():
             await line.close()
 
@@ -161,3 +167,9 @@ class SimulatedHardware:
         if request.get("verb") == "wait" and (missing := {"key", "value", "evse", "timeout"} - args.keys()):
             raise SimError(f"wait needs {', '.join(sorted(missing))}")
         return await self.do(str(request.get("verb")), **args)
+
+
+def _rapi_boards(hardware: SimulatedHardware) -> list[RapiBoard]:
+    """The boards that speak another language than Modbus."""
+    places = [(evse.rapi_port, evse.number) for evse in hardware.world.station.evses if evse.rapi_port]
+    return [RapiBoard(port, hardware.world.points[number], hardware.advance) for port, number in places]

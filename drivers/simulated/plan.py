@@ -33,6 +33,7 @@ class SimUnit:
     map: str
     bus: str
     unit: int
+    connector: int = 1  # of a controller with several
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class SimEvse:
     phases: int = 3
     start_wh: float = 1_234_567.0
     wiring: SimWiring | None = None
+    rapi_port: str = ""  # where an OpenEVSE board answers, instead of `controller`
     boot_offer_a: float = 0.0  # what the controller offers after power-up, before anybody wrote (EVSE-WB register 2000)
 
 

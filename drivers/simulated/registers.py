@@ -25,6 +25,7 @@ class MeterRegisters:
     """A meter's registers."""
 
     kind = "meter"
+    connector = 1
 
     def __init__(self, meter_map: MeterMap, point: ChargingPoint) -> None:
         self.map = meter_map

@@ -9,11 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import tomli
 
 from drivers.api import DriverError, EvseReading, Fault, Pilot
 from drivers.bus import Bus, SerialSettings
+from drivers.mapfile import MapError
 from drivers.mapped_evse import MappedEvse
-from drivers.regmap import load_evse, map_names
+from drivers.regmap import load_evse, map_names, parse_evse
 from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
 from drivers.simulated.server import Thinking
@@ -187,3 +189,70 @@ def test_a_board_without_a_watchdog_says_so(name: str) -> None:
         assert rig.point.controller.order_a > 9.0
 
     play(name, scene)
+
+
+def test_two_connectors_of_one_device_charge_apart() -> None:
+    """The same map twice: connector 2 lies where `connector_step` says."""
+
+    async def scene() -> None:
+        line = SimBus("b", port="/dev/ttyS1", baud=115200)
+        places = tuple(SimEvse(n, SimUnit("phoenix_charx", "b", 1, connector=n)) for n in (1, 2))
+        world = World(SimStation((line,), places))
+        units = {unit: device for (_, unit), device in build_devices(world).items()}
+
+        def now() -> None:
+            world.advance(asyncio.get_running_loop().time())
+
+        bus = Bus(SimWire(line, units, Thinking((0.005, 0.02), 0.65, 1), now), SerialSettings("/dev/ttyS1"))
+        one, two = (MappedEvse(bus, 1, "phoenix_charx", connector=n) for n in (1, 2))
+        world.points[2].plug_in("auto")
+        await one.offer(8.0)
+        await two.offer(12.0)
+        await asyncio.sleep(5.0)
+        assert [(r.pilot, r.offered_a) for r in (await one.read(), await two.read())] == [
+            (Pilot.A, 8.0),
+            (Pilot.C, 12.0),
+        ]
+        assert (world.points[1].controller.closed, world.points[2].controller.closed) == (False, True)
+
+    run(scene())
+
+
+def test_a_connector_that_the_map_does_not_know_is_a_mistake() -> None:
+    with pytest.raises(MapError, match=r"connector_step: missing; so there is no connector 2"):
+        load_evse("evse_wb", connector=2)
+
+
+def test_a_map_may_say_which_bits_are_meant_and_that_any_will_do() -> None:
+    text = """
+        vendor = "V"
+        model = "M"
+        source = "S"
+        [pilot]
+        at = 1
+        mask = 0x0F00
+        values = { 0x0100 = "A" }
+        [offer]
+        at = 2
+        max = 16
+        [faults]
+        other = { at = 3, any = true }
+        """
+    found = parse_evse("evse/x.toml", tomli.loads(text))
+    assert (found.pilot.word([0xF1FF]), found.pilot.word([0x0200])) == ("A", None)
+    assert [found.faults[0][1].is_set([value]) for value in (0, 1, 0xFFFF)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("[enable]\nat = 3\noff = 1", r"\[enable\] off: is 1, as on"),
+        ("[failsafe]\ncurrent_a = 0", r"\[failsafe\]: needs \[watchdog\]"),
+        ("[faults]\nother = { at = 3, any = true, values = [1] }", "values: says which ones"),
+        ("[feed]\nat = 3\nvalue = 1\nevery_s = 0", "every_s: is 0; expected 1..3600"),
+    ],
+)
+def test_a_mistake_in_a_new_word_is_one_line(lines: str, why: str) -> None:
+    text = 'vendor = "V"\nmodel = "M"\nsource = "S"\n[pilot]\nat = 1\nvalues = { 1 = "A" }\n[offer]\nat = 2\nmax = 16\n'
+    with pytest.raises(MapError, match=why):
+        parse_evse("evse/x.toml", tomli.loads(text + lines))

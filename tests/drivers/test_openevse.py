@@ -15,6 +15,7 @@ from drivers.evse.openevse import OpenEvse
 from drivers.evse.rapi import Lines, line
 from drivers.registry import find
 from drivers.simulated.charging_point import ChargingPoint
+from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimEvse, SimStation
 from drivers.simulated.rapi import SENSES, RapiBoard
 from drivers.simulated.world import World
@@ -190,3 +191,13 @@ async def test_a_port_that_comes_back_is_opened_again(rig: Rig) -> None:
 
 async def test_it_says_who_it_is(rig: Rig) -> None:
     assert await rig.evse.identity() == "OpenEVSE 8.2.1 5.1.0"
+
+
+async def test_the_simulated_charger_has_it_at_its_port(tmp_path: Path) -> None:
+    port = str(tmp_path / "ttyRAPI")
+    async with SimulatedHardware(SimStation((), (SimEvse(1, rapi_port=port),))) as hw:
+        evse = OpenEvse(port)
+        await hw.do("plug-in", evse=1)
+        await evse.offer(10.0)
+        await hw.wait("contactor", "closed", evse=1, timeout_s=8)
+        await evse.close()
