@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from agent.blocks.cache import TokenCache
 from agent.blocks.holds import Holds
+from agent.blocks.kept import Kept
 from agent.blocks.known import KnownTokens
 from agent.blocks.station import Block, Facts, Out
 from agent.blocks.waiting import Floating, Waiting
@@ -330,9 +331,9 @@ class Authorization(Block):
     # --- memory -------------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        table: dict[str, Any] = dict(e.tables.get(TokenCache.TABLE, {}))
-        self._known.cache.load(table)
-        return iter(())
+        kept = Kept(e, TokenCache.TABLE)
+        self._known.cache.load(kept)
+        yield from kept.forget()
 
     def on_listed(self, e: TokensListed, _now: Instant) -> Out:
         yield from self._known.listed(e.tokens)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from agent.blocks.kept import Kept, flag
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Remember, Reply, Status, StatusAnswer
@@ -60,11 +61,12 @@ class Availability(Block):
     # --- in or out of service -----------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        for key, value in e.tables.get(TABLE, {}).items():
-            if int(key) in self._wanted:
-                self._wanted[int(key)] = bool(value)
+        kept = Kept(e, TABLE)
+        for number, operative in kept.rows(lambda key, value: (int(key), flag(value))).values():
+            if number in self._wanted:
+                self._wanted[number] = operative
         self._apply()
-        return iter(())
+        yield from kept.forget()
 
     def on_request(self, e: AvailabilityRequested, _now: Instant) -> Out:
         scope = [STATION, *self._facts.evses] if e.evse is None else [e.evse]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.blocks.kept import Kept, maybe, number, token
 from agent.core.effects import Effect, Forget, Remember
 from agent.core.types import Instant, TokenInfo, TokenStatus
 from agent.core.variables import Variables
@@ -32,9 +33,9 @@ class TokenCache:
         self._vars = variables
         self._entries: dict[str, _Entry] = {}  # the last used stands last
 
-    def load(self, table: Mapping[str, Any]) -> None:
-        entries = {key: _decode(value) for key, value in table.items()}
-        self._entries = dict(sorted(entries.items(), key=lambda item: item[1].learnt_utc))
+    def load(self, kept: Kept) -> None:
+        entries = kept.rows(_decode)
+        self._entries = dict(sorted(entries.items(), key=lambda item: item[1].learnt_utc)[-MAX_ENTRIES:])
 
     def lookup(self, token: IdToken, now: Instant) -> TokenInfo | None:
         key = token.value.lower()
@@ -78,6 +79,6 @@ def _encode(entry: _Entry) -> dict[str, Any]:
     return {"status": str(info.status), "group": group, "expires": info.expires, "learnt": entry.learnt_utc}
 
 
-def _decode(value: Mapping[str, Any]) -> _Entry:
-    group = IdToken(*value["group"]) if value["group"] else None
-    return _Entry(TokenInfo(TokenStatus(value["status"]), group, value["expires"]), value["learnt"])
+def _decode(_key: str, value: Mapping[str, Any]) -> _Entry:
+    group, expires = maybe(token, value["group"]), maybe(number, value["expires"])
+    return _Entry(TokenInfo(TokenStatus(value["status"]), group, expires), number(value["learnt"]))

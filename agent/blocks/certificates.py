@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from agent.blocks.kept import Kept, text, whole
 from agent.blocks.station import Block, Facts, Out
 from agent.core.certificates import (
     CONFIGURED,
@@ -227,12 +228,13 @@ class Certificates(Block):
     # --- dates ------------------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, now: Instant) -> Out:
-        self._alarms = {str(mark): str(stage) for mark, stage in e.tables.get(ALARMS, {}).items()}
-        attempt = e.tables.get(TABLE, {}).get("signing")
-        if isinstance(attempt, int):
-            self._attempt = attempt
+        alarms, kept = Kept(e, ALARMS), Kept(e, TABLE)
+        self._alarms = alarms.rows(lambda _mark, stage: text(stage))
+        attempt = kept.row("signing", lambda _key, value: whole(value))
+        if attempt is not None:
+            self._attempt = max(attempt, 0)
             self._wait(now)
-        return iter(())
+        yield from (*alarms.forget(), *kept.forget())
 
     def on_holdings(self, e: HoldingsSeen, now: Instant) -> Out:
         """Something may have changed; also told once after a start."""

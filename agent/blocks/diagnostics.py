@@ -12,9 +12,11 @@ Rules kept here
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
+from agent.blocks.kept import Kept, fields, flag, maybe, number, text, whole
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.diagnostics import DropLog, LogSent, SendLog
@@ -147,10 +149,11 @@ class Diagnostics(Block):
                 yield from self._begin(now)
 
     def on_restored(self, e: Restored, now: Instant) -> Out:
-        kept = e.tables.get(TABLE, {})
-        self._telling.extend(LogStatus(*told) for told in kept.get("telling", ())[:MAX_TELLING])
-        if "upload" in kept:
-            self._upload = Upload(**kept["upload"])
+        kept = Kept(e, TABLE)
+        self._telling.extend(kept.row("telling", _told) or ())
+        self._upload = kept.row("upload", lambda _key, value: Upload(**fields(value, _SHAPES)))
+        yield from kept.forget()
+        if self._upload is not None:
             self._number = self._upload.number
             if self._upload.tries > 0:
                 yield from self._begin(now)
@@ -216,3 +219,20 @@ class Diagnostics(Block):
         CallFailed: "on_failed",
         Tick: "on_tick",
     }
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def _told(_key: str, value: list[Any]) -> list[LogStatus]:
+    return [LogStatus(text(status), maybe(whole, number), flag(log)) for status, number, log in value[:MAX_TELLING]]
+
+
+_SHAPES: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("number", "tries"), whole),
+    **dict.fromkeys(("kind", "location", "name"), text),
+    **dict.fromkeys(("oldest", "latest"), partial(maybe, number)),
+    "retry_s": number,
+    "request_id": partial(maybe, whole),
+    "begun": flag,
+}

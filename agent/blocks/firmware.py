@@ -15,9 +15,11 @@ done again, so that a restart or a power cut at any moment goes on from there. R
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import ClassVar
 
-from agent.blocks.firmware_state import UNVERIFIED, VERDICTS, Update, judged, made, rejected, restored, unfit
+from agent.blocks.firmware_state import UNVERIFIED, VERDICTS, Update, judged, made, order_of, rejected, restored, unfit
+from agent.blocks.kept import Kept
 from agent.blocks.station import Block, Facts, Out
 from agent.blocks.telling import Telling
 from agent.core.effects import (
@@ -328,9 +330,10 @@ class Firmware(Block):
     # --- over a restart -------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        rows = e.tables.get(TABLE, {})
-        yield from self._telling.restore(rows.get("untold", ()))
-        u = self._update = restored(rows["state"], rows.get("order")) if "state" in rows else None
+        kept = Kept(e, TABLE)
+        yield from self._telling.restore(kept)
+        u = self._update = kept.row("state", partial(restored, kept.row("order", order_of)))
+        yield from kept.forget()
         if not self._policy.installer:
             if u is not None and u.pending:
                 yield from self._give_up(u)

@@ -4,10 +4,12 @@ judgements over it: whether an order can be taken, and whether the new firmware 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from agent.blocks.kept import fields, flag, maybe, number, text, whole
 from agent.core.effects import FirmwareStatus, RefuseCall, StatusAnswer
 from agent.core.firmware import Activation, Phase, UpdatePolicy
 from agent.core.record import as_dict
@@ -117,34 +119,35 @@ class Update:
         return row
 
 
-_KEPT = (
-    "number",
-    "request_id",
-    "signed",
-    "status",
-    "tries",
-    "begun",
-    "installs",
-    "reboots",
-    "before",
-    "target",
-    "boot",
-)
+_KEPT: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("number", "tries", "begun", "installs", "reboots"), whole),
+    **dict.fromkeys(("status", "before", "target", "boot"), text),
+    "request_id": partial(maybe, whole),
+    "signed": flag,
+}
+_ORDER: Mapping[str, Callable[[Any], Any]] = {
+    "location": text,
+    **dict.fromkeys(("retrieve_at", "install_at"), partial(maybe, number)),
+    **dict.fromkeys(("retries", "retry_interval_s", "request_id"), partial(maybe, whole)),
+    **dict.fromkeys(("certificate", "signature"), partial(maybe, text)),
+}
 
 
 def made(number: int, order: UpdateRequested) -> Update:
     return Update(number, order, order.request_id, order.signature is not None)
 
 
-def restored(state: Mapping[str, Any], order: Mapping[str, Any] | None) -> Update | None:
-    """As `row` and `order_row` had it; None when it cannot be read, as after damage to the store."""
-    try:
-        phase = Phase(state["phase"])
-        asked = None if phase is Phase.DONE else UpdateRequested(Ref("", ""), **dict(order or {}))
-        kept = {name: state[name] for name in _KEPT}
-        return Update(order=asked, phase=phase, activation=Activation(state["activation"]), **kept)
-    except (KeyError, TypeError, ValueError):
-        return None
+def restored(order: UpdateRequested | None, _key: str, state: Any) -> Update:
+    """As `row` had it; raises what `kept.UNREADABLE` names when it cannot be read."""
+    found = fields(state, {**_KEPT, "phase": Phase, "activation": Activation})
+    if found["phase"] is not Phase.DONE and order is None:
+        raise ValueError("its order is lost")
+    return Update(order=None if found["phase"] is Phase.DONE else order, **found)
+
+
+def order_of(_key: str, value: Any) -> UpdateRequested:
+    """As `order_row` had it."""
+    return UpdateRequested(Ref("", ""), **fields(value, _ORDER))
 
 
 # --- judgements -----------------------------------------------------------------------------------------------

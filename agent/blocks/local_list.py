@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from agent.blocks.kept import Kept, maybe, number, token, whole
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Effect, Forget, Note, Remember, Reply, StatusAnswer, VersionAnswer
 from agent.core.events import Event, Restored
@@ -121,10 +122,11 @@ class LocalList(Block):
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
         shared: dict[TokenInfo, TokenInfo] = {}
-        for key, value in e.tables.get(TABLE, {}).items():
-            info = _decode(value)
+        kept, state = Kept(e, TABLE), Kept(e, STATE)
+        for key, info in kept.rows(_decode).items():
             self._entries[key] = shared.setdefault(info, info)
-        version, count = e.tables.get(STATE, {}).get("version", (0, 0))
+        version, count = state.row("version", _state) or (0, 0)
+        yield from (*kept.forget(), *state.forget())
         self._version = version if count == len(self._entries) else 0
         if count != len(self._entries):
             text = (
@@ -152,6 +154,11 @@ def _encode(info: TokenInfo) -> list[Any]:
     return [str(info.status), info.expires, [info.group.value, info.group.kind] if info.group else None]
 
 
-def _decode(value: list[Any]) -> TokenInfo:
+def _decode(_key: str, value: list[Any]) -> TokenInfo:
     status, expires, group = value
-    return TokenInfo(TokenStatus(status), IdToken(*group) if group else None, expires)
+    return TokenInfo(TokenStatus(status), maybe(token, group), maybe(number, expires))
+
+
+def _state(_key: str, value: list[Any]) -> tuple[int, int]:
+    version, count = value
+    return whole(version), whole(count)

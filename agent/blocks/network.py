@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 from zlib import crc32
 
+from agent.blocks.kept import Kept, text, whole
 from agent.blocks.network_writes import COMPONENT, PASSWORD, PRIORITY, Wishes
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
@@ -119,20 +120,20 @@ class Network(Block):
     # --- the file and the memory ------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, now: Instant) -> Out:
-        memory = e.tables.get(TABLE, {})
-        self._wishes.standing = read_plan(memory.get("plan"))
-        forms = memory.get("forms")
-        self._forms = {int(k): str(v) for k, v in forms.items()} if isinstance(forms, dict) else {}
+        kept = Kept(e, TABLE)
+        self._wishes.standing = kept.row("plan", lambda _key, value: read_plan(value)) or Plan()
+        self._forms = kept.row("forms", lambda _key, value: {int(k): text(v) for k, v in value.items()}) or {}
+        wanted = kept.row("wanted", lambda _key, value: (read_plan(value), whole(value["starts"])))
+        yield from kept.forget()
         yield from self._freshen()
-        wanted = memory.get("wanted")
-        if isinstance(wanted, dict):
-            yield from self._resume(wanted, now)
+        if wanted is not None:
+            yield from self._resume(*wanted, now)
         self._lost(now)
 
-    def _resume(self, wanted: Mapping[str, Any], now: Instant) -> Out:
+    def _resume(self, wanted: Plan, starts: int, now: Instant) -> Out:
         """A change was being tried when the last process ended."""
-        starts = int(wanted.get("starts", 0)) + 1
-        plan, stale = self._wishes.links.fresh(read_plan(wanted))
+        starts = max(starts, 0) + 1
+        plan, stale = self._wishes.links.fresh(wanted)
         if stale or starts > MAX_STARTS or not self._wishes.links.files:
             yield from self._forget_wanted("the charger was restarted too often meanwhile")
             return

@@ -8,12 +8,13 @@ were received.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
 from agent.blocks.composite import STATION, Installed, is_over
+from agent.blocks.kept import UNREADABLE, fields, maybe, number, text, whole
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
 from agent.core.record import as_dict, replace
 from agent.core.types import ClockQuality, Instant
@@ -92,19 +93,25 @@ def encode(one: Installed) -> dict[str, Any]:
 def decode(value: Any) -> Installed | None:
     """What `encode` has made, or None when it is not that."""
     try:
-        fields: Mapping[str, Any] = value["profile"]
-        profile = Profile(
-            **{
-                **fields,
-                "id": int(fields["id"]),
-                "purpose": Purpose(fields["purpose"]),
-                "kind": Kind(fields["kind"]),
-                "recurrency": Recurrency(fields["recurrency"]) if "recurrency" in fields else None,
-                "periods": tuple(
-                    Period(int(start), float(limit), phases) for start, limit, phases in fields["periods"]
-                ),
-            }
-        )
-        return Installed(profile, int(value["evse"]), str(value["transaction"]))
-    except (KeyError, TypeError, ValueError):
+        profile = Profile(**fields(value["profile"], _SHAPES))
+        if not _in_order(profile.periods) or (profile.kind is Kind.RECURRING and profile.recurrency is None):
+            return None
+        return Installed(profile, whole(value["evse"]), text(value["transaction"]))
+    except UNREADABLE:
         return None
+
+
+def _period(value: Any) -> Period:
+    start_s, limit, phases = value
+    return Period(whole(start_s), float(number(limit)), maybe(whole, phases))
+
+
+_SHAPES: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("id", "stack_level", "duration_s"), whole),
+    **dict.fromkeys(("unit", "transaction"), text),
+    **dict.fromkeys(("start", "valid_from", "valid_to", "minimum_rate"), number),
+    "purpose": Purpose,
+    "kind": Kind,
+    "recurrency": Recurrency,
+    "periods": lambda value: tuple(_period(part) for part in value),
+}

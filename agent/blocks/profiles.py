@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from agent.blocks import composite
 from agent.blocks.composite import Installed, Place
+from agent.blocks.kept import Kept, instant, text
 from agent.blocks.profile_rules import anchored, dated, decode, encode, malformed, replaces
 from agent.blocks.profile_wishes import Wishes
 from agent.blocks.shares import in_order
@@ -228,7 +229,9 @@ class Profiles(Block):
     # --- memory -------------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        self._late = dict(e.tables.get(BEGAN, {}))
+        late = Kept(e, BEGAN)
+        self._late = late.rows(lambda _key, value: [text(value[0]), *_moment(value)])
+        yield from late.forget()
         running = {found.transaction for found in e.open_transactions} | {""}
         for key, value in e.tables.get(PROFILES, {}).items():
             one = decode(value)
@@ -276,11 +279,8 @@ class Profiles(Block):
                 yield Remember(BEGAN, str(evse.id), value)
 
     def _recalled(self, evse: int, transaction: str, started_at: Instant) -> Instant:
-        match self._late.get(str(evse)):
-            case [str(whose), int() | float() as mono, int() | float() as utc, int(quality), str(boot)]:
-                if whose == transaction:
-                    return Instant(mono, utc, ClockQuality(quality), boot)
-        return started_at
+        found = self._late.get(str(evse))
+        return instant(found[1:]) if found and found[0] == transaction else started_at
 
     def _state(self, now: Instant) -> tuple[object, ...]:
         """All that the limits follow from, beside the passing of time."""
@@ -343,6 +343,11 @@ class Profiles(Block):
         TransactionBegan: "on_began",
         TransactionEnded: "on_ended",
     }
+
+
+def _moment(value: Any) -> list[Any]:
+    instant(value[1:])
+    return list(value[1:])
 
 
 def _is_meant(one: Installed, e: ProfileClearRequested) -> bool:

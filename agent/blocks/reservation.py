@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from agent.blocks.holds import Holds, is_vacant
+from agent.blocks.kept import Kept, maybe, number, token, whole
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Ask, Effect, Forget, Note, Remember, Reply, ReservationUpdate, StatusAnswer
 from agent.core.events import Event, Granted, Restored, TransactionBegan
@@ -26,7 +27,7 @@ from agent.core.evse import Evse
 from agent.core.requests import ReservationCancelRequested, ReserveRequested
 from agent.core.reservation import ANY, Reservation, ReservationEnded
 from agent.core.types import ClockQuality, Instant, VariableId
-from drivers.api import IdToken, shorten
+from drivers.api import shorten
 
 TABLE = "reservations"
 BLIND_S = 3600.0
@@ -173,12 +174,13 @@ class Reservations(Block):
     # --- memory -------------------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        for key, value in e.tables.get(TABLE, {}).items():
-            kept = _decode(int(key), value)
+        table = Kept(e, TABLE)
+        for key, kept in table.rows(_decode).items():
             if kept.evse == ANY or kept.evse in self._facts.evses:
                 self.holds.table[kept.id] = kept
             else:
                 yield Forget(TABLE, key)  # the configuration has lost this EVSE
+        yield from table.forget()
 
     HEARS: ClassVar = {
         Restored: "on_restored",
@@ -215,6 +217,6 @@ def _encode(kept: Reservation) -> dict[str, Any]:
     return {"token": token, "group": group, "expires": kept.expires, "evse": kept.evse, "made": kept.made}
 
 
-def _decode(id_: int, value: Mapping[str, Any]) -> Reservation:
-    group = IdToken(*value["group"]) if value["group"] else None
-    return Reservation(id_, IdToken(*value["token"]), value["expires"], value["evse"], group, value["made"])
+def _decode(key: str, value: Mapping[str, Any]) -> Reservation:
+    group, made, evse = maybe(token, value["group"]), maybe(number, value["made"]), whole(value["evse"])
+    return Reservation(whole(int(key)), token(value["token"]), number(value["expires"]), evse, group, made)

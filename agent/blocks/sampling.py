@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from agent.blocks import snapshot
+from agent.blocks.kept import Kept
 from agent.blocks.signing import signed_readings
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
@@ -153,19 +154,20 @@ class Sampling(Block):
                 yield Forget(KEPT, f"{tx.id}/{number}")
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        rows: dict[str, list[tuple[int, Any]]] = {}
-        for key, value in e.tables.get(KEPT, {}).items():
-            tx_id, _, number = key.rpartition("/")
-            rows.setdefault(tx_id, []).append((int(number), value))
+        table = Kept(e, KEPT)
+        rows: dict[str, list[tuple[int, Reading]]] = {}
+        for tx_id, number, reading in table.rows(_decode).values():
+            rows.setdefault(tx_id, []).append((number, reading))
         open_ids = {evse.tx.id: evse.tx for evse in self._facts.evses.values() if evse.tx is not None}
         for tx_id, found in rows.items():
             if tx_id in open_ids:
                 tx = open_ids[tx_id]
-                tx.kept = [(number, snapshot.decode_reading(value)) for number, value in sorted(found)]
+                tx.kept = sorted(found, key=lambda item: item[0])
                 tx.kept_count = tx.kept[-1][0]
             else:
-                for left, _value in found:
+                for left, _reading in found:
                     yield Forget(KEPT, f"{tx_id}/{left}")
+        yield from table.forget()
 
     def on_began(self, e: TransactionBegan, now: Instant) -> Out:
         self._told[e.evse] = now.mono
@@ -219,3 +221,8 @@ def end_readings(variables: Variables, evse: Evse, tx: Transaction, at: Instant)
     kept = tuple(reading for _number, reading in tx.kept)
     told = tuple(reading for reading in (begin, *kept, end) if reading is not None)
     return signed_readings(variables, tx, told)
+
+
+def _decode(key: str, value: Any) -> tuple[str, int, Reading]:
+    tx_id, _, number = key.rpartition("/")
+    return tx_id, int(number), snapshot.decode_reading(value)

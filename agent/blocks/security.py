@@ -13,9 +13,10 @@ Rules kept here
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from agent.blocks.kept import Kept, instant, text, whole
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Forget, Heartbeat, Note, Remember, SecurityNotice
@@ -89,8 +90,10 @@ class Security(Block):
     # --- the sources that are not somebody's own ------------------------------------------------------------------
 
     def on_restored(self, e: Restored, _now: Instant) -> Out:
-        self._log.extend(_entries(e.tables.get(LOG, {}))[-MAX_LOG:])
-        self._waiting = {entry.number: entry for entry in _entries(e.tables.get(QUEUE, {}))}
+        log, queue = Kept(e, LOG), Kept(e, QUEUE)
+        self._log.extend(_entries(log)[-MAX_LOG:])
+        self._waiting = {entry.number: entry for entry in _entries(queue)}
+        yield from (*log.forget(), *queue.forget())
         self._number = max((entry.number for entry in (*self._log, *self._waiting.values())), default=0)
         yield SecurityEvent("StartupOfTheDevice", "power was lost" if e.power_lost else "the agent was started")
 
@@ -269,9 +272,11 @@ def _encode(entry: Entry) -> list[Any]:
     return [entry.kind, entry.info, [at.mono, at.utc, int(at.quality), at.boot]]
 
 
-def _entries(table: Mapping[str, Any]) -> list[Entry]:
+def _entries(kept: Kept) -> list[Entry]:
     """What was remembered, in order; the store corrects the times that were not known then."""
-    found = []
-    for number, (kind, info, (mono, utc, quality, boot)) in table.items():
-        found.append(Entry(int(number), Instant(mono, utc, ClockQuality(quality), boot), kind, info))
-    return sorted(found, key=lambda entry: entry.number)
+    return sorted(kept.rows(_decode).values(), key=lambda entry: entry.number)
+
+
+def _decode(key: str, value: Any) -> Entry:
+    kind, info, at = value
+    return Entry(whole(int(key)), instant(at), text(kind), text(info))

@@ -227,7 +227,7 @@ def signed_readings(variables: Variables, tx: Transaction, readings: tuple[Readi
     """The readings of an end, with what the meter has signed at both ends of the transaction."""
     if tx.signed_begin is None and tx.signed_end is None:
         return readings
-    if not variables.flag(SIGN):
+    if variables.find(SIGN) is None or not variables.flag(SIGN):  # since a restart no meter is to sign any more
         return readings
     parts = ((Context.BEGIN, tx.signed_begin, tx.started_wh), (Context.END, tx.signed_end, tx.last_wh))
     for context, signed, energy_wh in parts:

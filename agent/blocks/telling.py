@@ -7,8 +7,10 @@ again a few times and then given up: the next one says more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
+from agent.blocks.kept import Kept, flag, maybe, text, whole
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Call, Effect, FirmwareStatus, Forget, Remember
 from agent.core.types import Instant
@@ -32,10 +34,8 @@ class Telling:
         """Something is not told yet."""
         return bool(self._waiting)
 
-    def restore(self, rows: Sequence[Sequence[object]]) -> Iterator[Effect]:
-        for status, request_id, signed in list(rows)[-MAX_WAITING:]:
-            number = None if request_id is None else int(str(request_id))
-            self._waiting.append(FirmwareStatus(str(status), number, bool(signed)))
+    def restore(self, kept: Kept) -> Iterator[Effect]:
+        self._waiting.extend(kept.row(self._key, _decode) or ())
         yield from self._next()
 
     def tell(self, status: FirmwareStatus) -> Iterator[Effect]:
@@ -80,3 +80,8 @@ class Telling:
 
     def _remember(self) -> Remember:
         return Remember(self._table, self._key, [[s.status, s.request_id, s.signed] for s in self._waiting])
+
+
+def _decode(_key: str, value: list[Any]) -> list[FirmwareStatus]:
+    rows = value[-MAX_WAITING:]
+    return [FirmwareStatus(text(status), maybe(whole, request_id), flag(signed)) for status, request_id, signed in rows]

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from agent.blocks import signing, snapshot
+from agent.blocks.kept import Kept, whole
 from agent.blocks.sampling import KEPT, begin_reading, end_readings, selected
 from agent.blocks.snapshot import OPEN
 from agent.blocks.station import Block, Facts, Out
@@ -31,7 +32,7 @@ from agent.blocks.transaction_events import (
     start_points,
     start_trigger,
 )
-from agent.blocks.worn import TABLE, Worn
+from agent.blocks.worn import Worn
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Effect, Forget, Record, Remember
 from agent.core.events import (
@@ -309,25 +310,24 @@ class Transactions(Block):
     # --- after a restart ----------------------------------------------------------------------------------------
 
     def on_restored(self, e: Restored, now: Instant) -> Out:
-        self._count = int(e.tables.get("counters", {}).get("transactions", 0))
+        self._count = Kept(e, "counters").row("transactions", lambda _key, value: max(whole(value), 0)) or 0
         self._power_lost = e.power_lost
-        yield from self._worn.restore(e.tables.get(TABLE, {}))
+        yield from self._worn.restore(e)
         for found in e.open_transactions:
             yield from self._restore(found, now)
 
     def _restore(self, found: OpenTransaction, now: Instant) -> Iterator[Event | Effect]:
-        evse_id, tx = snapshot.decode(found)
+        evse_id, tx = snapshot.read(found, now)
         evse = self._facts.evses.get(evse_id)
-        self._count = max(self._count, int(tx.id.rpartition("-")[2]))
+        self._count = max(self._count, snapshot.number_of(tx.id))
         if evse is None or evse.tx is not None:
-            # The configuration has lost this EVSE: close with what is known, so that the bill is not lost.
+            # Its EVSE is not there, or not known any more: close with what is known, so that the bill is not lost.
             stop = Stop(StopReason.OTHER, Trigger.ABNORMAL_CONDITION)
             yield Record(build(evse_id, tx, now, TxKind.ENDED, stop.trigger, ChargingState.IDLE, reason=stop.reason))
             yield Forget(OPEN, tx.id)
             return
         evse.tx = tx
-        tx.restored = True
-        tx.stop_mono = now.mono
+        tx.restored, tx.stop_mono = True, now.mono
         self._deadlines.set(evse.id, now.mono + FINAL_SILENT_S)
 
     def _decide_restored(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:

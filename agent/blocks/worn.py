@@ -6,10 +6,11 @@ is Finishing, not Preparing. Both are remembered, for a restart is no new visit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from agent.blocks.kept import Kept
 from agent.blocks.transaction_events import points_of
 from agent.core.effects import Effect, Forget, Remember
+from agent.core.events import Restored
 from agent.core.evse import CONNECTED, Evse
 from agent.core.types import TxPoint
 from drivers.api import Pilot
@@ -39,15 +40,17 @@ class Worn:
         evse.finished = evse.plugged or evse.cable_present
         self._points[evse.id] = points_of(evse)
 
-    def restore(self, table: Mapping[str, Any]) -> Iterator[Effect]:
-        for key in table:
-            evse = self._evses.get(int(key))
-            if evse is None:
+    def restore(self, e: Restored) -> Iterator[Effect]:
+        kept = Kept(e, TABLE)
+        for key, number in kept.rows(lambda key, _value: int(key)).items():
+            evse = self._evses.get(number)
+            if evse is None or key != str(number):
                 yield Forget(TABLE, key)
                 continue
             evse.finished = True
             self._points[evse.id] = frozenset((TxPoint.EV_CONNECTED,))
             self._remembered.add(evse.id)
+        yield from kept.forget()
 
     def news(self, evse: Evse) -> Iterator[Effect]:
         """What is to be remembered of this EVSE, when it has changed."""

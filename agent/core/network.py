@@ -8,7 +8,7 @@ OcppVersion, which only the dialects understand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ LONGEST_URL = 512
 LONGEST_IDENTITY = 48
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64
 HEX_DIGITS = (32, 40)  # of an AuthorizationKey: 16 to 20 bytes
+FOREVER = 1e12  # UTC epoch seconds
 FORMS = ("text", "hex", "try")  # how a password is written; "try": as bytes in hex first, as text when that is refused
 
 
@@ -100,18 +101,33 @@ def read_plan(value: Any) -> Plan:
     found = value.get("slots")
     for slot, values in found.items() if isinstance(found, dict) else ():
         if slot in _SLOT_WORDS and isinstance(values, dict):
-            slots[int(slot)] = {k: v for k, v in values.items() if k in _KINDS and isinstance(v, _KINDS[k])}
+            slots[int(slot)] = _read_slot(values)
     order = value.get("priority")
-    known = [slot for slot in order if slot in range(1, SLOTS + 1)] if isinstance(order, list) else []
-    floor = value.get("floor")
-    return Plan(slots, tuple(dict.fromkeys(known)), floor if floor in (1, 2, 3) else 0)
+    known = [slot for slot in order if _is_one_of(slot, range(1, SLOTS + 1))] if isinstance(order, list) else []
+    floor: Any = value.get("floor")
+    return Plan(slots, tuple(dict.fromkeys(known)), floor if _is_one_of(floor, (1, 2, 3)) else 0)
+
+
+def _read_slot(values: Mapping[str, Any]) -> dict[str, Any]:
+    found = {k: v for k, v in values.items() if k in _SOUND and _SOUND[k](v)}
+    if found.get("form") == "hex" and not is_hex(found.get("password", "")):
+        del found["form"]
+        found.pop("password", None)
+    return found
+
+
+def _is_one_of(value: Any, choice: Iterable[int]) -> bool:
+    return type(value) is int and value in choice
 
 
 _SLOT_WORDS = tuple(str(slot) for slot in range(1, SLOTS + 1))
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("url", "identity", "password", "form", "versions", "mark"), str),
-    "security": int,
-    "utc": (int, float),
+_SOUND: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("password", "versions", "mark"), lambda v: isinstance(v, str)),
+    "url": lambda v: isinstance(v, str) and fit_url(v) == v,
+    "identity": lambda v: isinstance(v, str) and fit_identity(v) == v,
+    "form": lambda v: isinstance(v, str) and v in FORMS,
+    "security": lambda v: _is_one_of(v, range(4)),
+    "utc": lambda v: type(v) in (int, float) and abs(v) < FOREVER,
 }
 
 
@@ -145,7 +161,8 @@ class Links:
             return None
         password = Secret(over["password"]) if "password" in over else base.password if base else Secret("")
         form = over.get("form", "text") if "password" in over else base.form if base else "text"
-        versions = tuple(v for v in str(over.get("versions", "")).split(",") if v) or (base.versions if base else ())
+        words = (v for v in str(over.get("versions", "")).split(",") if v in self.versions)
+        versions = tuple(words) or (base.versions if base else ())
         user = base.user if base and "identity" not in over else None
         security = over.get("security", base.security if base else _security(url, password))
         return Profile(url, identity, security, password, form, versions, user)
