@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.api import DriverError
+from drivers.api import DriverError, Pilot
 from drivers.ascii import ASCII, check
 from drivers.bus import Policy, SerialSettings
 from drivers.framing import request_pdu, values_of
+from drivers.mapped_evse import MappedEvse
+from drivers.simulated.hardware import SimulatedHardware
+from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
 from drivers.wire import make_bus
 from tests.drivers.bus_helpers import Pty
 
@@ -128,3 +131,30 @@ async def test_a_broken_answer_is_garbage(tmp_path: Path) -> None:
         await bus.read(1, "holding", 1, 2)
     await bus.close()
     pty.unplug()
+
+
+async def test_a_car_charges_at_a_board_that_speaks_it(tmp_path: Path) -> None:
+    port = str(tmp_path / "ttyRS485")
+    line = SimBus("b", port=port, baud=38400, parity="E", framing="ascii")
+    async with SimulatedHardware(SimStation((line,), (SimEvse(1, SimUnit("abl_emh1", "b", 1)),))) as hw:
+        bus = make_bus(SerialSettings(port, 38400, "E", framing="ascii"))
+        evse = MappedEvse(bus, 1, "abl_emh1")
+        assert (await evse.read()).pilot is Pilot.A
+        await hw.do("plug-in", evse=1)
+        await evse.offer(16.0)
+        await hw.wait("contactor", "closed", evse=1, timeout_s=8)
+        assert (await evse.read()).pilot is Pilot.C
+        assert 15.9 < hw.world.points[1].controller.pwm_a <= 16.0
+        await bus.close()
+
+
+async def test_a_device_that_refuses_is_told_apart_from_a_silent_one(tmp_path: Path) -> None:
+    port = str(tmp_path / "ttyRS485")
+    line = SimBus("b", port=port, baud=38400, framing="ascii")
+    async with SimulatedHardware(SimStation((line,), (SimEvse(1, SimUnit("abl_emh1", "b", 1)),))):
+        bus = make_bus(SerialSettings(port, 38400, framing="ascii"), Policy(retries=0, timeout_s=0.2))
+        with pytest.raises(DriverError, match="no such register"):
+            await bus.read(1, "holding", 0x1000, 1)
+        with pytest.raises(DriverError, match="no answer"):
+            await bus.read(2, "holding", 0x2E, 1)
+        await bus.close()
