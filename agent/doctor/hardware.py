@@ -16,7 +16,18 @@ from agent.core.faults import CATALOGUE
 from agent.doctor.report import Check, fail, note, ok, skip, warn
 from agent.edge.hardware import EvseParts
 from agent.parts import Parts
-from drivers.api import DriverError, EvseReading, Identifies, Measurand, Pilot, Sample, StopButton, shorten
+from drivers.api import (
+    DriverError,
+    EvseReading,
+    FailsSafe,
+    Identifies,
+    Measurand,
+    Pilot,
+    Sample,
+    StopButton,
+    gap,
+    shorten,
+)
 from drivers.bus import Bus
 from drivers.probe import judge
 from drivers.probe.table import Samples
@@ -167,14 +178,12 @@ async def _opened(controller: Any) -> EvseReading:
 
 
 def _watchdog(name: str, controller: Any) -> Check:
-    found = getattr(controller, "map", None)
-    if found is None:
-        return note(f"{name}.watchdog", "a driver of its own; ask its maker what happens when the agent is gone")
-    if found.watchdog is None and found.feed is None:
-        text = f"{found.device.name} has none: if the agent dies while charging, the last offer stands"
-        return warn(f"{name}.watchdog", text, "the charger needs a guard of its own")
-    seconds = f"{found.watchdog.value:g} s" if found.watchdog else "fed by the agent"
-    return ok(f"{name}.watchdog", f"{seconds}, then the controller's fail-safe current")
+    name = f"{name}.watchdog"
+    guard = controller.guard() if isinstance(controller, FailsSafe) else None
+    if why := gap(guard):
+        return warn(name, why, "the charger needs a guard of its own")
+    assert guard is not None
+    return ok(name, f"{guard.timeout_s:g} s after the agent has died {guard.current_a:g} A are offered")
 
 
 # --- meters --------------------------------------------------------------------------------------------------

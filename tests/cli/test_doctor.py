@@ -1,0 +1,292 @@
+"""`chargepoint doctor`: each planted fault is named by the right check, and a good station gives no false alarm."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import load
+from agent.config_csms import CsmsConfig
+from agent.doctor import csms, hardware, host
+from agent.doctor.report import Check, State
+from agent.parts import Parts
+from drivers.api import Fault
+from drivers.wire import make_bus
+from tests.cli.bench_helpers import chargepoint
+from tests.conformance.csms import Csms
+from tests.edge.link_helpers import csms as server
+from tests.edge.link_helpers import idle, raw, saying
+from tests.edge.pki import issue
+from tests.end_to_end.agent_helpers import CARD, Charger, charger
+
+BAD = (State.WARN, State.FAIL)
+
+
+async def felt(c: Charger, *, read_only: bool = False, card_s: float = 0.0) -> list[Check]:
+    """What the doctor finds of the hardware."""
+    config = load(str(c.config))
+    parts = Parts(config, make_bus)
+    try:
+        return [check async for check in hardware.check(config, parts, read_only, card_s)]
+    finally:
+        await parts.close()
+
+
+def bad(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.text for check in checks if check.state in BAD}
+
+
+# --- hardware ------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_station_gives_no_alarm() -> None:
+    async with charger("2.0.1", start=False, evses=2) as c:
+        checks = await felt(c)
+    assert bad(checks) == {}
+    assert {"evse1.contactor", "evse2.meter.values", "bus.line1", "reader2"} <= {check.name for check in checks}
+
+
+@pytest.mark.parametrize("evse_map", ["reference", "heidelberg_ec"])
+async def test_a_good_station_that_charges_gives_no_alarm(evse_map: str) -> None:
+    async with charger("2.0.1", start=False, evse_map=evse_map, max_a=16.0, attached_a=16.0) as c:
+        await c.do("plug-in")
+        checks = await felt(c)
+    assert bad(checks) == {}
+
+
+SHOWN: dict[Fault, str] = {  # where a fault shows; all others in what the controller reports
+    Fault.METER: "evse1.meter",
+    Fault.CONTACTOR: "evse1.contactor",
+    Fault.UNDER_VOLTAGE: "evse1.meter.voltage",
+    Fault.OVER_VOLTAGE: "evse1.meter.voltage",
+    Fault.RFID_READER: "reader1",
+}
+
+
+@pytest.mark.parametrize("fault", Fault)
+async def test_a_planted_fault_is_named_by_its_check(fault: Fault) -> None:
+    async with charger("2.0.1", start=False) as c:
+        await c.do("fault", name=str(fault))
+        found = bad(await felt(c))
+    assert SHOWN.get(fault, "evse1.faults") in found
+    reported = found.pop("evse1.faults", "")
+    assert fault is Fault.METER or reported.startswith(f"{fault}: "), "the board reports each, and the words say which"
+    assert found.keys() <= {SHOWN.get(fault), "bus.line1"}, "and no other check is alarmed"
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "name"),
+    [
+        ("bus", {"device": "evse", "mode": "timeout"}, "evse1.controller"),
+        ("bus", {"device": "evse", "mode": "garbage"}, "evse1.controller"),
+        ("bus", {"device": "meter", "mode": "timeout"}, "evse1.meter"),
+        ("bus", {"device": "meter", "mode": "garbage"}, "evse1.meter"),
+        ("bus", {"device": "meter", "mode": "slow"}, "bus.line1"),
+        ("meter", {"silent": True}, "evse1.meter"),
+        ("meter", {"rate_w": -4000.0}, "evse1.meter.sign"),
+        ("power", {"to": "fail"}, "bus.line1"),
+        ("ev-state", {"state": "E"}, "evse1.pilot"),
+        ("ev-state", {"state": "F"}, "evse1.pilot"),
+        ("stop-button", {"reason": "emergency"}, "evse1.stop-button"),
+    ],
+)
+async def test_a_planted_misdeed_is_named_by_its_check(verb: str, args: dict[str, Any], name: str) -> None:
+    async with charger("2.0.1", start=False) as c:
+        await c.do(verb, **args)
+        found = bad(await felt(c))
+    assert name in found
+
+
+async def test_a_welded_contactor_is_called_a_danger() -> None:
+    async with charger("2.0.1", start=False) as c:
+        await c.do("fault", name="contactor")
+        [check] = [check for check in await felt(c, read_only=True) if check.name == "evse1.contactor"]
+    assert (check.state, check.remedy.startswith("DANGER")) == (State.FAIL, True)
+
+
+async def test_without_feedback_a_weld_is_said_to_be_invisible() -> None:
+    async with charger("2.0.1", start=False, evse_map="heidelberg_ec") as c:
+        [check] = [check for check in await felt(c) if check.name == "evse1.contactor"]
+    assert (check.state, "cannot be seen" in check.text) == (State.NOTE, True)
+
+
+async def test_a_controller_without_a_watchdog_is_said() -> None:
+    async with charger("2.0.1", start=False, evse_map="evse_wb") as c:
+        found = bad(await felt(c))
+    assert "the last offer stands" in found["evse1.watchdog"]
+
+
+async def test_read_only_writes_nothing() -> None:
+    async with charger("2.0.1", start=False) as c:
+        device = c.hw.devices["line1", 1]
+        device.write("holding", 28, [100])
+        await felt(c, read_only=True)
+        assert await c.see("order-ma") == "10000"
+
+
+async def test_the_wrong_map_is_another_device() -> None:
+    async with charger("2.0.1", start=False) as c:
+        c.config.write_text(c.config.read_text().replace("eastron_sdm630", "eastron_sdm120"))
+        found = bad(await felt(c))
+    assert "another device" in found["evse1.meter"]
+
+
+async def test_a_card_is_asked_for_and_never_shown_whole() -> None:
+    async with charger("2.0.1", start=False) as c:
+        config = load(str(c.config))
+        parts = Parts(config, make_bus)
+        try:
+            checks = []
+            async for check in hardware.check(config, parts, True, 10.0):
+                checks.append(check)
+                if check.name == "bus.line1":  # the reader comes next
+                    await c.do("tap", tag=CARD, evses=[1])
+        finally:
+            await parts.close()
+    [card] = [check for check in checks if check.name == "reader1"]
+    assert (card.state, card.text) == (State.OK, f"read a card, ..{CARD[-4:]}")
+
+
+# --- the way to the CSMS -------------------------------------------------------------------------------------
+
+
+async def dialled(url: str, **more: Any) -> dict[str, Check]:
+    one = CsmsConfig(url=url, identity="CP001", versions=("2.0.1", "1.6"), user=None, password=None, **more)
+    return {check.name: check async for check in csms.check(one)}
+
+
+async def test_a_csms_is_reached_and_nothing_is_sent() -> None:
+    async with Csms("2.0.1") as central:
+        found = await dialled(central.url)
+        assert (central.links, central.frames) == (1, [])
+    assert [found[f"csms.{step}"].state for step in ("dns", "tcp", "tls", "websocket")] == ["ok", "ok", "note", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("url", "step"),
+    [("ws://no-such-host.invalid/ocpp", "dns"), ("ws://127.0.0.1:1/ocpp", "tcp")],
+)
+async def test_the_step_that_fails_is_named_and_the_later_are_skipped(url: str, step: str) -> None:
+    found = await dialled(url)
+    assert found[f"csms.{step}"].state is State.FAIL
+    assert found["csms.websocket"].state is State.SKIP
+
+
+async def test_a_server_that_refuses_us_fails_the_last_step() -> None:
+    async with raw(saying(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")) as url:
+        found = await dialled(url)
+    assert (found["csms.tcp"].state, found["csms.websocket"].state) == (State.OK, State.FAIL)
+
+
+async def test_a_server_that_speaks_no_version_of_ours_fails_the_last_step() -> None:
+    async with server(idle, subprotocols=None) as url:
+        found = await dialled(url)
+    assert "none of our OCPP versions" in found["csms.websocket"].text
+
+
+async def test_a_certificate_that_nobody_vouches_for_fails_tls(tmp_path: Path) -> None:
+    import ssl
+
+    ours, theirs = issue("Ours", at=datetime.now(UTC)), issue("Theirs", at=datetime.now(UTC))
+    shown = issue("server", theirs, ca=False, server="127.0.0.1", at=datetime.now(UTC))
+    (tmp_path / "ca.pem").write_text(ours.pem)
+    (tmp_path / "good.pem").write_text(theirs.pem)
+    (tmp_path / "server.pem").write_bytes(shown.pem.encode() + shown.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    async with server(idle, ssl=context) as url:
+        refused = await dialled(url, ca_file=str(tmp_path / "ca.pem"))
+        taken = await dialled(url, ca_file=str(tmp_path / "good.pem"))
+    assert "authority that is not in our trust store" in refused["csms.tls"].text
+    assert refused["csms.websocket"].state is State.SKIP
+    assert (taken["csms.tls"].state, taken["csms.websocket"].state) == (State.OK, State.OK)
+
+
+async def test_a_clock_that_differs_from_the_servers_is_told() -> None:
+    response = type("Response", (), {"headers": {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"}})
+    [check] = csms._clock("csms.websocket", response)
+    assert check.state is State.FAIL
+
+
+# --- the machine ---------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_everybody_can_read_is_told() -> None:
+    async with charger("2.0.1", start=False) as c:
+        config = load(str(c.config))
+        folder = Path(config.storage.dir) / "certificates"
+        folder.mkdir(parents=True)
+        key = folder / "charger.key"
+        key.write_text("secret")
+        key.chmod(0o644)
+        found = bad(list(host.permissions(config)))
+        key.chmod(0o640)
+        assert "permissions.keys" not in bad(list(host.permissions(config)))
+    assert "everybody on this system can read this key" in found["permissions.keys"]
+
+
+async def test_a_disk_that_cannot_be_written_is_told() -> None:
+    async with charger("2.0.1", start=False) as c:
+        (c.folder / "memory").write_text("a file, where a folder should be")
+        found = bad(list(host.disk(load(str(c.config)))))
+    assert "cannot be written" in found["disk"]
+
+
+def test_a_clock_before_this_program_was_installed_is_told() -> None:
+    assert "clock" in bad(list(host.clock(0.0)))
+
+
+# --- the command ---------------------------------------------------------------------------------------------
+
+
+async def test_the_report_has_a_date_and_is_text_and_json(tmp_path: Path) -> None:
+    async with charger("2.0.1", start=False) as c:
+        done = await chargepoint("doctor", "--config", str(c.config), "--report", str(tmp_path / "report"))
+        assert (c.csms.links, c.csms.frames) == (1, [])
+    text, told = (tmp_path / "report").read_text(), json.loads((tmp_path / "report.json").read_text())
+    assert (done.code, done.err) == (0, "")
+    assert text == done.out
+    assert told["utc"] in text.splitlines()[0]
+    assert {check["state"] for check in told["checks"]} <= {"ok", "note", "skip"}
+    assert {"csms.websocket", "evse1.contactor", "disk.write"} <= {check["name"] for check in told["checks"]}
+
+
+async def test_a_failure_is_code_1(tmp_path: Path) -> None:
+    async with charger("2.0.1", start=False) as c:
+        await c.do("fault", name="contactor")
+        done = await chargepoint("doctor", "--config", str(c.config), "--json", "--no-csms")
+    failed = [check["name"] for check in done.json["checks"] if check["state"] == "fail"]
+    assert (done.code, failed) == (1, ["evse1.faults", "evse1.contactor"])
+
+
+async def test_a_wrong_configuration_is_code_78_and_in_the_report(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text("[station]\nvendor = 1\n")
+    done = await chargepoint("doctor", "--config", str(file), "--json")
+    [check] = done.json["checks"]
+    assert (done.code, check["name"], check["state"]) == (78, "configuration", "fail")
+
+
+async def test_a_running_agent_is_asked_and_not_disturbed() -> None:
+    async with charger("2.0.1") as c:
+        await c.ready()
+        done = await chargepoint("doctor", "--config", str(c.config), "--json")
+        assert c.csms.links == 1
+        told = {check["name"]: check["state"] for check in done.json["checks"]}
+    assert (done.code, told["agent"], told["csms.websocket"], told["evse1.meter"]) == (0, "ok", "ok", "ok")
+    assert "bus.line1" not in told
+    assert not set(told.values()) & {"warn", "fail"}
+
+
+async def test_a_fault_that_the_running_agent_knows_is_told() -> None:
+    async with charger("2.0.1") as c:
+        await c.ready()
+        await c.do("fault", name="ground")
+        await c.csms.hear("StatusNotification", len(c.csms.frames) - 1)
+        done = await chargepoint("doctor", "--config", str(c.config), "--json")
+    failed = {check["name"]: check["text"] for check in done.json["checks"] if check["state"] == "fail"}
+    assert (done.code, failed["evse1.faults"].startswith("ground: ")) == (1, True)
