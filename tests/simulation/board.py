@@ -14,12 +14,14 @@ from typing import Any
 
 from agent.blocks.assembly import assemble
 from agent.clock import Clock
-from agent.core.effects import Effect, Restart
+from agent.core.certificates import HoldingsSeen
+from agent.core.effects import Effect, Errand, Restart
 from agent.core.events import Event, Restored, Stopping
 from agent.core.evse import EvseLimits
 from agent.core.types import Instant
 from agent.edge import hardware
 from agent.edge.hardware import EvseParts, ReaderParts
+from agent.errands import Errands
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station as Charger
 from agent.runtime import Runtime
@@ -31,6 +33,7 @@ from drivers.mapped_meter import MappedMeter
 from tests.simulation.line import Link, Watch
 from tests.simulation.plan import MAPS
 from tests.simulation.scene import Scene
+from tests.simulation.workshop import Hands
 
 NO_MARK = Path("/nonexistent/ntp")
 SETTLE_S = 2.5
@@ -215,6 +218,7 @@ class Life:
         self.ended = asyncio.Event()
         self.why = ""
         self.dead = False
+        self.hard = False  # it ends by its own wish, with a reboot of the board
         self.fuse: int | None = None  # boundaries left until the cut
         self.tasks: list[asyncio.Task[None]] = []
         self.store = Store(path, fast=True)
@@ -242,9 +246,19 @@ class Life:
             log=Quiet(scene),
             work=self._work,
             leave=self._leave,
+            errand=self._errand,
         )
+        self.hands = Hands(scene.workshop, self.alive, scene.checker.promises.installs)
+        self.errands = Errands(self.feed, self._failed)
+        for kind, handler in self.hands.handlers().items():
+            self.errands.serve(kind, handler)
+        scene.checker.promises.installing = lambda: self.hands.installing and not scene.workshop.quiet
+        scene.checker.promises.notices.trouble = lambda: bool(self.runtime.durable.trouble)
         self.link.runtime = self.runtime
         memory = self.store.restore()
+        known = memory.tables.get("clock", {}).get("offset")
+        if known is not None:  # what an earlier process of this power-up was told
+            clock.restore(float(known[1]), str(known[0]))
         self.restored = Restored(memory.tables, memory.open_transactions, opened.power_lost)
         variables = self.station.facts.variables
         variables.layer("preset", self.conversation.dialect.presets)
@@ -256,7 +270,12 @@ class Life:
         await asyncio.sleep(self.scene.disk_s)
         return call()
 
+    def _errand(self, errand: Errand) -> None:
+        self.boundary()
+        self.errands.begin(errand)
+
     def _leave(self, restart: Restart) -> None:
+        self.hard = restart.hard
         self._over(f"restart: {restart.why}")
 
     # --- building -----------------------------------------------------------------------------------------------
@@ -264,7 +283,13 @@ class Life:
     def _station(self) -> Any:
         scene, plan = self.scene, self.scene.plan
         limits = [EvseLimits(n, scene.max_a, 3, plan.attached, False, scene.unlocks) for n in scene.points]
-        station = assemble(limits, prefix=self.store.salt, resume=plan.resume, station_max_a=plan.station_max_a)
+        station = assemble(
+            limits,
+            prefix=self.store.salt,
+            resume=plan.resume,
+            station_max_a=plan.station_max_a,
+            updates=scene.workshop.policy,
+        )
         handle = station.handle
 
         def watched(event: Event, now: Instant) -> list[Effect]:
@@ -296,6 +321,7 @@ class Life:
 
     async def _boot(self) -> None:
         await self.feed(self.restored)
+        await self.feed(HoldingsSeen(self.scene.workshop.holdings()))
         self._start(self.link.run())
         self._start(self.runtime.sender())
         for work in self.hardware.tasks().values():
@@ -313,7 +339,11 @@ class Life:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and not isinstance(error, PowerCut):
+        if error is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, PowerCut):
             import traceback
 
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -357,6 +387,8 @@ class Life:
     async def bury(self, heir: Path) -> None:
         """Nothing of it runs any more; what a power cut leaves of the file is at `heir`."""
         self.dead = True
+        self.scene.checker.promises.life_lost(not self.runtime.durable.trouble)
+        await self.errands.close()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

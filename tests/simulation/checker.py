@@ -21,6 +21,7 @@ from drivers.api import Fault, Measurand, Sample
 from tests.simulation.books import Bill, Books
 from tests.simulation.limits import Limits
 from tests.simulation.plan import Plan
+from tests.simulation.promises import Promises
 
 LEAST_A = 6.0
 STEPS_MAX = 300
@@ -65,6 +66,11 @@ class Totals:
     dead: int = 0
     excused: int = 0
     excused_wh: float = 0.0
+    installed: int = 0
+    lists: int = 0
+    reserved: int = 0
+    notices: int = 0
+    uploads: int = 0
 
     def add(self, other: Totals) -> None:
         for name in self.__slots__:
@@ -91,6 +97,7 @@ class Checker:
         self.totals = Totals()
         self.broken: list[str] = []
         self.limits = Limits(plan, self.complain)
+        self.promises: Promises  # the scene makes them
         self._now, self._register_wh = now, register_wh
         self.books = Books(self.complain)
         self.tales: dict[str, Tale] = {}
@@ -194,6 +201,10 @@ class Checker:
         for effect in effects:
             if isinstance(effect, Record):
                 self._recorded(effect.event)
+            self.promises.committed(effect)
+
+    def open_transactions(self) -> list[str]:
+        return [name for name, tale in self.tales.items() if not tale.ended]
 
     def _recorded(self, event: TransactionEvent) -> None:
         tale = self.tales.get(event.transaction)
@@ -273,6 +284,15 @@ class Checker:
         self.totals.repeats = self.books.repeats
         self.totals.dead = len(dead)
         self.totals.transactions = len(self.tales)
+        self._promised()
+
+    def _promised(self) -> None:
+        promises, totals = self.promises, self.totals
+        for why in promises.unfinished():
+            self.complain(why)
+        totals.installed, totals.lists = promises.updates.installed, promises.local_list.taken
+        totals.reserved, totals.notices = promises.reservations.used, promises.notices.told_count
+        totals.uploads = promises.uploads
 
     def _none_open(self) -> None:
         for name, tale in self.tales.items():

@@ -53,6 +53,7 @@ class Csms:
         self.boots = 0
         self.calls = 0
         self.running: dict[str, int] = {}  # transactions we may stop, by our own names of them
+        self.requests: asyncio.Queue[str] = asyncio.Queue()  # to sign a certificate
         self._rng = rng
         self._complain = complain
         self._questions: dict[str, Question] = {}
@@ -93,6 +94,10 @@ class Csms:
             return
         if action in BOOKED and self._poison(message_id):
             fate = "refused"
+        if action == "SecurityEventNotification" and faults.to_security:
+            if faults.to_security == "ignores":
+                return
+            fate = "refused"
         if fate == "refused":
             self.books.refused.add(message_id)
             self._say(line, [4, message_id, "InternalError", "not today", {}], ANSWER_S)
@@ -125,6 +130,9 @@ class Csms:
             return booked | self._judged(action, payload)
         if action == "Authorize":
             return self._info(line, payload)
+        if action == "SignCertificate":
+            self.requests.put_nowait(payload["csr"])
+            return {"status": "Accepted"}
         if action == "DataTransfer":
             return {"status": "Accepted"}
         return {}
@@ -155,21 +163,21 @@ class Csms:
 
     def _judged(self, action: str, payload: Payload) -> Payload:
         if action == "StartTransaction":
-            return {"idTagInfo": self._status16(payload["idTag"])}
+            return {"idTagInfo": self.status16(payload["idTag"])}
         if action == "TransactionEvent" and "idToken" in payload:
-            return {"idTokenInfo": self._status201(payload["idToken"]["idToken"])}
+            return {"idTokenInfo": self.status201(payload["idToken"]["idToken"])}
         return {}
 
     def _info(self, line: Line, payload: Payload) -> Payload:
         if line.version == "1.6":
-            return {"idTagInfo": self._status16(payload["idTag"])}
-        return {"idTokenInfo": self._status201(payload["idToken"]["idToken"])}
+            return {"idTagInfo": self.status16(payload["idTag"])}
+        return {"idTokenInfo": self.status201(payload["idToken"]["idToken"])}
 
-    def _status16(self, token: str) -> Payload:
+    def status16(self, token: str) -> Payload:
         status, group = self.tokens.get(token, ("Invalid", ""))
         return {"status": status} | ({"parentIdTag": group} if group else {})
 
-    def _status201(self, token: str) -> Payload:
+    def status201(self, token: str) -> Payload:
         status, group = self.tokens.get(token, ("Unknown", ""))
         return {"status": status} | ({"groupIdToken": {"idToken": group, "type": "Central"}} if group else {})
 

@@ -22,6 +22,8 @@ PING_S = 60.0  # a dead link is found after this
 GRACE_S = 0.1
 TIMEOUT_S = 30.0  # OCPPCommCtrlr.MessageTimeout
 QUEUE = 200
+TRIGGERS = ("TriggerMessage", "ExtendedTriggerMessage")
+TRIGGERED = dict.fromkeys(("SignChargePointCertificate", "SignChargingStationCertificate"), "SignCertificate")
 BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
 
@@ -97,6 +99,7 @@ class Watch:
 
     def connected(self) -> None:
         self._open = None
+        self._checker.promises.line_lost()
 
     def leaves(self, text: str) -> None:
         self._trace("out", text)
@@ -107,6 +110,7 @@ class Watch:
         _, message_id, action, _ = frame
         if action in BILLED:
             self._checker.told(message_id)
+        self._checker.promises.left(message_id, action, frame[3])
         now = asyncio.get_running_loop().time()
         if self._open is not None and now < self._open[2] + TIMEOUT_S - GRACE_S:
             self._complain(f"{action} {message_id} left while {self._open[1]} {self._open[0]} was open")
@@ -125,15 +129,21 @@ class Watch:
             kind, message_id, body = frame[0], frame[1], frame[2]
         except (ValueError, LookupError, TypeError):
             return
-        if kind == 2 and body == "TriggerMessage" and self.registration == "Pending":
-            self._allowed.append(frame[3]["requestedMessage"])
-        if kind == 2 and body == "TriggerMessage" and frame[3]["requestedMessage"] == "BootNotification":
-            self._boot_wanted = self._version == "1.6"
+        if kind == 2 and body in TRIGGERS:
+            self._triggered(frame[3]["requestedMessage"], body == "ExtendedTriggerMessage")
         if self._open is not None and message_id == self._open[0]:
             in_time = asyncio.get_running_loop().time() < self._open[2] + TIMEOUT_S - GRACE_S
+            if in_time and kind == 3:
+                self._checker.promises.acked(message_id)
             if in_time and kind == 3 and self._open[1] == "BootNotification":
                 self.registration, self._boot_wanted = body["status"], False
             self._open = None
+
+    def _triggered(self, word: str, extended: bool) -> None:
+        if self.registration == "Pending":
+            self._allowed += [TRIGGERED.get(word, word), *(["Signed" + word] if extended else [])]
+        if word == "BootNotification":
+            self._boot_wanted = self._version == "1.6"
 
 
 class Link:

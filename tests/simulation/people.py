@@ -26,9 +26,9 @@ async def pause(rng: Rng, mean_s: float, least_s: float = 0.0) -> None:
 class Visitors:
     """The drivers at one EVSE, one after the other."""
 
-    def __init__(self, scene: Scene, evse: int) -> None:
+    def __init__(self, scene: Scene, evse: int, rng: Rng | None = None) -> None:
         self._scene, self._evse = scene, evse
-        self._rng = scene.plan.rng(f"visitors/{evse}")
+        self._rng = rng or scene.plan.rng(f"visitors/{evse}")
         self._point = scene.points[evse]
 
     async def run(self) -> None:
@@ -64,6 +64,19 @@ class Visitors:
         await asyncio.sleep(rng.choice((20.0, 120.0, 900.0, 2400.0, 5400.0)) * rng.uniform(0.5, 1.5))
         await self._end(card)
         await asyncio.sleep(rng.choice((2.0, 30.0, 300.0)))
+
+    @property
+    def free(self) -> bool:
+        return self._point.car is None
+
+    async def comes(self, card: str, stays_s: float) -> None:
+        """With this card, plugging in first or last."""
+        steps: list[Callable[[], Coroutine[Any, Any, None]]] = [self._plug, lambda: self._tap(card)]
+        for step in steps if self._rng.random() < 0.5 else reversed(steps):
+            await step()
+            await asyncio.sleep(self._rng.uniform(1.0, 20.0))
+        await asyncio.sleep(stays_s)
+        self.leave()
 
     async def _tap(self, card: str) -> None:
         self._scene.tap(card)

@@ -31,6 +31,7 @@ class CsmsFaults:
     poisoned: float = 0.0  # CALLERROR, whenever this message comes
     pending: float = 0.0  # of boots
     rejected: float = 0.0  # of boots
+    to_security: str = ""  # what it does with security events: "" takes them, "refuses", "ignores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Plan:
     disks_a_day: float = 0.0
     faults_a_day: float = 0.0
     csms: CsmsFaults = field(default_factory=CsmsFaults)
+    chores_a_day: float = 0.0  # orders of the CSMS about anything but charging
+    installer: str = "slots"
+    quiet_installs: bool = False  # they disturb nobody
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def rng(self, name: str) -> Rng:
@@ -82,6 +86,7 @@ _POINTS = (("PowerPathClosed", "EVConnected,Authorized"),) * 3 + (
 _COMMON = {"OCPPCommCtrlr.RetryBackOffWaitMinimum": "5", "OCPPCommCtrlr.MessageAttemptInterval[TransactionEvent]": "20"}
 
 
+INSTALLERS = ("slots", "slots", "command", "plain", "blind")  # see `workshop`
 METERS = ("eastron_sdm630", "eastron_sdm630", "two_words", "two_words", "eastron_sdm120", "carlo_gavazzi_em340")
 
 
@@ -112,9 +117,20 @@ def rough(seed: int, version: str, days: float) -> Plan:
         disks_a_day=0.5 * storm,
         faults_a_day=1.0 * storm,
         csms=CsmsFaults(
-            unheard=0.02, lost=0.03, late=0.02, doubled=0.02, refused=0.02, poisoned=0.002, pending=0.1, rejected=0.1
+            unheard=0.02,
+            lost=0.03,
+            late=0.02,
+            doubled=0.02,
+            refused=0.02,
+            poisoned=0.002,
+            pending=0.1,
+            rejected=0.1,
+            to_security=rng.choice(("", "", "", "refuses", "ignores")),
         ),
         variables=variables,
+        chores_a_day=8.0,
+        installer=rng.choice(INSTALLERS),
+        quiet_installs=rng.random() < 0.2,
     )
 
 
@@ -127,6 +143,7 @@ def calm(seed: int, version: str, days: float) -> Plan:
     return replace(
         found,
         orders_a_day=0.0,
+        chores_a_day=0.0,
         cuts_a_day=0.0,
         links_a_day=0.0,
         buses_a_day=0.0,

@@ -16,6 +16,7 @@ from typing import Any
 from agent.edge import hardware
 from tests.simulation.board import SILENCE, Life
 from tests.simulation.checker import Totals
+from tests.simulation.chores import Steward
 from tests.simulation.loop import run_virtually
 from tests.simulation.people import Operator, Visitors, pause, remote_stop
 from tests.simulation.plan import DAY_S, Plan
@@ -68,7 +69,9 @@ class Run:
         keeper = asyncio.ensure_future(self._keep_alive(path))
         people = [Visitors(scene, n) for n in scene.points]
         work: list[Coroutine[Any, Any, None]] = [visitor.run() for visitor in people]
-        operator = Operator(scene)
+        operator, steward = Operator(scene), Steward(scene)
+        if self.plan.chores_a_day:
+            work.append(steward.run())
         if self.plan.orders_a_day:
             work.append(operator.run())
         if self.plan.cuts_a_day:
@@ -77,7 +80,7 @@ class Run:
         await self._until(self.plan.days * DAY_S)
         await self._stop(self._actors)
         if not scene.checker.broken:
-            await self._wind_up(operator)
+            await self._wind_up(operator, steward)
         await self._stop([keeper, *background])
         with contextlib.suppress(Exception):
             await self.life.bury(self._path())
@@ -105,6 +108,7 @@ class Run:
         while True:
             self.life = Life(scene, path)
             scene.stir(20.0)
+            scene.workshop.starts()
             await self.life.begin()
             await self.life.ended.wait()
             path = self._path()
@@ -116,8 +120,13 @@ class Run:
                         await self.life.stop()
             elif why != "cut":
                 scene.checker.complain(why)
+            hard = self.life.hard
             await self.life.bury(path)
             await self._between(why)
+            if hard:  # the board starts anew, the controllers do not notice
+                scene.workshop.power_lost()
+                scene.workshop.boots()
+                scene.power_up()
 
     async def _between(self, why: str) -> None:
         """How long nothing runs: a moment after a kill, longer without mains."""
@@ -131,12 +140,14 @@ class Run:
             scene.checker.silence(n, scene.now())
             scene.checker.mute[n].pop()
         scene.power(False)
+        scene.workshop.power_lost()
         await asyncio.sleep(rng.choice((0.3, 5.0, 600.0, 7200.0)) * rng.uniform(0.5, 1.5))
         if rng.random() < 0.3:
             scene.skew_s = -1_700_000_000.0  # no battery: the board wakes up long ago
         elif scene.skew_s < -1e9:
             scene.skew_s = 0.0
         scene.power_up()
+        scene.workshop.boots()
         scene.power(True)
 
     async def _cuts(self) -> None:
@@ -191,7 +202,7 @@ class Run:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    async def _wind_up(self, operator: Operator) -> None:
+    async def _wind_up(self, operator: Operator, steward: Steward) -> None:
         """All is mended and unplugged; then everything must drain."""
         scene = self.scene
         if self.life is not None:
@@ -201,6 +212,7 @@ class Run:
         heal(scene)
         await operator.no_limit()
         await operator.open_all()
+        await steward.finish()
         end_s = scene.now() + DRAIN_S
         while scene.now() < end_s and not self._drained():
             await asyncio.sleep(60.0)
@@ -208,7 +220,8 @@ class Run:
                 await remote_stop(scene, n)
         if not self._drained():
             tx = {n: evse.tx for n, evse in self.life.station.facts.evses.items()}
-            scene.checker.complain(f"not drained: {self.life.store.counts()}, open: {tx}")
+            left = scene.checker.promises.unfinished()
+            scene.checker.complain(f"not drained: {self.life.store.counts()}, open: {tx}, {left}")
             return
         dead = [(letter.transaction, letter.seq) for letter in self.life.store.dead_letters()]
         scene.checker.finish(dead)
@@ -216,6 +229,8 @@ class Run:
     def _drained(self) -> bool:
         life = self.life
         if life is None or life.dead or self.life.store.counts().rows:
+            return False
+        if self.scene.checker.promises.unfinished():
             return False
         return all(evse.tx is None for evse in life.station.facts.evses.values())
 

@@ -29,7 +29,9 @@ from tests.simulation.checker import Checker
 from tests.simulation.csms import Csms
 from tests.simulation.line import Weather
 from tests.simulation.plan import EPOCH, MAPS, Plan
+from tests.simulation.promises import Promises
 from tests.simulation.wire import WatchedWire
+from tests.simulation.workshop import Workshop
 
 TOKENS = {
     "04AABBCC": ("Accepted", "FAMILY"),
@@ -65,6 +67,10 @@ class Scene:
         self.checker.first_wh = {n: point.meter.energy_wh for n, point in self.points.items()}
         self.csms = Csms(plan.rng("csms"), plan.csms, TOKENS, self.checker.complain)
         self.checker.books = self.csms.books
+        self.workshop = Workshop(plan, self.now)
+        self.checker.promises = Promises(
+            plan, self.now, TOKENS, self.workshop, self.checker.open_transactions, self.checker.complain
+        )
         self.weather = Weather()
         self.link_rng = plan.rng("link")
         together = tuple(self.points)
@@ -186,6 +192,7 @@ class Scene:
             self.trace("effect", line)
             self._core_line(effect, salt)
         self.checker.settled(evses)
+        self.checker.promises.settled(effects, evses)
         self.checker.limits.settled(event, effects, evses, now, self.now())
 
     def _core_line(self, effect: Effect, salt: str) -> None:

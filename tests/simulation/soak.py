@@ -42,6 +42,8 @@ def summary(totals: Totals, runs: int, took_s: float) -> str:
         f"{runs} runs, {t.days:.1f} simulated days in {took_s:.0f} s: {t.transactions} transactions, "
         f"{t.wh / 1000:.1f} kWh, "
         f"{t.cuts} power cuts, {t.kills} kills, {t.restarts} resets, {t.faults} faults, {t.frames} frames, "
+        f"{t.installed} updates, {t.reserved} reservations used, {t.lists} lists, {t.uploads} logs, "
+        f"{t.notices} security events, "
         f"{t.repeats} repeats recognised, {t.dead} dead letters, "
         f"{t.excused} bills short for a lying or silent meter ({t.excused_wh:.0f} Wh)"
     )

@@ -108,9 +108,9 @@ class Trouble:
         scene.skew_s = 0.0
 
     async def _disk(self, rng: Rng) -> None:
-        self._scene.disk_full = True
+        self._scene.disk_full = self._scene.workshop.disk_full = True
         await asyncio.sleep(rng.choice((1.0, 60.0, 1800.0)))
-        self._scene.disk_full = False
+        self._scene.disk_full = self._scene.workshop.disk_full = False
 
     async def _fault(self, rng: Rng) -> None:
         scene = self._scene
@@ -136,6 +136,7 @@ def heal(scene: Scene) -> None:
     weather = scene.weather
     weather.refused, weather.deaf, weather.slow_s = False, False, 0.0
     scene.wire.plugged, scene.disk_full, scene.reader_broken, scene.skew_s = True, False, False, 0.0
+    scene.workshop.disk_full = False
     scene.frozen.clear()
     scene.lie_back.clear()
     for unit in scene.units.values():
