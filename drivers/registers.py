@@ -168,7 +168,10 @@ def encode(row: Row, value: float | None) -> list[int]:
 def encode_down(row: Row, value: float) -> list[int]:
     """As `encode`, but never says more than `value`: a current is rounded towards less."""
     if TYPES[row.type][1].startswith(">"):
-        return encode(row, value)
+        words = encode(row, value)
+        held = decode(row, words)
+        more = held is not None and held > value > 0
+        return words_from_bits(row, bits(row, words) - 1) if more else words  # the next smaller float
     steps = math.floor(value * row.divide / row.multiply + 1e-6)
     return words_from_bits(row, _integer_pattern(row, steps))
 

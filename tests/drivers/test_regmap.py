@@ -145,16 +145,24 @@ def test_a_number_that_fits_is_kept_and_another_is_refused(kind: str, little: bo
 
 
 @cache
-def offer_rows() -> list[Row]:
-    return [load_evse(name).offer.row for name in map_names("evse")]
+def offer_rows() -> list[tuple[Row, float]]:
+    return [(offer.row, offer.max_a) for offer in (load_evse(name).offer for name in map_names("evse"))]
 
 
 @given(st.floats(6, 80))
-def test_a_current_is_never_rounded_up(current_a: float) -> None:
-    for row in offer_rows():
+def test_a_current_is_never_rounded_up(wanted_a: float) -> None:
+    for row, max_a in offer_rows():
+        current_a = min(wanted_a, max_a)
         held = decode(row, encode_down(row, current_a))
         assert held is not None
         assert held <= current_a + 1e-6 < held + row.multiply / row.divide + 2e-6
+
+
+def test_a_float_is_never_rounded_up_either() -> None:
+    row = Row("offer", "holding", 0, "float32", 2)
+    held = decode(row, encode_down(row, 32.04844169793887))
+    assert held is not None
+    assert held <= 32.04844169793887 < held + 1e-5
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
