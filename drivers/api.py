@@ -141,6 +141,7 @@ class EvseReading:
     locked: bool | None = None
     stop_button: StopButton | None = None  # pressed since the last poll
     raw: str = ""  # the device's own words, for people: "vehicle state 3, flags 0x0001"
+    temperature_c: float | None = None  # the hottest place that it knows of
 
 
 @dataclass(frozen=True, slots=True)

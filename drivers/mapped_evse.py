@@ -29,6 +29,7 @@ from drivers.regmap import load_evse
 
 UNLOCK_TIMEOUT_S = 5.0
 UNLOCK_POLL_S = 0.2
+TEMPERATURES = {"temperature C": 1.0, "temperature 0.1 C": 0.1}  # rows of [info] that are more than words for people
 
 Image = dict[tuple[str, int], int]  # (table, address) -> word: all that one poll has read
 Writes = list[tuple[Row, list[int]]]
@@ -56,6 +57,7 @@ class MappedEvse:
         self._setup = _setup(self.map, watchdog_s, failsafe_a)
         self._guard = self.map.guard(watchdog_s, failsafe_a)
         self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
+        self._warm = [row for row in self.map.info if row.key in TEMPERATURES]
         self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
         self._last: tuple[Image, EvseReading] | None = None
         self._order: Writes | None = None  # our last order
@@ -211,6 +213,13 @@ class MappedEvse:
             faults=tuple(sorted(faults)),
             locked=_is_set(m.lock, image) if m.lock else None,
             raw=self._raw(image),
+            temperature_c=self._temperature_c(image),
+        )
+
+    def _temperature_c(self, image: Image) -> float | None:
+        found = [(decode(row, _words(row, image)), TEMPERATURES.get(row.key)) for row in self._warm]
+        return max(
+            (value * factor for value, factor in found if value is not None and factor is not None), default=None
         )
 
     def _pilot(self, image: Image) -> Pilot:

@@ -41,7 +41,7 @@ class Heat(Block):
         return self._hear(e.evse, "meter", _hottest(e.samples))
 
     def on_controller(self, e: EvseRead, _now: Instant) -> Out:
-        return self._hear(e.evse, "controller", getattr(e.reading, "temperature_c", None))
+        return self._hear(e.evse, "controller", e.reading.temperature_c)
 
     def _hear(self, n: int, device: str, value_c: float | None) -> Iterator[Event | Note]:
         evse = self._facts.evses[n]

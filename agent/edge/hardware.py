@@ -158,7 +158,8 @@ class _EvseTask:
         if await silence.answered():
             self._known, self._last_order, self._shown = None, None, None
         self.reading = reading
-        facts = (reading.pilot, reading.contactor, reading.cable_a, reading.faults, reading.locked)
+        warm_c = None if reading.temperature_c is None else round(reading.temperature_c)
+        facts = (reading.pilot, reading.contactor, reading.cable_a, reading.faults, reading.locked, warm_c)
         if facts != self._known or reading.stop_button is not None:
             self._known = facts
             await self._tell(EvseRead(self.parts.id, reading))

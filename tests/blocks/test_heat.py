@@ -11,7 +11,7 @@ from agent.core.derating import Curve
 from agent.core.effects import Note
 from agent.core.events import MeterRead
 from agent.core.record import replace
-from drivers.api import Fault, Measurand, Sample
+from drivers.api import Fault, Measurand, Pilot, Sample
 from tests.blocks.helpers import Bench, of, offers
 
 CURVE = Curve(60.0, 73.0, 80.0)  # 2 A for each degree
@@ -96,3 +96,12 @@ def test_a_curve_without_a_thermometer_is_told_once() -> None:
         bench.wait(1)
         bench.meter(power_w=7000.0)
     assert len([note for note in of(bench.effects, Note) if note.code == "DeratingBlind"]) == 1
+
+
+def test_the_hotter_of_controller_and_meter_counts() -> None:
+    bench = charging()
+    hot(bench, 61.0)
+    bench.read(Pilot.C, temperature_c=70.0)
+    assert bench.evse.offer_a == 12.0
+    hot(bench, 72.0)
+    assert bench.evse.offer_a == 8.0
