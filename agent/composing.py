@@ -136,12 +136,23 @@ def _warnings(config: Config) -> Iterator[str]:
             yield str(ConfigError(config.path, f"io.{board.name}", "driver", text))
             continue
         found = _map(config, board)
+        if not found.verified:
+            text = f"warning: registers of {board.map} were never confirmed; try each channel first"
+            yield str(ConfigError(config.path, f"io.{board.name}", "map", text))
         if not found.guarded:
             text = f"warning: {board.map} has no host watchdog: its relays stay as they are when the agent dies"
             yield str(ConfigError(config.path, f"io.{board.name}", "map", text))
         if board.watchdog_s is not None and not found.guarded:
             what = f"the map {board.map} has no register for it; remove it"
             raise ConfigError(config.path, f"io.{board.name}", "watchdog_s", what)
+
+
+def _guard_s(config: Config, board: IoConfig) -> float | None:
+    if board.driver == "gpio":
+        return None
+    from drivers.io.mapped import guard_s
+
+    return guard_s(_map(config, board), board.watchdog_s)
 
 
 def _check_polls(config: Config) -> None:
@@ -151,7 +162,7 @@ def _check_polls(config: Config) -> None:
         if made_of is None:
             continue
         board = next(b for b in config.ios if b.name == made_of.contactor["output"].board)
-        guard_s = board.watchdog_s
+        guard_s = _guard_s(config, board)
         if guard_s is not None and evse.controller.poll_ms > guard_s * 1000 / 3:
             what = f"must be at most a third of watchdog_s of [io.{board.name}], which is {guard_s:g} s"
             raise ConfigError(config.path, f"evse.{evse.id}.controller", "poll_ms", what)

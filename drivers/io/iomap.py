@@ -61,6 +61,13 @@ class IoMap(NamedTuple):
     def guarded(self) -> bool:
         return self.watchdog is not None or (self.outputs is not None and self.outputs.hold is not None)
 
+    @property
+    def verified(self) -> bool:
+        """Whether all its registers were read in a source."""
+        parts = [part.row for part in (self.outputs, self.inputs, self.analog, self.watchdog) if part is not None]
+        parts += [write.row for write in (*self.init, *self.settings, *self.start)]
+        return self.device.verified and all(row.verified for row in parts)
+
 
 def load_io(name: str, folders: Sequence[Path] = ()) -> IoMap:
     """The IO map of that name; MapError when there is none or it is wrong."""

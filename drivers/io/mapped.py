@@ -43,8 +43,8 @@ class MappedIo:
         if unit == 0:
             raise DriverError(f"{self._label}: unit 0 is for all boards of a line at once; give the board another")
         self._watchdog = _watchdog(self.map, watchdog_s, self._label)
-        self._hold_s = min(max(int(watchdog_s or HOLD_S), 1), LONGEST_HOLD_S)
-        self.guard_s = _guard_s(self.map, watchdog_s, self._hold_s)
+        self._hold_s = _hold_s(watchdog_s)
+        self.guard_s = guard_s(self.map, watchdog_s)
         self._levels: dict[int, bool] = {}  # what was ordered
         self._held_at: dict[int, float] = {}
         self._armed: int | None = None  # the bus epoch in which the settings were written
@@ -167,10 +167,15 @@ class MappedIo:
             raise
 
 
-def _guard_s(io_map: IoMap, wanted_s: float | None, hold_s: int) -> float | None:
+def guard_s(io_map: IoMap, wanted_s: float | None) -> float | None:
+    """How long after the last request its outputs fall off; None: never."""
     if io_map.watchdog is not None:
         return io_map.watchdog.timeout_s if wanted_s is None else wanted_s
-    return hold_s if io_map.guarded else None
+    return float(_hold_s(wanted_s)) if io_map.guarded else None
+
+
+def _hold_s(wanted_s: float | None) -> int:
+    return min(max(int(wanted_s or HOLD_S), 1), LONGEST_HOLD_S)
 
 
 def _watchdog(io_map: IoMap, wanted_s: float | None, label: str) -> tuple[Row, list[int]] | None:
