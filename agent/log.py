@@ -84,6 +84,8 @@ _REDACTIONS: tuple[tuple[tuple[str, ...], str, str | Callable[[re.Match[str]], s
         rf"(?i)((?:authorization(?:key)?|password|passwd|secret)[\"']?\s*[:=]\s*)(?:{_QUOTED}|[^\s,;}}\]]+)",
         r"\1***",
     ),
+    # the number of a card stands in what a meter has signed, also where that is a text within a text
+    (("signedmeterdata",), r"(?i)(signedmeterdata[\\\"']+\s*:\s*[\\\"']+)[A-Za-z0-9+/=]+", r"\1***"),
     (
         ("idtag", "idtoken"),
         rf"(?i)([\"'](?:parent)?(?:idtag|idtoken)[\"']\s*:\s*)({_QUOTED})",

@@ -261,6 +261,26 @@ def test_a_stop_before_the_meter_has_begun_waits_and_ends_the_session() -> None:
     assert bench.journal[-1].kind is TxKind.ENDED
 
 
+def test_a_transaction_that_waits_for_nothing_else_ends_when_the_meter_refuses_to_begin() -> None:
+    bench = SignBench().asked()
+    bench.tap()
+    bench.wait(15)  # and the meter tells no reading
+    assert bench.evse.tx is not None
+    bench.begun(None, "its clock is not set")
+    assert bench.journal[-1].kind is TxKind.ENDED
+
+
+@pytest.mark.parametrize("signed", [ENDED, None])
+def test_a_transaction_that_waits_for_nothing_else_ends_when_the_meter_has_answered(signed: SignedData | None) -> None:
+    bench = SignBench().charging()
+    bench.tap()
+    bench.read(Pilot.B, contactor=False)
+    bench.wait(15)  # and the meter tells no reading
+    assert len(of(bench.effects, EndSession)) == 1
+    bench.ended(signed, "" if signed else "no answer")
+    assert bench.journal[-1].kind is TxKind.ENDED
+
+
 def test_an_answer_about_another_transaction_is_not_taken() -> None:
     bench = SignBench().asked()
     bench.feed(SessionBegun(1, "t-1-99", BEGUN))

@@ -74,7 +74,9 @@ async def charge_of(c: Charger) -> Charge:
 async def test_a_charge_is_told_with_what_the_meter_has_signed(version: str, driver: str) -> None:
     async with charger(version, **plan(driver)) as c:
         charge = await charge_of(c)
-        payload = verified(c, at_the_end(c, charge)["Transaction.End"])
+        told = at_the_end(c, charge)["Transaction.End"]
+        assert told["signedMeterData"] not in c.log
+        payload = verified(c, told)
         first, last = payload["RD"][0]["RV"] * 1000, payload["RD"][-1]["RV"] * 1000
         assert first == pytest.approx(charge.started_wh, abs=1.5)
         assert last == pytest.approx(charge.ended_wh, abs=1.5)
