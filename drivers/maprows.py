@@ -103,9 +103,9 @@ def _serial(top: Section) -> Serial | None:
         return None
     table = top.section("serial")
     baud, parity = table.number("baud", 300, 1_000_000), table.word("parity", ("N", "E", "O"), "N")
-    found = Serial(
-        baud, parity, table.number("stop_bits", 1, 2, 1), table.number("unit", 1, 247, 1), is_verified(table)
-    )
+    stop_bits, unit = table.number("stop_bits", 1, 2, 1), table.number("unit", 1, 247, 1)
+    framing = table.word("framing", ("rtu", "ascii"), "rtu")
+    found = Serial(baud, parity, stop_bits, unit, is_verified(table), framing)
     table.done()
     return found
 

@@ -39,6 +39,7 @@ class Serial(NamedTuple):
     stop_bits: int
     unit: int
     verified: bool
+    framing: str = "rtu"
 
 
 class Tcp(NamedTuple):

@@ -27,6 +27,9 @@ def device_warnings(config: Config, evse: EvseConfig, role: str, found: Device) 
 def _line_differs(bus: BusConfig, found: Device) -> str:
     """What is to be said when the line has other settings than the device has from the factory."""
     factory = found.serial
+    if factory is not None and factory.framing != bus.framing:
+        word = factory.framing
+        return f'warning: {found.name} speaks Modbus {word.upper()}; add framing = "{word}" to [bus.{bus.name}]'
     if factory is None or (factory.baud, factory.parity) == (bus.baud, bus.parity):
         return ""
     settings = f"{factory.baud} baud, parity {factory.parity}{'' if factory.verified else ' (as far as is known)'}"

@@ -196,6 +196,16 @@ def test_check_config_warns_of_a_line_with_other_settings_than_the_meter_has(tmp
     assert f"[evse.1.meter] map: {text}; [bus.rs485b] has others, set the device to them\n" in told
 
 
+def test_check_config_warns_of_a_fail_safe_that_only_the_device_itself_knows(tmp_path: Path) -> None:
+    told = command("check-config", str(configured(tmp_path, '"evse_wb"', '"mennekes_compact"'))).stdout
+    assert "warning: mennekes_compact has a fail-safe current that cannot be set from here: 10 s after" in told
+
+
+def test_check_config_warns_of_a_line_in_another_framing_than_the_board_speaks(tmp_path: Path) -> None:
+    told = command("check-config", str(configured(tmp_path, '"evse_wb"', '"abl_emh1"'))).stdout
+    assert '[evse.1.controller] map: warning: abl_emh1 speaks Modbus ASCII; add framing = "ascii" to [bus.' in told
+
+
 def test_check_config_warns_of_a_map_that_nobody_has_confirmed(tmp_path: Path) -> None:
     told = command("check-config", str(configured(tmp_path, '"eastron_sdm630"', '"finder_7e_23"'))).stdout
     assert "[evse.1.meter] map: warning: the registers of finder_7e_23 were never confirmed" in told

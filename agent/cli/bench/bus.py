@@ -66,7 +66,7 @@ def _settings(options_of: Parser, options: argparse.Namespace, entries: Sequence
     parities = [word.strip().upper() for word in options.parity.split(",")] if options.parity else []
     if any(word not in line.PARITIES for word in parities):
         options_of.error(f"--parity takes {', '.join(line.PARITIES)}, not {options.parity!r}")
-    return serial_settings(options.port, bauds, parities, stops, entries, options.framing)
+    return serial_settings(options.port, bauds, parities, stops, entries, options.framing or "rtu")
 
 
 class _Screen:

@@ -25,7 +25,7 @@ def add_where(parser: Parser) -> None:
     where.add_argument("--port", metavar="PORT", help="serial port, such as /dev/ttyUSB0")
     where.add_argument("--host", metavar="HOST", help="Modbus TCP device or gateway instead")
     parser.add_argument("--tcp-port", type=int, metavar="N", help="of the host; 502 if neither this nor the map says")
-    parser.add_argument("--framing", choices=("rtu", "ascii"), default="rtu", help="of the serial line")
+    parser.add_argument("--framing", choices=("rtu", "ascii"), help="of the serial line; as the map says, else rtu")
 
 
 def add_maps(parser: Parser) -> None:
@@ -63,7 +63,8 @@ def place(parser: Parser, options: argparse.Namespace, device: Device) -> Place:
     parity = options.parity or (serial.parity if serial else "N")
     stop_bits = options.stop_bits or (serial.stop_bits if serial else 1)
     limited(parser, "--baud", baud, 300, 4_000_000)
-    return Place(SerialSettings(options.port, baud, parity, stop_bits, framing=options.framing), unit, timeout_s)
+    framing = options.framing or (serial.framing if serial else "rtu")
+    return Place(SerialSettings(options.port, baud, parity, stop_bits, framing=framing), unit, timeout_s)
 
 
 def limited(parser: Parser, option: str, value: int, low: int, high: int) -> int:
