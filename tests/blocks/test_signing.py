@@ -341,7 +341,8 @@ def again(before: SignBench) -> SignBench:
     found = [
         OpenTransaction(tx, ids.count(tx), s, energy_wh=before.journal[-1].energy_wh) for tx, s in snapshots.items()
     ]
-    bench.boot(*found, **{k: v for k, v in before.remembered.items() if k != "open"})
+    others: dict[str, Any] = {k: v for k, v in before.remembered.items() if k != "open"}
+    bench.boot(*found, **others)
     bench.online()
     bench.feed(SignerProbed(1, KEY))
     return bench
