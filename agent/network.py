@@ -37,20 +37,21 @@ from agent.edge.alarms import alarm
 from agent.edge.dial import LinkSettings
 from agent.edge.link import Connected, Disconnected, Link
 from agent.edge.offers import Offers
-from agent.edge.reasons import WhyKind
+from agent.edge.reasons import LinkWhy, WhyKind
 from agent.errors import OperatingFault
 
 SILENT_S = 900.0  # a CSMS that has answered nothing for so long is asked for a sign of life
 ASK_AGAIN_S = 60.0
 WORDS: Mapping[str, str] = {"OCPP201": "2.0.1", "OCPP16": "1.6"}  # of the variable OcppVersion
 _WORD_OF = {version: word for word, version in WORDS.items()}
+_ABOVE_TLS = (WhyKind.HTTP, WhyKind.FORBIDDEN, WhyKind.UNAUTHORIZED, WhyKind.CONFIG)
 _OURS = (WhyKind.DROPPED, WhyKind.REDIAL, WhyKind.STOPPED)  # not failures of the target
 
 
 class Trust(Protocol):
     """Certificates on disk: `agent.edge.trust.Trust`."""
 
-    def client_certificate(self) -> tuple[str, str] | None: ...
+    def client_certificate(self, *, spare: bool = False) -> tuple[str, str] | None: ...
     def csms_ca_file(self) -> str | None: ...
     def refused(self, *, ours: bool) -> None: ...
     def names(self, kind: str) -> list[str]: ...
@@ -166,9 +167,10 @@ class Network:
 
     def _client(self, csms: CsmsConfig) -> tuple[str, str] | None:
         """A certificate that was signed for us since counts more than the one that the charger was made with."""
-        found = self.trust.client_certificate() if self.trust is not None else None
-        made_with = csms.client_certificate_file, csms.client_key_file
-        return found or (made_with if made_with[0] and made_with[1] else None)  # type: ignore[return-value]
+        chain, key = csms.client_certificate_file, csms.client_key_file
+        made_with = (chain, key) if chain and key else None
+        found = self.trust.client_certificate(spare=made_with is not None) if self.trust is not None else None
+        return found or made_with
 
     # --- towards the station ----------------------------------------------------------------------------------------
 
@@ -180,11 +182,17 @@ class Network:
         if event.was_up or event.why.kind in _OURS:
             return
         found = alarm(event.why)
-        if found is not None and found.ours is not None and self.trust is not None:
-            self.trust.refused(ours=found.ours)
+        ours = self._refused(event.why, found.ours if found else None)
+        if ours is not None and self.trust is not None:
+            self.trust.refused(ours=ours)
         self._offers[self._dialled.slot].failed(event.why, self._mono())
         word = found.kind if found else ""
         await self._feed(DialFailed(self._dialled.number, str(event.why.kind), event.why.text, word))
+
+    def _refused(self, why: LinkWhy, ours: bool | None) -> bool | None:
+        """Whose certificate was refused; None: none was. Many servers refuse ours when TLS stands already."""
+        above_tls = self._dialled.profile.security == 3 and why.kind in _ABOVE_TLS
+        return True if ours is None and above_tls else ours
 
     async def configured(self, config: Config) -> bool:
         """The file was read again. True: the station has ordered what follows for the link."""

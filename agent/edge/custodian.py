@@ -135,8 +135,9 @@ class Custodian:
             path, key = certificates.chain(errand.chain, errand.most, self.trust.pending(), roots, errand.utc)
         except certificates.Unfit as error:
             raise Refused("Rejected", str(error), "InvalidChargingStationCertificate") from None
+        shown = _shown(path[0])
         self.trust.add_own(certificates.pem_of(path), key)
-        return StatusAnswer("Accepted"), f"a new certificate of ours was installed ({_shown(path[0])})"
+        return StatusAnswer("Accepted"), f"a new certificate of ours was installed ({shown})"
 
     def _install(self, errand: InstallRoot) -> tuple[Answer, str]:
         from agent.edge import certificates
@@ -147,6 +148,7 @@ class Custodian:
             root = certificates.root(errand.certificate, errand.utc)
         except certificates.Unfit as error:
             raise Refused("Rejected", str(error)) from None
+        shown = _shown(root)
         known = self.trust.names(errand.kind)
         if name_of(certificates.der_of(root)) in known:
             return StatusAnswer("Accepted"), ""
@@ -157,7 +159,7 @@ class Custodian:
         elif sum(len(self.trust.names(kind)) for kind in KINDS) >= errand.most:
             raise Refused("Rejected", f"there are {errand.most} roots already")
         self.trust.add_root(errand.kind, certificates.pem_of([root]), self._key_of(issuer))
-        return StatusAnswer("Accepted"), f"a {errand.kind} was installed ({_shown(root)})"
+        return StatusAnswer("Accepted"), f"a {errand.kind} was installed ({shown})"
 
     def _issuer_of(self, root: Certificate, kind: str) -> Certificate | None:
         from agent.edge import certificates
@@ -254,9 +256,13 @@ def _held(kind: str, certificate: bytes) -> Held:
 
 
 def _shown(certificate: Certificate) -> str:
+    """Its name. Refused when we could not read it again, once it is installed."""
     from agent.edge import certificates
 
-    return der.fields(certificates.der_of(certificate)).name
+    try:
+        return der.fields(certificates.der_of(certificate)).name
+    except der.Malformed as error:
+        raise Refused("Rejected", str(error)) from None
 
 
 def _usable(certificates: Iterable[bytes]) -> Iterator[Certificate]:

@@ -98,7 +98,10 @@ def _common_name(subject: bytes) -> str:
     at = subject.rfind(COMMON_NAME)
     if at < 0:
         return "without a name"
-    value = next(_parts(subject[at + len(COMMON_NAME) :]))[2]
+    try:
+        value = next(_parts(subject[at + len(COMMON_NAME) :]))[2]
+    except (IndexError, Malformed, StopIteration):
+        return "without a name"  # the same bytes within another name
     text = "".join(c if c.isprintable() else "?" for c in value.decode("utf-8", "replace"))
     return text[:LONGEST_NAME]
 

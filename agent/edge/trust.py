@@ -12,7 +12,8 @@ synced, renamed) or not at all; what is named otherwise is left alone. Nothing h
 
 Trust that came from afar must not lock the charger out. Until a link has stood on an installed root, a refusal by TLS
 leads back to the trust from before (the configuration's), and the next one forth again, in turns. Likewise a new
-certificate of ours: it is tried first, a refusal leads to the one before, and the one on which a link stands remains.
+certificate of ours: it is tried first, a refusal leads to the one before (in the end to the
+one that the charger was made with, and then to ours again), and the one on which a link stands remains.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class Trust:
 
     # --- for the link -------------------------------------------------------------------------------------------
 
-    def client_certificate(self) -> tuple[str, str] | None:
-        """The files of the chain and of the key to show to the CSMS; None: there is no certificate of ours."""
+    def client_certificate(self, *, spare: bool = False) -> tuple[str, str] | None:
+        """The files of the chain and of the key to show to the CSMS; None: there is no certificate of ours, or it is
+        the turn of the `spare` one that the charger was made with."""
         try:
             numbers = self.own()
         except TrustError as error:
@@ -61,7 +63,7 @@ class Trust:
         left = [number for number in numbers if number not in self._passed_over]
         if not left:
             self._passed_over.clear()
-        self._gave = max(left or numbers, default=None)
+        self._gave = max(left or (() if spare else numbers), default=None)
         if self._gave is None:
             return None
         chain = self._own_file(self._gave, "pem")
