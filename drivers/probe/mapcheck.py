@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from drivers.api import gap
 from drivers.mapfile import MapError
 from drivers.mapwords import EvseMap, MeterMap
 from drivers.probe.maplines import Lines, path_of
@@ -141,8 +142,8 @@ def _remarks(found: MeterMap | EvseMap, lines: Lines) -> Iterator[Mistake]:
     """What a map may say, but seldom means."""
     if isinstance(found, MeterMap):
         yield from _overlaps([r.row for r in found.registers], lines)
-    elif found.watchdog is None and found.feed is None:
-        yield Mistake(1, "", "has no [watchdog]: if the agent dies while charging, the last offer stands")
+    elif why := gap(found.guard()):
+        yield Mistake(lines.of(("watchdog",)), "[watchdog]", why)
     if not any(expected.values or expected.texts for expected in found.device.identify):
         yield Mistake(1, "", "has no [identify] with expect: another device with this unit number would not be noticed")
     if not found.device.verified:

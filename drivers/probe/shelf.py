@@ -6,21 +6,26 @@ Rule kept: a map that is broken does not hide the others; it is listed with its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
+from drivers.io.iomap import IoMap, load_io
 from drivers.mapfile import MapError
 from drivers.mapwords import Device, EvseMap, MeterMap
 from drivers.registers import Row
 from drivers.regmap import SHIPPED, load_evse, load_meter, map_names, parse_evse, parse_meter
 
-KINDS = ("meter", "evse")
 OWN = Path("/etc/chargepoint/maps")
 Map = MeterMap | EvseMap
+LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
+    "meter": load_meter,
+    "evse": load_evse,
+    "io": load_io,
+}
 
 
 class Entry(NamedTuple):
@@ -29,7 +34,7 @@ class Entry(NamedTuple):
     kind: str
     name: str
     file: str
-    map: Map | None
+    map: Map | IoMap | None
     why: str = ""
 
     @property
@@ -40,13 +45,13 @@ class Entry(NamedTuple):
 
 def entries(folders: Sequence[Path] = ()) -> list[Entry]:
     """All maps, kind by kind, in the order of their names."""
-    return [_entry(kind, name, folders) for kind in KINDS for name in map_names(kind, folders)]
+    return [_entry(kind, name, folders) for kind in LOAD for name in map_names(kind, folders)]
 
 
 def _entry(kind: str, name: str, folders: Sequence[Path]) -> Entry:
     file = str(next(p for f in (*folders, SHIPPED) if (p := f / kind / f"{name}.toml").is_file()))
     try:
-        return Entry(kind, name, file, load_meter(name, folders) if kind == "meter" else load_evse(name, folders))
+        return Entry(kind, name, file, LOAD[kind](name, folders))
     except MapError as error:
         return Entry(kind, name, file, None, str(error))
 

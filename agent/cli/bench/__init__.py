@@ -6,6 +6,7 @@ offer`, which asks first. While the agent runs, it holds its serial ports, and t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -33,7 +34,10 @@ def one_verb(program: str, argv: list[str], verbs: dict[str, Callable[[list[str]
     """Find the second word of a command."""
     word = argv[0] if argv else ""
     if word in ("-h", "--help"):
-        print(f"usage: chargepoint {program} {'|'.join(verbs)} ...\n\n{about}\n\n{EXIT_CODES}")
+        print(f"usage: chargepoint {program} {'|'.join(verbs)} ...\n\n{about}\n")
+        for verb in verbs.values():
+            with contextlib.suppress(SystemExit):  # each ends the process when it has told
+                verb(["--help"])
         return Exit.OK
     if word not in verbs:
         said = f"no verb {word!r}; there are" if word else "one of"
