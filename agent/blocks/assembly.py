@@ -17,6 +17,7 @@ from agent.blocks.holds import Holds
 from agent.blocks.local_list import LocalList
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
+from agent.blocks.plausibility import Plausibility
 from agent.blocks.power import Power
 from agent.blocks.problems import Problems
 from agent.blocks.profiles import Profiles
@@ -82,6 +83,7 @@ def assemble(
         Connection(facts),
         Metering(facts),
         Supervision(facts, silent_s),
+        Plausibility(facts),
         Heat(facts),
         Storage(facts),
         Provisioning(facts),

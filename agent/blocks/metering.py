@@ -86,7 +86,12 @@ class Metering(Block):
             doubted.clear()
         doubted.append(energy_wh)
         old_wh = evse.meter.energy_wh if evse.meter else 0.0
-        fields = (("EVSE", evse.id), ("REGISTER_WH", round(energy_wh)), ("EXPECTED_WH", round(old_wh)))
+        fields = (
+            ("EVSE", evse.id),
+            ("FAULT", str(Fault.METER)),
+            ("REGISTER_WH", round(energy_wh)),
+            ("EXPECTED_WH", round(old_wh)),
+        )
         if len(doubted) < CONFIRMATIONS:
             yield Note("warning", "MeterDoubted", f"EVSE {evse.id}: the meter's register leapt; reading again", fields)
             return

@@ -198,4 +198,4 @@ async def test_the_configuration_inventory_has_what_can_be_set(v201: Charger) ->
 
 async def test_the_summary_tells_availability(v201: Charger) -> None:
     entries = await report(v201.csms, "SummaryInventory", 13)
-    assert {e["variable"]["name"] for e in entries} == {"AvailabilityState", "Available"}
+    assert {e["variable"]["name"] for e in entries} == {"AvailabilityState", "Available", "Problem"}
