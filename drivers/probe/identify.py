@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from drivers.api import Measurand
 from drivers.bus import READ_FUNCTION, SerialSettings, TcpSettings, Wire, WireError
+from drivers.io.iomap import IoMap
 from drivers.mapwords import EvseMap, MeterMap, MeterRow
 from drivers.probe import judge
 from drivers.probe.shelf import Entry
@@ -110,10 +111,10 @@ async def _fits(peek: Peek, entry: Entry) -> str:
         return await _identified(peek, entry.map)
     if isinstance(entry.map, MeterMap):
         return await _meter(peek, entry.map)
-    return await _evse(peek, entry.map)
+    return await _evse(peek, entry.map) if isinstance(entry.map, EvseMap) else ""  # relays say nothing of themselves
 
 
-async def _identified(peek: Peek, found: MeterMap | EvseMap) -> str:
+async def _identified(peek: Peek, found: MeterMap | EvseMap | IoMap) -> str:
     told = []
     for expected in found.device.identify:
         if not (expected.values or expected.texts):

@@ -10,13 +10,14 @@ Beside mistakes there are remarks: what a map may say, but seldom means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
 from drivers.api import gap
+from drivers.io.iomap import IoMap, parse_io
 from drivers.mapfile import MapError
 from drivers.mapwords import EvseMap, MeterMap
 from drivers.probe.maplines import Lines, path_of
@@ -30,9 +31,16 @@ SYNTAX = re.compile(r"(?P<why>.*) \(at (?:line (?P<line>\d+), column (?P<column>
 FITS: dict[str, Any] = {  # what may stand in the place of a required key
     "vendor": "?", "model": "?", "source": "?", "at": 0, "words": 1, "max": 32.0, "value": 1, "timeout_s": 10.0,
     "current_a": 6.0, "values": {"1": "A"}, "baud": 9600, "pilot": {"at": 0, "values": {"1": "A"}},
-    "offer": {"at": 1, "max": 32.0}, "registers": {ENERGY: {"at": 0, "type": "uint32"}},
+    "offer": {"at": 1, "max": 32.0}, "outputs": {"at": 0, "count": 1}, "count": 1,
+    "registers": {ENERGY: {"at": 0, "type": "uint32"}},
     ENERGY: {"at": 0, "type": "uint32"},
 }  # fmt: skip
+AnyMap = MeterMap | EvseMap | IoMap
+PARSE: dict[str, Callable[[str, dict[str, Any]], AnyMap]] = {
+    "meter": parse_meter,
+    "evse": parse_evse,
+    "io": parse_io,
+}
 
 
 class Mistake(NamedTuple):
@@ -45,7 +53,7 @@ class Mistake(NamedTuple):
 
 class Checked(NamedTuple):
     kind: str
-    map: MeterMap | EvseMap | None  # None: there are mistakes
+    map: AnyMap | None  # None: there are mistakes
     mistakes: tuple[Mistake, ...]
     remarks: tuple[Mistake, ...]
 
@@ -91,14 +99,12 @@ def _toml(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
     return {}
 
 
-def _repeated(
-    kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes: list[Mistake]
-) -> MeterMap | EvseMap | None:
+def _repeated(kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes: list[Mistake]) -> AnyMap | None:
     tries: dict[tuple[str, ...], int] = {}
     broken = bool(mistakes)
     for _ in range(4 * MAX_MISTAKES):
         try:
-            found = parse_meter(file, data) if kind == "meter" else parse_evse(file, data)
+            found = PARSE[kind](file, data)
             return None if broken else found
         except MapError as error:
             where, why = told(file, error)
@@ -138,10 +144,13 @@ def _put(place: dict[str, Any], key: str) -> None:
         place[key] = {**fits} if isinstance(fits, dict) else fits
 
 
-def _remarks(found: MeterMap | EvseMap, lines: Lines) -> Iterator[Mistake]:
+def _remarks(found: AnyMap, lines: Lines) -> Iterator[Mistake]:
     """What a map may say, but seldom means."""
     if isinstance(found, MeterMap):
         yield from _overlaps([r.row for r in found.registers], lines)
+    elif isinstance(found, IoMap):
+        if not found.guarded:
+            yield Mistake(lines.of(("watchdog",)), "[watchdog]", "none: outputs stay as they are when the agent dies")
     elif why := gap(found.guard()):
         yield Mistake(lines.of(("watchdog",)), "[watchdog]", why)
     if not any(expected.values or expected.texts for expected in found.device.identify):

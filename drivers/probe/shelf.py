@@ -26,6 +26,8 @@ LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
     "evse": load_evse,
     "io": load_io,
 }
+# Tables that maps of one kind only have.
+TABLES = {"registers": "meter", "pilot": "evse", "offer": "evse", "outputs": "io", "inputs": "io"}
 
 
 class Entry(NamedTuple):
@@ -73,18 +75,20 @@ def evse(text: str, folders: Sequence[Path] = (), connector: int = 1) -> EvseMap
 def any_map(text: str, folders: Sequence[Path] = ()) -> Map:
     """A map of whichever kind; MapError."""
     kind = kind_of(text, _read(text)) if is_file(text) else _kind_by_name(text, folders)
+    if kind == "io":
+        raise MapError(f"{text}: is the map of an IO board; meters and controllers are read here")
     return meter(text, folders) if kind == "meter" else evse(text, folders)
 
 
 def kind_of(file: str, data: dict[str, Any]) -> str:
     """What a document describes, by its tables, else by its folder."""
-    if "registers" in data:
-        return "meter"
-    return "evse" if "pilot" in data or "offer" in data or Path(file).absolute().parent.name == "evse" else "meter"
+    told = (kind for table, kind in TABLES.items() if table in data)
+    folder = Path(file).absolute().parent.name
+    return next(told, folder if folder in LOAD else "meter")
 
 
 def _kind_by_name(name: str, folders: Sequence[Path]) -> str:
-    return "evse" if name in map_names("evse", folders) else "meter"
+    return next((kind for kind in LOAD if name in map_names(kind, folders)), "meter")
 
 
 def _read(file: str) -> dict[str, Any]:

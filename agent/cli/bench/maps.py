@@ -143,6 +143,8 @@ def _summary(checked: Checked) -> str:
         return f"ok, a meter map with {len(checked.map.registers)} values"
     if isinstance(checked.map, EvseMap):
         return f"ok, a controller map with {len(checked.map.faults)} faults"
+    if checked.map is not None:
+        return "ok, a map of an IO board"
     count = len(checked.mistakes)
     return f"{count} mistake{'' if count == 1 else 's'}"
 
