@@ -150,7 +150,7 @@ def _answer(
                 continue
             yield answer, location
             return
-        except http.client.HTTPException:
+        except (http.client.HTTPException, ValueError):  # a number beyond all bounds, an address that is none
             raise TransferError(f"{location}: the server does not speak HTTP") from None
         except (OSError, EOFError) as error:
             job.check()
