@@ -150,11 +150,13 @@ def _answer(
                 continue
             yield answer, location
             return
-        except (http.client.HTTPException, ValueError):  # a number beyond all bounds, an address that is none
+        except http.client.HTTPException:
             raise TransferError(f"{location}: the server does not speak HTTP") from None
         except (OSError, EOFError) as error:
             job.check()
             raise refused(location, error) from None
+        except ValueError:  # a number beyond all bounds, an address that is none
+            raise TransferError(f"{location}: the server's answer makes no sense", True) from None
         finally:
             if answer is not None:
                 answer.close()

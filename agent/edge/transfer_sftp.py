@@ -77,11 +77,11 @@ def _run(job: Job, location: Location, work: Callable[[Any], Awaitable[None]]) -
         gone = isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath | asyncssh.SFTPPermissionDenied)
         why = "there is no such file, or it may not be used" if gone else "the server refused"
         raise TransferError(f"{location}: {why}", gone) from None
-    except ValueError:
-        raise TransferError(f"{location}: this login cannot be used with SFTP", True) from None
     except (OSError, EOFError, asyncssh.Error) as error:
         job.check()
         raise refused(location, error if isinstance(error, OSError | EOFError) else EOFError()) from None
+    except ValueError:
+        raise TransferError(f"{location}: this login cannot be used with SFTP", True) from None
 
 
 async def _session(job: Job, location: Location, work: Callable[[Any], Awaitable[None]]) -> None:
