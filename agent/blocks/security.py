@@ -41,6 +41,7 @@ LOG, QUEUE = "security_log", "security_queue"
 MAX_LOG, MAX_QUEUE = 300, 200
 MAX_ATTEMPTS = 3
 RETRY_S = 30.0
+CLOCK_WAIT_S = 2.0
 CLOCK_STEP_S = 30.0  # a clock set by less is only being kept right
 ENABLED = "SecurityCtrlr.EventNotificationEnabled"
 _LOST_ON_THE_WAY = ("offline", "timeout", "dropped")
@@ -72,6 +73,7 @@ class Security(Block):
         self._attempts = 0
         self._silent = False  # it was not answered; whether the CSMS lives is being seen to
         self._deaf = False  # the last one was given up
+        self._clock_waited = False  # a CSMS that tells no time that can be believed
         self._reset_told = False
 
     def next_deadline(self) -> float | None:
@@ -177,7 +179,7 @@ class Security(Block):
 
     # --- telling the CSMS -------------------------------------------------------------------------------------------
 
-    def derive(self, _now: Instant) -> Iterator[Effect]:
+    def derive(self, now: Instant) -> Iterator[Effect]:
         if not self._waiting:
             return
         if not self._facts.variables.flag(ENABLED):
@@ -185,8 +187,18 @@ class Security(Block):
             self._repeat = None
             yield Forget(QUEUE)
         elif self._open is None and not self._silent and self._facts.online and "retry" not in self._deadlines:
-            self._open = self._repeat or self._notice(next(iter(self._waiting.values())))
-            yield Ask(self._open)
+            first = next(iter(self._waiting.values()))
+            if self._repeat is not None or not self._waits_for_clock(first, now):
+                self._open = self._repeat or self._notice(first)
+                yield Ask(self._open)
+
+    def _waits_for_clock(self, entry: Entry, now: Instant) -> bool:
+        """Whoever accepts us tells the time with it; that is heard a moment later, and the event's own time with it."""
+        known = ClockQuality.SYNCED in (entry.at.quality, now.quality) or entry.at.boot != now.boot
+        if known or self._clock_waited:
+            return False
+        self._deadlines.keep("clock", now.mono + CLOCK_WAIT_S)
+        return True
 
     def _notice(self, entry: Entry) -> SecurityNotice:
         return SecurityNotice(entry.kind, entry.at, entry.info, entry.number, f"{self._name}-s{entry.number}")
@@ -195,7 +207,7 @@ class Security(Block):
         if isinstance(e, CallDone) and e.call == self._open:
             self._deaf = False
             yield from self._settle()
-        elif self._silent:
+        elif self._silent and (not isinstance(e, CallDone) or e.said):
             yield from self._attempted(now, "it does not answer it")
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
@@ -213,7 +225,7 @@ class Security(Block):
             yield from self._attempted(now, f"it answers {_printable(e.why)[:80]}")
 
     def on_down(self, _e: LinkDown, _now: Instant) -> Out:
-        self._silent = False
+        self._silent = self._clock_waited = False
         return iter(())
 
     def _attempted(self, now: Instant, why: str) -> Iterator[Effect]:
@@ -234,6 +246,7 @@ class Security(Block):
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
         for name in self._deadlines.due(now.mono):
+            self._clock_waited |= name == "clock"
             if isinstance(name, tuple):
                 yield from self._quiet_over(name[1], now)
 

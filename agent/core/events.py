@@ -355,9 +355,10 @@ class TransactionAnswered(Event):
 
 @record
 class CallDone(Event):
-    """Any other call was answered."""
+    """Any other call was answered, or this version, or this CSMS, has no use for it: then it was not `said`."""
 
     call: Call
+    said: bool = True
 
 
 @record

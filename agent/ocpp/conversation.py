@@ -125,7 +125,7 @@ class Conversation:
         payload = self._quirks.told(found.about, found.action, found.payload)
         if payload is not None:
             return replace(found, payload=payload)
-        return Hear(CallDone(found.about)) if isinstance(found.about, Call) else Delivered(found.about, None)
+        return _unsaid(found.about)
 
     def _may_call(self, now: float) -> bool:
         """Whether a CSMS that limits our calls takes one now."""
@@ -185,7 +185,7 @@ class Conversation:
         if found is None:
             return None
         if isinstance(found, Silent):
-            return Delivered(found.row, None)
+            return _unsaid(found.about)
         broken = self._validator().outbound(found.action, "request", found.payload)
         if broken is not None:
             return self._own_fault(found, str(broken))
@@ -351,6 +351,11 @@ class Conversation:
         if folder not in self._validators:
             self._validators[folder] = Validator(folder, self._quirks.longest() if self._quirks else None)
         return self._validators[folder]
+
+
+def _unsaid(about: Call | Waiting) -> Outcome:
+    """What nobody is told counts as taken."""
+    return Hear(CallDone(about, said=False)) if isinstance(about, Call) else Delivered(about, None)
 
 
 def _say(text: str | None) -> list[Outcome]:

@@ -53,9 +53,9 @@ class Outgoing:
 
 @record
 class Silent:
-    """This version has nothing to tell of this journal row: it counts as delivered."""
+    """This version has nothing to tell of this call, or journal row: it counts as delivered."""
 
-    row: Waiting
+    about: Call | Waiting
 
 
 @dataclass(slots=True)
@@ -151,8 +151,10 @@ class Outbox:
                 return None
             if isinstance(found, Call):
                 message = dialect.encode(found, self._station)
-                if message is None or (isinstance(found, Status) and self._is_told(found, message)):
-                    continue
+                if isinstance(found, Status) and (message is None or self._is_told(found, message)):
+                    continue  # nobody waits for its answer
+                if message is None:
+                    return Silent(found)
                 self._count += 1
                 own_id = found.message_id if isinstance(found, SecurityNotice) else ""
                 return Outgoing(*message, own_id or f"{self._prefix}-{self._count}", found)

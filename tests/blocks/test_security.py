@@ -169,6 +169,33 @@ def test_an_event_of_before_the_clock_was_known_is_told_with_its_true_time() -> 
     assert desk.asked[-1].at == Instant(happened, UTC + happened, ClockQuality.SYNCED, "boot-1")
 
 
+def test_an_event_waits_for_the_time_that_comes_with_being_accepted() -> None:
+    desk = Desk().quiet()
+    desk.quality = ClockQuality.SYSTEM
+    desk.feed(TAMPER)
+    assert desk.asked == []
+    desk.quality = ClockQuality.SYNCED
+    desk.feed(ClockSet(1.0))
+    assert [n.at.quality for n in desk.asked] == [ClockQuality.SYNCED]
+
+
+def test_an_event_does_not_wait_long_for_a_csms_that_tells_no_time() -> None:
+    desk = Desk().quiet()
+    desk.quality = ClockQuality.UNKNOWN
+    desk.feed(TAMPER)
+    desk.wait(5)
+    assert [n.kind for n in desk.asked] == [TAMPER.kind]
+
+
+def test_what_nobody_was_told_is_no_sign_of_life() -> None:
+    desk = Desk().quiet()
+    desk.feed(TAMPER)
+    desk.fail("timeout")
+    desk.feed(CallDone(Heartbeat(), said=False))
+    desk.wait(RETRY_S * 2)
+    assert len(desk.asked) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_of_the_list_is_logged_and_told(kind: str) -> None:
     desk = Desk().quiet()

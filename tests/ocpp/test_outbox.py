@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.effects import Ask, Authorize, Boot, Call, Heartbeat, MeterReport, Status
+from agent.core.effects import Ask, Authorize, Boot, Call, Heartbeat, LogStatus, MeterReport, Status
 from agent.core.types import (
     ChargingState,
     ConnectorStatus,
@@ -117,6 +117,15 @@ def test_a_status_that_says_nothing_new_in_this_version_is_not_told() -> None:
 def test_a_row_that_says_nothing_in_this_version_counts_as_delivered() -> None:
     desk = Desk(row(1, TxKind.UPDATED))
     assert isinstance(desk.box.next(V16, ACCEPTED, 0.0), Silent)
+
+
+def test_a_call_for_which_this_version_has_no_word_counts_as_delivered() -> None:
+    desk = Desk()
+    replaced = LogStatus("AcceptedCanceled", 7, log=True)
+    desk.box.ask(Ask(replaced))
+    found = desk.box.next(V16, ACCEPTED, 0.0)
+    assert isinstance(found, Silent)
+    assert found.about == replaced
 
 
 def test_a_retry_is_the_same_message_with_the_same_id() -> None:

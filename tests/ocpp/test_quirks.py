@@ -121,7 +121,7 @@ def test_a_message_that_is_not_wanted_counts_as_taken() -> None:
     _, message_id, action, _ = line.said()
     assert action == "Heartbeat"
     line.hears([3, message_id, {}])
-    assert line.talk.next(ACCEPTED, 0.0, 30.0) == Hear(CallDone(call))
+    assert line.talk.next(ACCEPTED, 0.0, 30.0) == Hear(CallDone(call, said=False))
     assert line.talk.next(ACCEPTED, 0.0, 30.0) is None
 
 
