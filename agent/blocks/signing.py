@@ -136,7 +136,12 @@ class Signing(Block):
     def derive(self, now: Instant) -> Out:
         for evse in self._facts.evses.values():
             tx = evse.tx
-            if tx is not None and evse.unsigned and tx.signed_state is SignedState.NONE and _is_due(evse, tx):
+            if tx is None or tx.signed_state is not SignedState.NONE or not evse.unsigned or not _is_due(evse, tx):
+                continue
+            if Own.METER_UNSIGNED in evse.faults:
+                tx.signed_state = SignedState.LOST  # known not to sign: nobody has to wait for that again
+                yield _remember(evse, tx)
+            else:
                 tx.signed_state = SignedState.ASKED
                 yield from self._order(BeginSession(evse.id, tx.id, tx.token, _utc(now)))
 

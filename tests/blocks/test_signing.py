@@ -186,6 +186,15 @@ def test_a_meter_that_does_not_begin_delays_nobody_when_it_need_not_sign() -> No
     assert [*bench.evse.faults] == [str(Own.METER_UNSIGNED)]
 
 
+def test_a_meter_that_is_known_not_to_sign_is_not_waited_for_when_it_need_not() -> None:
+    bench = SignBench("if-possible").ready()
+    bench.feed(SignerProbed(1, "", "it is set up not to sign"))
+    bench.tap()
+    bench.read(Pilot.B)
+    assert not of(bench.effects, BeginSession)
+    assert bench.evse.offer_a > 0
+
+
 def test_while_a_meter_that_must_sign_cannot_no_card_is_taken() -> None:
     bench = SignBench().asked()
     bench.begun(None, "its clock is not set")
