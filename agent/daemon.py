@@ -24,6 +24,7 @@ from agent.core.events import (
     StorageFailed,
     StorageRecovered,
 )
+from agent.core.faults import STORAGE
 from agent.core.vendor import VendorAnswered, VendorData
 from agent.custody import Custody
 from agent.edge.hardware import Hardware, until_next
@@ -320,7 +321,7 @@ def run(path: str) -> int:
     try:
         code = asyncio.run(_main(config, log))
     except StoreError as error:
-        log.error("StorageFailed", str(error))
+        log.error("StorageFailed", str(error), fault=STORAGE)
         code = Exit.FAILURE
     log.info("Ended", f"exit code {int(code)}")
     leave(code)

@@ -17,6 +17,7 @@ from agent.core.events import (
     StorageFailed,
     StorageRecovered,
 )
+from agent.core.faults import STORAGE
 from agent.core.types import TxKind
 from agent.errors import StoreError
 from agent.ocpp.outbox import Waiting
@@ -86,7 +87,7 @@ class Durable:
 
     def _failed(self, effects: Sequence[Effect], why: str, mono: float) -> list[Event]:
         if not self.trouble:
-            self._log.error("StorageFailed", f"nothing can be stored: {why}")
+            self._log.error("StorageFailed", f"nothing can be stored: {why}", fault=STORAGE)
         self.trouble = why
         self.retry_at = mono + RETRY_S
         self._hold(effects)
@@ -141,7 +142,7 @@ class Durable:
         try:
             await self._work(lambda: self._store.retime(boot, offset_s))
         except StoreError as error:
-            self._log.warning("StorageFailed", f"stored times could not be corrected: {error}")
+            self._log.warning("StorageFailed", f"stored times could not be corrected: {error}", fault=STORAGE)
 
     def _told(self, done: Committed) -> list[Event]:
         """What a commit had to do beyond its orders."""

@@ -57,6 +57,7 @@ class Parts:
                 evse.meter.signing,
                 isinstance(parts.meter, SignsMeterData),
                 Curve(evse.derating.from_c, evse.derating.until_c, evse.derating.stop_c) if evse.derating else None,
+                evse.phase_rotation,
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]

@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.core.effects import Effect, Remember
 from agent.core.events import Restored
+from agent.core.faults import STORAGE
 from agent.edge.location import protocols
 from agent.errors import ConfigError
 from agent.log import Log
@@ -136,11 +137,10 @@ def _limits(config: Config) -> Limits:
 def _tell_opened(opened: Opened, config: Config, log: Log) -> None:
     if opened.fault is not None:
         where = config.storage.dir
-        log.error(
-            "StorageFailed", f"nothing can be stored in {where}: {opened.fault}; no new charge begins until it can"
-        )
+        text = f"nothing can be stored in {where}: {opened.fault}; no new charge begins until it can"
+        log.error("StorageFailed", text, fault=STORAGE)
     for line in opened.lost:
-        log.error("StorageSalvaged", line, why=opened.set_aside)
+        log.error("StorageSalvaged", line, why=opened.set_aside, fault=STORAGE)
 
 
 def _about(config: Config) -> dict[str, str]:

@@ -64,7 +64,9 @@ def assemble(
     `updates`: what it can do with firmware; None: nothing. `silent_s`: a controller counts as lost after it."""
     unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
     signing = [limits.id for limits in evses if limits.signs and limits.signing != "off"]
-    variables = Variables(rows([limits.id for limits in evses], unlocks, signing))
+    wired = [f"{limits.id}.{limits.phase_rotation}" for limits in evses if limits.phase_rotation != "Unknown"]
+    wiring = ",".join(["0.Unknown", *wired])
+    variables = Variables(rows([limits.id for limits in evses], unlocks, signing, wiring))
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)

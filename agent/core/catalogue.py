@@ -190,11 +190,11 @@ _CONNECTOR: tuple[_T, ...] = (
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
 
-def _hardware(evses: Sequence[int], unlocks: bool) -> Iterator[_T]:
+def _hardware(evses: Sequence[int], unlocks: bool, wiring: str) -> Iterator[_T]:
     """Rows whose rules follow from the hardware: how its connectors are wired, and whether any of them is locked."""
     wired = tuple(f"{number}.{word}" for number in (0, *evses) for word in _ROTATIONS)
     more: dict[str, object] = {"values": wired, "maximum": len(evses) + 1}
-    yield ("ChargingStation", "ConnectorPhaseRotation", "", "MemberList", "0.Unknown", RW, more)
+    yield ("ChargingStation", "ConnectorPhaseRotation", "", "MemberList", wiring, RW, more)
     frees = ("true", RW) if unlocks else ("false", RO)
     yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", *frees, {})
 
@@ -211,11 +211,13 @@ def _signing(evses: Sequence[int]) -> Iterator[Row]:
         yield _row(("FiscalMetering", "PublicKey", "", "string", "", RO, {"maximum": 2500}), evse, 0)
 
 
-def rows(evses: Sequence[int], unlocks: bool = True, signing: Sequence[int] = ()) -> Iterator[Row]:
+def rows(
+    evses: Sequence[int], unlocks: bool = True, signing: Sequence[int] = (), wiring: str = "0.Unknown"
+) -> Iterator[Row]:
     """The catalogue for a station with these EVSEs, one connector each. `unlocks`: one of them holds a loose cable.
-    `signing`: those whose meters sign."""
+    `signing`: those whose meters sign. `wiring`: the phase rotation of each, where it is known."""
     yield from _signing(signing)
-    for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks)):
+    for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks, wiring)):
         yield _row(line, 0, 0)
     for slot in range(1, SLOTS + 1):
         for component, *rest in _SLOT:

@@ -43,6 +43,7 @@ class EvseLimits:
     signing: str = "off"  # "off", "if-possible" or "required": whether its meter is to sign transactions
     signs: bool = False  # the meter's driver can
     derating: Curve | None = None
+    phase_rotation: str = "Unknown"  # OCPP's word for how its phases are wired to the supply's
 
 
 @record

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from agent.blocks.assembly import assemble
 from agent.core.effects import Ask
 from agent.core.events import CallFailed, LinkDown, LinkUp, StorageFailed, StorageRecovered
+from agent.core.evse import EvseLimits
 from agent.core.supervision import Problem
 from agent.core.types import VariableId
 from drivers.api import Fault, Pilot
@@ -99,3 +101,9 @@ def test_the_device_model_shows_it_while_it_stands() -> None:
     bench.read(faults=(Fault.GROUND,))
     assert bench.variables.view(tripped, bench.now).value == "true"
     assert bench.variables.view(VariableId("RCD", "Tripped", evse=2), bench.now).value == "false"
+
+
+def test_the_wiring_of_the_phases_is_told_as_it_was_configured() -> None:
+    limits = [EvseLimits(1, phase_rotation="RST"), EvseLimits(2), EvseLimits(3, phase_rotation="STR")]
+    variables = assemble(limits, prefix="t").facts.variables
+    assert variables.text("ChargingStation.ConnectorPhaseRotation") == "0.Unknown,1.RST,3.STR"

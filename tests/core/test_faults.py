@@ -57,3 +57,10 @@ def test_every_row_says_what_it_is_how_it_ends_and_what_to_do(row: FaultRow) -> 
 
 def test_the_page_of_the_manual_is_up_to_date() -> None:
     assert PAGE.read_text("utf-8") == page(), "python -m tests.core.fault_page writes it anew"
+
+
+def test_every_line_of_the_log_about_the_storage_names_its_fault() -> None:
+    calls = re.compile(r"\.(?:error|warning)\(\s*\"Storage\w+\"(?:[^()]|\([^()]*\))*\)")
+    lines = [call for file in AGENT.rglob("*.py") for call in calls.findall(file.read_text("utf-8"))]
+    assert len(lines) >= 5
+    assert [line for line in lines if "fault=" not in line] == []
