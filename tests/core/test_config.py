@@ -226,7 +226,8 @@ MISTAKES = {
     ),
     "a card reader that is a meter": (
         ('driver = "rdm6300"', 'driver = "mapped-meter"'),
-        "agent.toml [reader #1] driver: mapped-meter is no card reader; use rdm6300, ascii-line, wiegand, pn532, sl025 or acs",
+        "agent.toml [reader #1] driver: mapped-meter is no card reader; "
+        "use rdm6300, ascii-line, wiegand, pn532, sl025 or acs",
     ),
     "options for a driver that has none": (
         ('  map = "evse_wb"', '  options = { fast = true }\n  map = "evse_wb"'),
