@@ -6,6 +6,7 @@ A missing battery clock or watchdog is a note: the charger may be built so. What
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ WATCHDOG = Path("/dev/watchdog")
 RTC_OFF_S = 30.0
 FACTORY = "leaves the factory with"  # whether a device was set to the line's speed shows when it answers
 NOT_OURS = "has no watchdog"
+LOGIN = re.compile(r"//[^/@\s]*@")  # of a URL: a report is sent to others
 KEYS = ("*.key", "*key*.pem")
 
 
@@ -132,7 +134,7 @@ def watchdog() -> Check:
 
 
 def configuration(config: Config, warnings: list[str], summary: str) -> Iterator[Check]:
-    yield ok("configuration", summary)
+    yield ok("configuration", LOGIN.sub("//", summary))
     for warning in warnings:
         if NOT_OURS in warning:  # `hardware` says of a controller what guards it
             continue

@@ -240,6 +240,13 @@ def test_a_clock_before_this_program_was_installed_is_told() -> None:
     assert "clock" in bad(list(host.clock(0.0)))
 
 
+async def test_a_password_in_the_url_is_in_no_report() -> None:
+    async with charger("2.0.1", start=False) as c:
+        config = load(str(c.config))
+        [first, *_] = host.configuration(config, [], "x: ok, CSMS wss://CP001:geheim@csms.example/ocpp")
+    assert first.text == "x: ok, CSMS wss://csms.example/ocpp"
+
+
 # --- the command ---------------------------------------------------------------------------------------------
 
 

@@ -105,11 +105,13 @@ def configured(folder: Path, old: str = "", new: str = "") -> Path:
 
 def test_help_names_every_verb() -> None:
     told = command("--help").stdout
-    for verb in ("run", "check-config", "status", "simulate", "sim", "demo", "version"):
+    for verb in __main__.VERBS:
         assert f"\n  {verb} " in told
 
 
-@pytest.mark.parametrize("verb", ["run", "check-config", "status", "simulate", "sim"])
+@pytest.mark.parametrize(
+    "verb", ["run", "check-config", "status", "doctor", "bus", "meter", "evse", "map", "simulate", "sim"]
+)
 def test_every_verb_has_help(verb: str) -> None:
     done = command(verb, "--help")
     assert (done.returncode, done.stdout.startswith(f"usage: chargepoint {verb}")) == (0, True)
@@ -120,7 +122,8 @@ def test_an_unknown_verb_is_one_line_and_code_2() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "chargepoint: no verb 'frobnicate'; there are run, check-config, status, simulate, sim, demo, version\n",
+        "chargepoint: no verb 'frobnicate'; there are run, check-config, status, doctor, "
+        "bus, meter, evse, map, simulate, sim, demo, version\n",
     )
 
 
