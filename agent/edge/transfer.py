@@ -8,6 +8,7 @@ use. A fetch that broke off goes on where it stopped when it is asked for again.
 
 * Blocking code of the standard library in a thread of its own, which is never joined at the end of the process: the
   loop waits at most `deadline_s`, then shuts the thread's sockets and goes on.
+* A peer that orders and cancels without end gets no more than `MAX_THREADS` of them.
 * A login in the location is used and never shown: neither in an error nor in a log.
 * TLS as towards the CSMS: chain and host name are checked against `ca_file`, or the system's trust store.
 """
@@ -18,7 +19,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 
 from agent.edge.location import Location, parse, protocols
@@ -27,7 +28,9 @@ from agent.errors import TransferError
 
 FETCH_S = 6 * 3600.0  # 300 MB over a poor radio link
 SEND_S = 3600.0
+MAX_THREADS = 4  # those that were given up and still wait for a server included
 GIVE_UP_S = 1.0  # how long a cancelled thread may take to let go of its file
+_threads = BoundedSemaphore(MAX_THREADS)
 _MODULES = {"http": "http", "https": "http", "ftp": "ftp", "ftps": "ftp", "ftpes": "ftp", "sftp": "sftp"}
 
 
@@ -103,6 +106,8 @@ async def _run(job: Job, place: Location, deadline_s: float, work: Callable[[], 
     """Do `work` in a thread; whatever happens here, the thread soon comes to its end."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[BaseException | None] = loop.create_future()
+    if not _threads.acquire(blocking=False):
+        raise TransferError(f"{place}: too many transfers that were given up have not ended yet")
 
     def thread() -> None:
         error: BaseException | None = None
@@ -110,6 +115,7 @@ async def _run(job: Job, place: Location, deadline_s: float, work: Callable[[], 
             work()
         except BaseException as raised:  # noqa: BLE001  it is the caller's, whatever it is
             error = raised
+        _threads.release()
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_settle, ended, error)
 
