@@ -107,6 +107,32 @@ async def test_a_meter_that_leaps_backwards_ends_the_charge_with_the_last_value_
         assert before_wh - 60 <= charge.ended_wh <= before_wh + 60  # never less than nothing, never the new meter's
 
 
+@BOTH
+async def test_a_contactor_that_does_not_close_is_told_and_gets_another_try_with_the_next_plug(version: str) -> None:
+    async with charger(version, service=SAFETY) as c:
+        await c.ready()
+        await c.do("contactor", evse=1, state="stuck")
+        await c.do("plug-in")
+        await c.tap()
+        await status(c.csms, "Faulted")
+        assert await faults(c) == ["contactor-open"]
+        await c.wait("offered-ma", "0")
+        if version == "2.0.1":
+            event = (await c.csms.hear("NotifyEvent"))["eventData"][0]
+            assert (event["component"]["name"], event["techCode"], event["cleared"]) == (
+                "PowerContactor",
+                "CX017",
+                False,
+            )
+        await c.do("contactor", evse=1, state="ok")
+        await c.do("unplug")
+        await status(c.csms, "Available")
+        await over(c.csms)
+        await c.do("plug-in")
+        await c.tap()
+        await c.charging()
+
+
 async def test_a_reader_that_is_pulled_out_is_told_and_comes_back() -> None:
     async with charger("1.6") as c:
         await c.ready()
