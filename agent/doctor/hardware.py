@@ -2,7 +2,8 @@
 
 Everything is asked `POLLS` times, so that a bad line shows in its error rate. What is written is what the agent writes
 at its start: the watchdog registers and an order of 0 A, which withholds power, so that contactor and readback can be
-proved; `read_only` leaves that out. No check ever lets power flow.
+proved; `read_only` leaves that out. A press of the stop button is told, and confirmed to the
+controller. No check ever lets power flow.
 """
 
 from __future__ import annotations

@@ -79,9 +79,10 @@ def read_evse(place: Place, found: EvseMap, again: Callable[[Read, EvseReading],
         async with _line(place, found.device) as bus:
             from drivers.mapped_evse import MappedEvse
 
-            driver = MappedEvse(bus, place.unit, found, _label(place), place.timeout_s)
             identity = await table.read_identity(bus, place.unit, found.device)
             while True:
+                # A new one for each look: a driver that was asked before confirms a press of the stop button.
+                driver = MappedEvse(bus, place.unit, found, _label(place), place.timeout_s)
                 values = await table.read_evse(bus, place.unit, found)
                 if not again(Read(identity, values, []), await driver.read()):
                     return

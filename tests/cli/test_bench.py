@@ -154,6 +154,19 @@ async def test_a_controller_is_read_as_the_agent_sees_it(tmp_path: Path) -> None
     assert done.json["reading"]["faults"] == []
 
 
+async def test_watching_a_controller_writes_nothing_not_even_for_a_pressed_button(tmp_path: Path) -> None:
+    async with bench(tmp_path) as (port, hardware):
+        await hardware.do("stop-button", evse=1, reason="local")
+        process = await start("evse", "read", "reference", "--port", port, "--watch", "--json")
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            told = [json.loads(await process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        assert hardware.devices["b", 1].read("holding", 23, 2) == [1, 0], "pressed once, and not taken note of"
+    assert len(told) == 3
+
+
 async def test_an_offer_is_made_and_taken_back(tmp_path: Path) -> None:
     async with bench(tmp_path) as (port, hardware):
         words = ("evse", "offer", "reference", "10", "--port", port, "--yes", "--for-s", "1", "--json")
