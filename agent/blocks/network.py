@@ -53,8 +53,6 @@ QUIET_S = 2.0
 SETTLED_S = 60.0  # a connection that stood so long was no failure, even if nobody accepted anything on it
 MAX_STARTS = 3
 MANY = 1_000_000
-
-
 _DEADLINES = {"quiet": Turn.QUIET, "trial": Turn.SPENT, "climb": Turn.CLIMB}
 _OWN = (PRIORITY.lower(), PASSWORD.lower())
 
@@ -123,16 +121,16 @@ class Network(Block):
         kept = Kept(e, TABLE)
         self._wishes.standing = kept.row("plan", lambda _key, value: read_plan(value)) or Plan()
         self._forms = kept.row("forms", lambda _key, value: {int(k): text(v) for k, v in value.items()}) or {}
-        wanted = kept.row("wanted", lambda _key, value: (read_plan(value), whole(value["starts"])))
+        wanted = kept.row("wanted", lambda _key, value: (read_plan(value), max(whole(value["starts"]), 0) + 1))
         yield from kept.forget()
         yield from self._freshen()
+        self._slot = self._before = self.order()[0]
         if wanted is not None:
             yield from self._resume(*wanted, now)
         self._lost(now)
 
     def _resume(self, wanted: Plan, starts: int, now: Instant) -> Out:
         """A change was being tried when the last process ended."""
-        starts = max(starts, 0) + 1
         plan, stale = self._wishes.links.fresh(wanted)
         if stale or starts > MAX_STARTS or not self._wishes.links.files:
             yield from self._forget_wanted("the charger was restarted too often meanwhile")
@@ -195,6 +193,8 @@ class Network(Block):
 
     def on_up(self, _e: LinkUp, now: Instant) -> Out:
         self._deadlines.set("settled", now.mono + SETTLED_S)
+        if self._facts.registration is Registration.ACCEPTED:
+            self._deadlines.clear("resort")
         return iter(())
 
     def on_down(self, e: LinkDown, now: Instant) -> Out:
@@ -206,7 +206,7 @@ class Network(Block):
 
     def _lost(self, now: Instant) -> None:
         after_s = self._vars.number("OCPPCommCtrlr.NetworkLastResortAfter")
-        if after_s and self._wishes.links.last_resort(self._wishes.standing):
+        if after_s:
             self._deadlines.keep("resort", now.mono + after_s)
 
     def _failed(self, why: str, now: Instant) -> Iterator[Event | Effect]:
@@ -219,14 +219,15 @@ class Network(Block):
     def on_registered(self, e: Registered, now: Instant) -> Out:
         if e.status is Registration.ACCEPTED:
             yield from self._turn(Turn.ACCEPTED, now)
-        elif e.status is Registration.REJECTED and self.state in (State.TRYING, State.PROBING):
+            return
+        self._lost(now)
+        if e.status is Registration.REJECTED and self.state in (State.TRYING, State.PROBING):
             self._why = "the CSMS there does not accept this charger (Rejected)"
             yield from self._turn(Turn.SPENT, now)
 
     def on_silent(self, e: LinkSilent, _now: Instant) -> Out:
         """Pings may be answered by something in between; a CALL is answered by the CSMS only."""
-        text = f"the CSMS has answered nothing for {e.age_s:.0f} s: asking for a sign of life"
-        yield Note("info", "LinkSilent", text)
+        yield Note("info", "LinkSilent", f"the CSMS has answered nothing for {e.age_s:.0f} s: asked for a sign of life")
         yield Ask(Heartbeat())
 
     def on_changed(self, e: VariableChanged, now: Instant) -> Out:
@@ -240,12 +241,19 @@ class Network(Block):
                 self._failures = 0
                 self._told.clear()
             elif name == "resort":
-                self._resort = True
-                yield Note("warning", "LastResort", "nobody has accepted us for long: the file's own link may be used")
+                yield from self._unwanted(now)
             else:
                 if name == "trial":
                     self._why = self._why or "BootNotification was not accepted in time"
                 yield from self._turn(_DEADLINES[str(name)], now)
+
+    def _unwanted(self, now: Instant) -> Iterator[Event | Effect]:
+        """Nobody has accepted us for long. A connection that stands, to somebody who does not, is no reason to stay."""
+        self._why, self._resort = "nobody has accepted us for long", True
+        if self._wishes.links.last_resort(self._wishes.standing):
+            yield Note("warning", "LastResort", f"{self._why}: the file's own link may be used")
+        if self._facts.linked and self.state is State.STANDING:
+            yield from self._turn(Turn.SPENT, now)
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
@@ -300,7 +308,7 @@ class Network(Block):
         yield Forget(TABLE, "wanted")
 
     def _return(self, now: Instant) -> Iterator[Event | Effect]:
-        self._slot = self._before
+        self._slot = self._wishes.known(self._before)
         yield from self._forget_wanted(self._why)
         yield from self._dial(now, f"returning to the link before: {self._shown()}")
 
@@ -329,10 +337,7 @@ class Network(Block):
         self._arm_climb(now)
 
     def order(self) -> tuple[int, ...]:
-        order = self._wishes.links.order(self._wishes.standing) or (1,)
-        return (
-            (*order, LAST_RESORT) if self._resort and self._wishes.links.last_resort(self._wishes.standing) else order
-        )
+        return self._wishes.order(self._resort)
 
     def _next(self, now: Instant) -> Iterator[Event | Effect]:
         """Attempts are used up here: the next slot, round and round. With one slot there is nothing to change."""
@@ -348,7 +353,7 @@ class Network(Block):
 
     def _stay(self, now: Instant) -> Iterator[Event | Effect]:
         self._deadlines.clear("trial")
-        yield from self._move(self._before, now, f"the preferred link is still no good: {self._why}")
+        yield from self._move(self._wishes.known(self._before), now, f"the preferred link is no good yet: {self._why}")
 
     def _move(self, slot: int, now: Instant, why: str) -> Iterator[Event | Effect]:
         self._slot = slot
@@ -374,11 +379,7 @@ class Network(Block):
         self._deadlines.set("climb", now.mono + self._vars.number(_RETURN) * (1 + part / 4))
 
     def _shown(self) -> str:
-        target = self.target
-        if target is None:
-            return "nothing"
-        profile = target.profile
-        return f"slot {target.slot}, {profile.shown} as {profile.identity}, security profile {profile.security}"
+        return self.target.shown if self.target is not None else "nothing"
 
     HEARS: ClassVar = {
         Restored: "on_restored",

@@ -164,6 +164,15 @@ class Wishes:
             return plan
         return replace(plan, floor=max(plan.floor, new.security))
 
+    def order(self, resort: bool) -> tuple[int, ...]:
+        """Slots to use, the preferred one first. `resort`: nobody there has accepted us for long."""
+        order = self.links.order(self.standing) or (1,)
+        return (*order, LAST_RESORT) if resort and self.links.last_resort(self.standing) else order
+
+    def known(self, slot: int) -> int:
+        """This slot, or the preferred one when the file has lost it meanwhile."""
+        return slot if self.links.profile(self.standing, slot) is not None else self.order(False)[0]
+
     def first(self, plan: Plan) -> int:
         """The slot that is to be dialled when this plan begins: the one in use, unless another order is wanted."""
         order = self.links.order(plan)

@@ -288,6 +288,11 @@ class Target:
     profile: Profile
     form: str
 
+    @property
+    def shown(self) -> str:
+        profile = self.profile
+        return f"slot {self.slot}, {profile.shown} as {profile.identity}, security profile {profile.security}"
+
 
 # --- the state of the link as a whole ------------------------------------------------------------------------
 
