@@ -259,6 +259,9 @@ def odd_parts(config: Config, evses: Mapping[int, Table]) -> Iterator[str]:
         if composed is None:
             continue
         controller = evses[evse.id].table("controller")
+        if composed.pilot["driver"] == IO_PILOT and composed.pilot["failed"] is None:
+            text = "warning: none; an error of the pilot looks like a car that has left, and ends its charge"
+            yield str(controller.table("pilot").error("failed", text))
         if composed.contactor["mirror"] is None:
             text = "warning: without a mirror contact nobody sees that the contactor is welded"
             yield str(controller.table("contactor").error("mirror", text))

@@ -249,3 +249,7 @@ def test_a_drop_in_changes_a_board_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "site.toml").write_text('[[io]]\nname = "relays"\nunit = 9\n')
     assert [board.unit for board in loaded(tmp_path).ios] == [9, None]
+
+
+def test_a_pilot_module_that_cannot_tell_its_errors_is_said(tmp_path: Path) -> None:
+    assert "an error of the pilot looks like a car that has left" in "\n".join(loaded(tmp_path, *IO_PILOT).warnings)

@@ -12,7 +12,8 @@ BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 PILOTS = {
     "controller": 'driver = "mapped-evse"\nmap = "evse_wb"\nbus = "line{n}"\nunit = 1',
     "module": (
-        'driver = "io-pilot"\nconnected = "io{n}.4"\nrequesting = "io{n}.5"\nenable = "io{n}.3"\ncurrent_a = 16'
+        'driver = "io-pilot"\nconnected = "io{n}.4"\nrequesting = "io{n}.5"\nfailed = "io{n}.6"\n'
+        'enable = "io{n}.3"\ncurrent_a = 16'
     ),
 }
 MADE_OF_PARTS = """
