@@ -90,8 +90,9 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
     memory = store.restore()
     meta: Mapping[str, Any] = memory.tables.get(META, {})
     known = memory.tables.get("clock", {}).get("offset")
-    if known is not None:
-        clock.restore(float(known[1]), str(known[0]))
+    match known:
+        case [str(boot), int() | float() as offset_s]:
+            clock.restore(float(offset_s), boot)
     version = str(meta.get("version", config.csms.versions[0]))
     if version not in config.csms.versions:
         version = config.csms.versions[0]

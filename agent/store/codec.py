@@ -200,7 +200,14 @@ def retimed_json(value: Any, clocks: Clocks) -> Any:
         return {key: retimed_json(part, clocks) for key, part in value.items()}
     if not isinstance(value, list):
         return value
-    if len(value) == 4 and isinstance(value[3], str) and value[3] in clocks and isinstance(value[2], int):
+    if _is_instant(value) and value[3] in clocks:
         fixed = _correct(Instant(value[0], value[1], ClockQuality(value[2]), value[3]), clocks)
         return [fixed.mono, fixed.utc, int(fixed.quality), fixed.boot]
     return [retimed_json(part, clocks) for part in value]
+
+
+def _is_instant(value: list[Any]) -> bool:
+    """By its shape; what a newer firmware has remembered may look alike."""
+    if len(value) != 4 or not isinstance(value[3], str) or type(value[2]) is not int:
+        return False
+    return value[2] in list(ClockQuality) and all(type(part) in (int, float) for part in value[:2])
