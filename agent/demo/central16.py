@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from agent.demo.central import BOOT_INTERVAL_S, CARDS, Answer, Payload, kilowatt_hours, short
 from agent.demo.ledger import Ledger
-from agent.demo.words import STATUSES_16, STOP_REASONS, measured
+from agent.demo.words import STATUSES_16, STOP_REASONS, measured, security_event
 
 ENERGY = "Energy.Active.Import.Register"
 SHOWN = (ENERGY, "Power.Active.Import", "Current.Offered")
@@ -139,5 +139,5 @@ Central16.RULES = {
     "DataTransfer": vendor_data,
     "FirmwareStatusNotification": heard("news of the firmware"),
     "DiagnosticsStatusNotification": heard("news of the diagnostics"),
-    "SecurityEventNotification": heard("something about security happened"),
+    "SecurityEventNotification": lambda payload, _ledger, _now: Answer({}, security_event(payload["type"])),
 }

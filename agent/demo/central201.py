@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from agent.demo.central import BOOT_INTERVAL_S, CARDS, Answer, Payload, kilowatt_hours, short
 from agent.demo.ledger import Ledger, Transaction
-from agent.demo.words import CHARGING_STATES, STATUSES_201, STOP_REASONS, measured
+from agent.demo.words import CHARGING_STATES, STATUSES_201, STOP_REASONS, measured, security_event
 
 ENERGY = "Energy.Active.Import.Register"
 SHOWN = (ENERGY, "Power.Active.Import", "Current.Offered")
@@ -153,5 +153,5 @@ Central201.RULES = {
     "ReportChargingProfiles": heard("these are my charging profiles"),
     "FirmwareStatusNotification": heard("news of the firmware"),
     "LogStatusNotification": heard("news of the log"),
-    "SecurityEventNotification": heard("something about security happened"),
+    "SecurityEventNotification": lambda payload, _ledger, _now: Answer({}, security_event(payload["type"])),
 }

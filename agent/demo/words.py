@@ -63,3 +63,16 @@ def measured(values: Mapping[str, float]) -> str:
     if (energy_wh := values.get("Energy.Active.Import.Register")) is not None:
         parts.append(f"meter {energy_wh / 1000:.3f} kWh")
     return ", ".join(parts) or "nothing measured"
+
+
+# Security events in words; who reads the demo need not know OCPP's names for them.
+_SECURITY = {
+    "StartupOfTheDevice": "I have started",
+    "ResetOrReboot": "I am about to stop",
+    "SettingSystemTime": "my clock was set",
+}
+
+
+def security_event(kind: str) -> str:
+    """What a SecurityEventNotification says."""
+    return "for the security log: " + _SECURITY.get(kind, kind)

@@ -1,4 +1,4 @@
-"""DataTransfer through the whole agent: the handler of the manual, installed as a package of its own, answers and sends."""
+"""DataTransfer through the whole agent: the handler of the manual, a package of its own, answers and sends."""
 
 from __future__ import annotations
 
