@@ -1,0 +1,84 @@
+"""Bugs in what the station promises beyond charging, planted like those of `planted`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from agent.blocks.diagnostics import Diagnostics
+from agent.blocks.firmware import Firmware
+from agent.blocks.local_list import LocalList
+from agent.blocks.reservation import Reservations
+from agent.blocks.security import Security
+from agent.blocks.telling import Telling
+from agent.core.firmware import FirmwareInstalled, Phase
+from agent.core.security import Entry
+from tests.simulation.planted import swapped
+from tests.simulation.scene import changed
+
+Planted = contextlib.AbstractContextManager[None]
+
+
+def _forgets(block: type[Any]) -> Planted:
+    """What it remembered is not taken up after a restart."""
+    return swapped(block, "on_restored", lambda _self, _event, _now: iter(()))
+
+
+def forgets_reservations() -> Planted:
+    return _forgets(Reservations)
+
+
+def forgets_the_list() -> Planted:
+    return _forgets(LocalList)
+
+
+def forgets_logs() -> Planted:
+    return _forgets(Diagnostics)
+
+
+def installs_in_mid_transaction() -> Planted:
+    """Nobody looks whether somebody charges."""
+    return swapped(Firmware, "_idle", lambda _self, _now, _allow_new: True)
+
+
+def tells_firmware_twice() -> Planted:
+    """Each change of status is told two times."""
+    tell = Telling.tell
+
+    def twice(self: Telling, status: Any) -> Any:
+        yield from tell(self, status)
+        yield from tell(self, status)
+
+    return swapped(Telling, "tell", twice)
+
+
+def installed_before_the_boot() -> Planted:
+    """What lies on the disk counts as installed."""
+
+    def on_installed(self: Firmware, e: FirmwareInstalled, _now: Any) -> Any:
+        u = self._expected(e.number, Phase.INSTALLING)
+        if u is not None:
+            yield from self._move(u, Phase.CONFIRMING)
+
+    return swapped(Firmware, "on_installed", on_installed)
+
+
+@contextlib.contextmanager
+def new_id_for_a_security_event() -> Iterator[None]:
+    """A security event that was not answered goes out once more under another id."""
+    tries: dict[str, int] = {}
+    notice, on_failed = Security._notice, Security.on_failed
+
+    def renamed(self: Security, entry: Entry) -> Any:
+        found = notice(self, entry)
+        tries[found.message_id] = tries.get(found.message_id, -1) + 1
+        again = tries[found.message_id]
+        return changed(found, message_id=f"{found.message_id}-{again}") if again else found
+
+    def forgetful(self: Security, e: Any, now: Any) -> Any:
+        yield from on_failed(self, e, now)
+        self._repeat = None
+
+    with swapped(Security, "_notice", renamed), swapped(Security, "on_failed", forgetful):
+        yield
