@@ -203,6 +203,10 @@ class Checker:
                 self._recorded(effect.event)
             self.promises.committed(effect)
 
+    def is_open(self, evse: int) -> bool:
+        """Also after the car has gone, where the transaction waits for it to return."""
+        return any(tale.evse == evse and not tale.ended for tale in self.tales.values())
+
     def open_transactions(self) -> list[str]:
         return [name for name, tale in self.tales.items() if not tale.ended]
 

@@ -90,7 +90,7 @@ class Trouble:
             scene.stir()
             await asyncio.sleep(long_s)
             scene.frozen.pop(evse, None)
-        elif scene.points[evse].car is None:
+        elif scene.points[evse].car is None and not scene.checker.is_open(evse):
             scene.advance()
             meter, by_wh = (
                 scene.points[evse].meter,
