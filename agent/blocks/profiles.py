@@ -18,7 +18,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import floor, inf
+from math import ceil, inf
 from typing import Any, ClassVar
 
 from agent.blocks import composite
@@ -159,7 +159,8 @@ class Profiles(Block):
         yield Reply(e.ref, ScheduleAnswer("Rejected", e.evse) if refused else self._composite(e, unit, now))
 
     def _composite(self, e: ScheduleRequested, unit: str, now: Instant) -> ScheduleAnswer:
-        start = Instant(now.mono, float(floor(now.utc)), now.quality, now.boot)
+        # The next whole second: what has just been set counts by then.
+        start = Instant(now.mono, float(ceil(now.utc)), now.quality, now.boot)
         evses = list(self._facts.evses.values()) if e.evse == 0 else self._sharers(self._facts.evses[e.evse])
         places = [self._station(now), *(self._place(evse, now) for evse in evses)]
         pieces, duration_s = composite.schedule(self._all(), places, e.evse, start.utc, e.duration_s, unit)

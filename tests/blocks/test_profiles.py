@@ -335,13 +335,13 @@ def test_a_cleared_profile_is_forgotten() -> None:
 # --- the composite schedule ---
 
 
-def test_the_composite_schedule_starts_now_in_whole_seconds() -> None:
+def test_the_composite_schedule_starts_with_the_next_whole_second() -> None:
     desk = Desk()
     desk.now = replace(desk.now, utc=UTC + 0.7)
     desk.set(replace(PLAIN, periods=(Period(0, 10.0), Period(60, 16.0))))
     told = desk.tell()
     assert told.start is not None
-    assert (told.status, told.start.utc, told.unit) == ("Accepted", UTC, "A")
+    assert (told.status, told.start.utc, told.unit) == ("Accepted", UTC + 1, "A")
     assert told.periods == ((0, 10.0, 3), (60, 16.0, 3))
 
 

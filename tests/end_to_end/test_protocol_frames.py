@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 # what is sent (message id "x" where it has one), the code of 1.6, the code of 2.0.1; None: silence
 FRAMES: dict[str, tuple[str, str | None, str | None]] = {
     "an unknown action": ('[2,"x","MakeCoffee",{}]', "NotImplemented", "NotImplemented"),
-    "an action we lack": ('[2,"x","CancelReservation",{"reservationId":1}]', "NotSupported", "NotSupported"),
+    "an action that is ours to send": ('[2,"x","Heartbeat",{}]', "NotSupported", "NotSupported"),
     "a payload that is a list": ('[2,"x","ClearCache",[]]', "FormationViolation", "FormatViolation"),
     "a CALL without payload": ('[2,"x","ClearCache"]', "ProtocolError", "RpcFrameworkError"),
     "a CALL with too much": ('[2,"x","ClearCache",{},{}]', "FormationViolation", "RpcFrameworkError"),
