@@ -4,7 +4,7 @@ VENV := .venv/bin
 SETUP := pyproject.toml packaging/constraints.txt packaging/bootstrap.sh
 ARGS ?=
 SEEDS ?= 1-200
-JOBS ?= 4
+JOBS ?= 6
 
 .PHONY: help demo test lint types tests bench soak clean
 .DEFAULT_GOAL := help

@@ -342,7 +342,7 @@ def test_the_composite_schedule_starts_with_the_next_whole_second() -> None:
     told = desk.tell()
     assert told.start is not None
     assert (told.status, told.start.utc, told.unit) == ("Accepted", UTC + 1, "A")
-    assert told.periods == ((0, 10.0, 3), (60, 16.0, 3))
+    assert told.periods == ((0, 10.0, 3), (59, 16.0, 3))
 
 
 def test_the_composite_schedule_is_told_in_the_unit_asked_for() -> None:
