@@ -38,6 +38,7 @@ from agent.report import Report
 from agent.runtime import Runtime
 from agent.setup import Built, build
 from agent.support import Support
+from agent.technician import Technician
 
 if TYPE_CHECKING:
     from agent.vendors import Vendors
@@ -92,6 +93,7 @@ class Daemon:
         updates.serve(config, self.errands, self.clock, log, lambda: self.network.trust)
         self._serve_signing()
         self.report = Report(self)
+        self.technician = Technician(self)
 
     def _serve_signing(self) -> None:
         """Few stations have meters that sign."""
@@ -181,7 +183,7 @@ class Daemon:
     async def _open_control(self) -> None:
         from agent.edge.control import Control
 
-        self.control = Control(self.config.service.socket, self.report.answer, self.log)
+        self.control = Control(self.config.service.socket, self.technician.answer, self.log)
         try:
             await self.control.start()
         except AgentError as error:

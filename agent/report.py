@@ -40,12 +40,6 @@ class Report:
         if event.was_up:
             self._link_since = self._lost_at
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One request of the control socket."""
-        if request.get("verb") == "status":
-            return self.status()
-        return {"error": f"unknown verb {str(request.get('verb'))[:40]!r}; known is status"}
-
     def line(self) -> str:
         """For `systemctl status`."""
         facts = self._d.built.station.facts

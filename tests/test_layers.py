@@ -114,6 +114,7 @@ RULES: dict[str, Rule] = {
     "agent.report": EVERYTHING,
     "agent.report_access": Rule(("agent.core.types", "agent.blocks", "drivers.api")),
     "agent.support": EVERYTHING,
+    "agent.technician": EVERYTHING,
     "agent.demo": Rule(EVERYTHING.ours, ("tomli", "websockets")),
     "agent.__main__": EVERYTHING,
     "agent.__init__": Rule(),

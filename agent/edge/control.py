@@ -1,7 +1,8 @@
 """The door for the technician: a UNIX socket on which the command `chargepoint` asks the running agent.
 
 One connection, one request: a JSON object on one line. One answer: a JSON object on one line, then the connection is
-closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away. Rules kept:
+closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away. An answer may take
+its time (an order waits for what becomes of it); meanwhile the others are served. Rules kept:
 
 * Mode 0660: whoever may open the socket may ask. Who asked what is logged with the peer's uid and pid.
 * Clients, line length and every wait are bounded; a client that misbehaves harms only itself.
@@ -16,10 +17,10 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.errors import AgentError, ControlError
 from agent.log import Log
@@ -33,11 +34,19 @@ WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
 QUIET = frozenset(("status",))  # asked all the time and changes nothing: DEBUG
 PATH_LIMIT = 100  # characters; the kernel's own limit is 107, and the name under which it is made is longer
 
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+class Peer(NamedTuple):
+    """Who asks, as the kernel vouches for it."""
+
+    pid: int
+    uid: int
+
+
+Answer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
 
 
 class Control:
-    """`answer(request)` is called in the loop and must not wait; an AgentError becomes `{"error": text}`."""
+    """`answer(request, peer)` bounds its own waiting; an AgentError becomes `{"error": text}`."""
 
     def __init__(
         self, path: str | Path, answer: Answer, log: Log, *, deadline_s: float = DEADLINE_S, mode: int = 0o660
@@ -105,12 +114,15 @@ class Control:
         if isinstance(request, str):
             await self._send(writer, {"error": request})
             return
-        self._note(request, writer)
-        await self._send(writer, self._answered(request))
+        peer = _peer(writer)
+        self._note(request, peer)
+        await self._send(writer, await self._answered(request, peer))
         if "watch" in request:
-            await self._watch(request, reader, writer)
+            await self._watch(request, peer, reader, writer)
 
-    async def _watch(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _watch(
+        self, request: dict[str, Any], peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         interval_s = _interval(request["watch"])
         ends = time.monotonic() + WATCH_LIMIT_S
         while time.monotonic() < ends:
@@ -119,11 +131,11 @@ class Control:
                     if not await reader.read(1024):  # gone; what it may say is not heard
                         return
             except TimeoutError:
-                await self._send(writer, self._answered(request))
+                await self._send(writer, await self._answered(request, peer))
 
-    def _answered(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _answered(self, request: dict[str, Any], peer: Peer) -> dict[str, Any]:
         try:
-            return self._answer(request)
+            return await self._answer(request, peer)
         except AgentError as e:
             return {"error": str(e)}
         except Exception as e:  # noqa: BLE001  a question must not end a charge; the bug is reported
@@ -135,11 +147,10 @@ class Control:
         async with asyncio.timeout(self._deadline_s):
             await writer.drain()
 
-    def _note(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        pid, uid = _peer(writer)
+    def _note(self, request: dict[str, Any], peer: Peer) -> None:
         verb = _verb(request)
         tell = self._log.debug if verb in QUIET else self._log.info
-        tell("ControlRequest", action=verb, uid=uid, pid=pid)
+        tell("ControlRequest", action=verb, uid=peer.uid, pid=peer.pid)
 
 
 async def _request(reader: asyncio.StreamReader) -> dict[str, Any] | str:
@@ -166,11 +177,10 @@ def _interval(watch: object) -> float:
     return float(min(max(seconds, WATCH_MIN_S), WATCH_MAX_S))
 
 
-def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """pid and uid of the other side, as the kernel vouches for them."""
+def _peer(writer: asyncio.StreamWriter) -> Peer:
     sock = writer.get_extra_info("socket")
     pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid
+    return Peer(pid, uid)
 
 
 def _answers(path: Path) -> bool:

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from agent.edge.control import CLIENTS, LINE_LIMIT, Control
+from agent.edge.control import CLIENTS, LINE_LIMIT, Control, Peer
 from agent.errors import AgentError, ControlError
 from agent.log import DEBUG, Log
 
 DEADLINE_S = 10.0
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+async def answer(request: dict[str, Any], _peer: Peer) -> dict[str, Any]:
     match request.get("verb"):
         case "refuse":
             raise AgentError("not now")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent import __main__, __version__, config, config_keys
-from agent.edge.control import Control
+from agent.edge.control import Control, Peer
 from agent.log import Log
 from tests.core.test_config import BASE
 
@@ -245,7 +245,7 @@ class Agent:
         self.status: dict[str, Any] = STATUS
         self.requests: list[dict[str, Any]] = []
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def answer(self, request: dict[str, Any], _peer: Peer) -> dict[str, Any]:
         self.requests.append(request)
         return self.status
 
