@@ -5,7 +5,8 @@
 gives MESSAGE="PilotChanged: a car was plugged in EVSE=1 TX=b3-1-7 STATE=C" and journal fields EVENT, EVSE, TX, STATE.
 
 Levels: ERROR our bug or lost data; WARNING degraded and handled; INFO the station's life, quiet enough for years; DEBUG
-one line a step. `trouble` warns the first time and whispers after that, `recovered` says once that it is over.
+one line a step. `trouble` warns the first time and whispers after that, `recovered` says once that it is over. Every
+line at WARNING or above has the field FAULT: an id of the fault catalogue or of `agent.core.troubles`.
 Rules kept:
 
 * Everything passes `redact` before it leaves: passwords, keys, Authorization headers and logins in URLs lose all their
@@ -276,6 +277,8 @@ class Log:
             self._recent_size -= len(self._recent.popleft()[1]) + RECENT_COST
 
     def write(self, priority: int, event: str, message: str, fields: dict[str, object]) -> None:
+        if priority <= WARNING and not any(name.upper() == "FAULT" for name in fields):
+            fields = {**fields, "fault": _id_of(event)}
         shown = {name: self._clean(_shown(name, value)) for name, value in _named(fields)}
         text = " ".join((event + (f": {self._clean(redact(message))}" if message else ""), *_pairs(shown.items())))
         journal = {"EVENT": event, **{name: value for name, value in shown.items() if name in FIELDS}}
@@ -288,10 +291,18 @@ class Log:
 
     def _leave(self, priority: int, text: str, fields: dict[str, str]) -> None:
         self._keep(f"{NAMES[priority]:7} {text}")
-        if self.lost and self._sink(WARNING, f"LogLost COUNT={self.lost}", {"EVENT": "LogLost"}):
+        lost = {"EVENT": "LogLost", "FAULT": _id_of("LogLost")}
+        if self.lost and self._sink(WARNING, f"LogLost COUNT={self.lost} FAULT={lost['FAULT']}", lost):
             self.lost = 0
         if not self._sink(priority, text, fields):
             self.lost += 1
+
+
+def _id_of(event: str) -> str:
+    """Loaded with the first warning: most processes live long before it."""
+    from agent.core.troubles import id_of
+
+    return id_of(event)
 
 
 def _named(fields: dict[str, object]) -> Iterable[tuple[str, object]]:

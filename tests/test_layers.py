@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
     "agent.errors": Rule(not_std=OUTSIDE_WORLD),
-    "agent.log": Rule(("agent.errors",), ("systemd",)),
+    "agent.log": Rule(("agent.errors", "agent.core.troubles"), ("systemd",)),
     "agent.clock": Rule(("agent.core.types",)),
     "agent.worker": Rule(),
     "agent.errands": Rule(("agent.core",)),

@@ -1,4 +1,4 @@
-"""Writes etc/FAULTS.md, the manual's page of faults, from the catalogue: `python -m tests.core.fault_page`."""
+"""Writes etc/FAULTS.md, the manual's page of faults, from the tables: `python -m tests.core.fault_page`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.core.faults import NEVER, ROWS, FaultRow
+from agent.core.troubles import TROUBLES, Trouble
 from agent.ocpp.v16.calls import ERRORS
 
 PAGE = Path(__file__).parents[2] / "etc" / "FAULTS.md"
 HEAD = """# Faults: what they mean, what the central system hears, what to do
 
-This page is written from the table in `agent/core/faults.py`; change that, then `python -m tests.core.fault_page`.
+This page is written from the tables in `agent/core/faults.py` and `agent/core/troubles.py`; change those, then
+`python -m tests.core.fault_page`.
 
 The first word of each heading is the fault's id. It stands in `chargepoint status`, in the journal (field `FAULT`), as
 `vendorErrorCode` in OCPP 1.6, and at the beginning of `techInfo` in OCPP 2.0.1. A fault is told to the central system
@@ -24,9 +26,32 @@ A fault that does not stop charging leaves the connector's status as it is.
 """
 
 
+TROUBLE_HEAD = """
+# Troubles: what else the journal warns of
+
+Every line of the journal at WARNING or above bears an id in its field `FAULT`: that of a fault above, or one of these,
+which are no faults of the hardware and are not told to the central system as such. `journalctl -u chargepoint
+FAULT=link` shows all lines about one of them. A line of somebody else's code bears `unlisted`.
+
+| id | events of the log |
+|---|---|
+"""
+
+
 def page() -> str:
     table = "".join(f"{_line(row)}\n" for row in ROWS)
-    return HEAD + table + "".join(f"\n{part}" for row in ROWS for part in _chapter(row))
+    chapters = "".join(f"\n{part}" for row in ROWS for part in _chapter(row))
+    return HEAD + table + chapters + _troubles()
+
+
+def _troubles() -> str:
+    table = "".join(f"| `{row.id}` | {', '.join(row.events)} |\n" for row in TROUBLES)
+    return TROUBLE_HEAD + table + "".join(f"\n{part}" for row in TROUBLES for part in _trouble(row))
+
+
+def _trouble(row: Trouble) -> Iterator[str]:
+    yield f"## {row.id}: {row.text}\n"
+    yield f"{row.remedy[0].upper()}{row.remedy[1:]}.\n"
 
 
 def _line(row: FaultRow) -> str:

@@ -58,6 +58,13 @@ def test_fields_stand_in_the_message_and_beside_it(paper: Paper) -> None:
     ]
 
 
+def test_what_warns_names_the_fault_or_the_trouble_that_it_is_about(paper: Paper) -> None:
+    book = Log(paper)
+    book.warning("LinkDown")
+    book.error("StorageFailed", fault="storage")
+    assert [fields["FAULT"] for _, _, fields in paper.lines] == ["link", "storage"]
+
+
 def test_an_unlisted_field_stays_in_the_message(paper: Paper) -> None:
     Log(paper).info("X", colour="green", size=None)
     assert paper.lines == [(INFO, "X COLOUR=green", {"EVENT": "X"})]
@@ -134,7 +141,7 @@ def test_lost_lines_are_counted_and_told(paper: Paper) -> None:
     book.info("B")
     paper.full = False
     book.info("C")
-    assert [message for _, message, _ in paper.lines] == ["LogLost COUNT=2", "C"]
+    assert [message for _, message, _ in paper.lines] == ["LogLost COUNT=2 FAULT=log-lost", "C"]
 
 
 # --- the journal and stderr ---
@@ -156,13 +163,14 @@ def sink(journal: tuple[str, socket.socket]) -> Iterator[JournalSink]:
 
 
 def test_the_journal_gets_its_own_fields(journal: tuple[str, socket.socket], sink: JournalSink) -> None:
-    Log(sink).warning("DeviceLost", evse=2)
+    Log(sink).warning("LinkDown", evse=2)
     assert journal[1].recv(4096).decode().splitlines() == [
-        "MESSAGE=DeviceLost EVSE=2",
+        "MESSAGE=LinkDown EVSE=2 FAULT=link",
         "PRIORITY=4",
         "SYSLOG_IDENTIFIER=chargepoint",
-        "EVENT=DeviceLost",
+        "EVENT=LinkDown",
         "EVSE=2",
+        "FAULT=link",
     ]
 
 
@@ -212,7 +220,7 @@ def test_a_service_manager_gets_priorities(monkeypatch: pytest.MonkeyPatch, capf
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     monkeypatch.setenv("INVOCATION_ID", "x")
     Log(best_sink()).warning("X", evse=1)
-    assert capfd.readouterr().err == "<4>X EVSE=1\n"
+    assert capfd.readouterr().err == "<4>X EVSE=1 FAULT=unlisted\n"
 
 
 def test_a_person_gets_time_and_level(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +228,7 @@ def test_a_person_gets_time_and_level(monkeypatch: pytest.MonkeyPatch, capfd: py
     monkeypatch.delenv("INVOCATION_ID", raising=False)
     Log(best_sink()).error("X", evse=1)
     time, level, rest = capfd.readouterr().err.split(maxsplit=2)
-    assert (len(time), level, rest) == (20, "ERROR", "X EVSE=1\n")
+    assert (len(time), level, rest) == (20, "ERROR", "X EVSE=1 FAULT=unlisted\n")
 
 
 def test_a_missing_journal_leaves_stderr(
@@ -228,7 +236,7 @@ def test_a_missing_journal_leaves_stderr(
 ) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
     Log(best_sink(str(tmp_path / "none"))).warning("X")
-    assert capfd.readouterr().err == "<4>X\n"
+    assert capfd.readouterr().err == "<4>X FAULT=unlisted\n"
 
 
 # --- the libraries ---
@@ -249,14 +257,15 @@ def libraries() -> Iterator[None]:
 def test_a_librarys_warning_comes_without_its_arguments(paper: Paper) -> None:
     hook_libraries(Log(paper))
     logging.getLogger("websockets.client").warning("got %r", '[2,"1","Authorize",{"idTag":"04A1"}]')
-    assert paper.lines == [(WARNING, "Library: got %r DEVICE=websockets", {"EVENT": "Library", "DEVICE": "websockets"})]
+    fields = {"EVENT": "Library", "DEVICE": "websockets", "FAULT": "library"}
+    assert paper.lines == [(WARNING, "Library: got %r DEVICE=websockets FAULT=library", fields)]
 
 
 @pytest.mark.usefixtures("libraries")
 def test_a_librarys_bytes_are_left_out(paper: Paper) -> None:
     hook_libraries(Log(paper))
     logging.getLogger("pymodbus.logging").error("frame 0x1 0x3 0x0 0x2a 0x5 lost")
-    assert paper.lines[0][1] == "Library: frame ... lost DEVICE=pymodbus"
+    assert paper.lines[0][1] == "Library: frame ... lost DEVICE=pymodbus FAULT=library"
 
 
 @pytest.mark.usefixtures("libraries")

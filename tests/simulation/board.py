@@ -18,6 +18,7 @@ from agent.core.certificates import HoldingsSeen
 from agent.core.effects import Effect, Errand, Restart
 from agent.core.events import Event, Restored, Stopping
 from agent.core.evse import EvseLimits
+from agent.core.troubles import UNLISTED, id_of
 from agent.core.types import Instant
 from agent.edge import hardware
 from agent.edge.hardware import EvseParts, ReaderParts
@@ -46,7 +47,7 @@ class PowerCut(BaseException):
 
 
 class Quiet:
-    """A log that keeps nothing but errors of the agent's own."""
+    """A log that keeps nothing but errors of the agent's own. What warns must name its fault or its trouble."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -54,9 +55,14 @@ class Quiet:
     def debug(self, *_: object, **__: object) -> None:
         return None
 
-    info = warning = debug
+    info = debug
 
-    def error(self, event: str, message: str = "", /, **_: object) -> None:
+    def warning(self, event: str, message: str = "", /, **fields: object) -> None:
+        if id_of(event) == UNLISTED and not {"fault", "FAULT"} & fields.keys():
+            self._scene.checker.complain(f"a warning without an id: {event}: {message}")
+
+    def error(self, event: str, message: str = "", /, **fields: object) -> None:
+        self.warning(event, message, **fields)
         self._scene.errors.append(f"{event}: {message}")
         del self._scene.errors[:-50]
 
