@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAPPED = {"mapped-evse": "evse", "mapped-meter": "meter"}  # driver -> the kind of its maps
 SIGNING = ("em580", "wm3m4")  # meters with drivers of their own
+ON_BUS = (*SIGNING, "innogy-ebox", "edgetech-smartevse")
 ROLE = {"controller": "mapped-evse", "meter": "mapped-meter"}
 READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys that not all of them have
     "rdm6300": ("form",),
@@ -94,7 +95,7 @@ def _check_device(
         for key, value in (("map", device.map), ("bus", device.bus), ("unit", device.unit)):
             if value is None:
                 table.fail(key, f"missing; the driver {device.driver} needs it")
-    if device.driver in SIGNING and (device.bus is None or device.unit is None):
+    if device.driver in ON_BUS and (device.bus is None or device.unit is None):
         table.fail("bus" if device.bus is None else "unit", f"missing; the driver {device.driver} needs it")
     if device.bus is not None and device.bus not in buses:
         table.fail("bus", f'no bus named "{device.bus}"; defined are {", ".join(buses) or "none"}')

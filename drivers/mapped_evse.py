@@ -81,7 +81,7 @@ class MappedEvse:
 
     async def offer(self, current_a: float) -> None:
         """Order this current; 0 and all below the minimum withhold power."""
-        order, pause = order_writes(self.map, current_a)
+        order, pause = self._writes(current_a)
         stale = self._armed != self._bus.epoch or (self._paused and not pause)
         if stale and not pause:
             await self._arm()
@@ -89,6 +89,10 @@ class MappedEvse:
         await self._give(order)
         if stale and pause:  # taking power away comes first, whatever the set-up registers say
             await self._arm()
+
+    def _writes(self, current_a: float) -> tuple[Writes, bool]:
+        """For boards of which the order is more than a map can say, to be overridden (drivers/evse/)."""
+        return order_writes(self.map, current_a)
 
     async def identity(self) -> str:
         """Vendor, model and what the identification registers say; DriverError when it is another device."""

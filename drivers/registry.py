@@ -16,6 +16,8 @@ BUILT_IN = {
     "mapped-meter": "drivers.mapped_meter:MappedMeter",
     "mapped-evse": "drivers.mapped_evse:MappedEvse",
     "openevse": "drivers.evse.openevse:OpenEvse",
+    "innogy-ebox": "drivers.evse.innogy:InnogyEbox",
+    "edgetech-smartevse": "drivers.evse.smartevse:EdgetechSmartEvse",
     "composed": "drivers.composed:ComposedEvse",
     "io-pilot": "drivers.io.pilot:IoPilot",
     "mapped-io": "drivers.io.mapped:MappedIo",

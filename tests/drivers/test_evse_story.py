@@ -97,7 +97,7 @@ def test_no_order_is_more_than_the_board_may_give(name: str) -> None:
     async def scene(rig: Rig) -> None:
         await rig.charge(500.0)
         most_a = rig.evse.map.offer.max_a
-        assert most_a - 0.1 <= rig.point.controller.order_a <= most_a
+        assert most_a - 0.15 <= rig.point.controller.order_a <= most_a  # within one step of its register
 
     play(name, scene)
 
