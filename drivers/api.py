@@ -38,6 +38,8 @@ class Fault(StrEnum):
     OTHER = "other"
     DIODE = "diode"
     GROUND = "ground"
+    DC_RESIDUAL = "dc-residual"
+    EMERGENCY_STOP = "emergency-stop"
     LOCK_FAILURE = "lock-failure"
     UNLOCK_FAILURE = "unlock-failure"
     METER = "meter"

@@ -44,6 +44,7 @@ class Guards(NamedTuple):
 
     residual: Channel | None = None
     emergency: Channel | None = None
+    dc_residual: Channel | None = None
 
 
 class Lock(NamedTuple):
@@ -122,12 +123,12 @@ class ComposedEvse:
     async def _sense(self) -> tuple[Facts, EvseReading]:
         poll = Poll()
         coil, mirror = await self._switched(poll)
-        residual, emergency = [channel is not None and await poll.input(channel) for channel in self._guards]
+        residual, emergency, dc = [channel is not None and await poll.input(channel) for channel in self._guards]
         locked = await self._is_locked(poll)
         cable_a, cable_bad = await self._rating(poll)
         pilot = await self._pilot.read()
         cable_a = pilot.cable_a if self._cable is None else cable_a
-        facts = Facts(pilot.pilot, pilot.faults, coil, mirror, residual, emergency, locked, cable_a, cable_bad)
+        facts = Facts(pilot.pilot, pilot.faults, coil, mirror, residual, emergency, locked, cable_a, cable_bad, dc)
         return facts, pilot
 
     async def _switched(self, poll: Poll) -> tuple[bool, bool | None]:

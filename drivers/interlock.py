@@ -8,8 +8,8 @@ Pure: facts and the time go in, what is wanted comes out; `composed.py` does it 
 * what it was told is verified: a contactor that stays closed is never trusted again by this process (a technician
   mends it and starts the agent anew); one that does not close, a lock that does not, a cable that became unreadable
   are faults until the plug has been out;
-* the lock opens only while the contactor is open, by the board and by the mirror contact; opened by hand it stays so
-  until the plug has been out.
+* the lock opens only while the contactor is open, by the board and by the mirror contact: without a car, in state E at
+  once, in state F after `UNLOCK_IN_F_S`; opened by hand it stays so until the plug has been out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from drivers.api import Fault, Pilot
 
 LEAST_A = 6.0
+UNLOCK_IN_F_S = 5.0
 PLUGGED = (Pilot.B, Pilot.C, Pilot.D)
 HARMLESS = frozenset({Fault.UNLOCK_FAILURE, Fault.RFID_READER, Fault.METER})
 UNTIL_UNPLUGGED = frozenset({Fault.LOCK_FAILURE, Fault.CABLE})
@@ -44,6 +45,7 @@ class Facts(NamedTuple):
     locked: bool | None = None  # by its feedback, else as it was driven last
     cable_a: float | None = None
     cable_bad: bool = False  # a resistor that means nothing
+    dc_residual: bool = False
 
 
 class Wanted(NamedTuple):
@@ -66,6 +68,7 @@ class Interlock:
         self._not_before = 0.0
         self._force_off_at: float | None = None
         self._charging = False
+        self._in_f_since: float | None = None
 
     @property
     def welded(self) -> bool:
@@ -110,7 +113,8 @@ class Interlock:
         present = (
             (Fault.CONTACTOR, self._welded),
             (Fault.GROUND, facts.residual),
-            (Fault.OTHER, facts.emergency),
+            (Fault.DC_RESIDUAL, facts.dc_residual),
+            (Fault.EMERGENCY_STOP, facts.emergency),
             (Fault.CABLE, facts.cable_bad),
             (Fault.PILOT, facts.pilot is Pilot.UNKNOWN),
         )
@@ -129,7 +133,11 @@ class Interlock:
         waits = now < self._not_before - self.rules.min_open_s  # long, after a fault: the car shall not ask in vain
         offer_a = self.order_a if (ready and not waits) or (self.order_a is None and not stopped) else 0.0
         self._charging = self.closed
-        return Wanted(offer_a, self.closed, self._lock(facts))
+        if facts.pilot is not Pilot.F:
+            self._in_f_since = None
+        elif self._in_f_since is None:
+            self._in_f_since = now
+        return Wanted(offer_a, self.closed, self._lock(facts, now))
 
     def _is_ordered(self) -> bool:
         return self.order_a is not None and self.order_a >= LEAST_A
@@ -169,11 +177,12 @@ class Interlock:
     def _is_held(self, facts: Facts) -> bool:
         return not self.rules.locks or (facts.locked is True and not self.unlocking)
 
-    def _lock(self, facts: Facts) -> bool | None:
+    def _lock(self, facts: Facts, now: float) -> bool | None:
         if not self.rules.locks:
             return None
         if facts.pilot in PLUGGED and not self.unlocking:
             return None if Fault.LOCK_FAILURE in self._own else True
         may_open = not self.closed and not facts.coil and not facts.mirror and not self._welded
-        wants = facts.pilot in (Pilot.A, Pilot.E) or self.unlocking
+        long_in_f = self._in_f_since is not None and now >= self._in_f_since + UNLOCK_IN_F_S
+        wants = facts.pilot in (Pilot.A, Pilot.E) or long_in_f or self.unlocking
         return False if wants and may_open and Fault.UNLOCK_FAILURE not in self._own else None

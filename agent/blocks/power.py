@@ -7,7 +7,8 @@ configuration, the CSMS's limit, whatever derates, and the EVSE's share of the s
 is a pause. The reason is kept in words for people.
 
 Less is offered at once, and before anybody else gets more. A pause lasts at least PauseMinimum, whatever is allowed
-meanwhile: a limit that flickers about 6 A shall switch neither car nor contactor each time.
+meanwhile: a limit that flickers about 6 A shall switch neither car nor contactor each time. A fault that took the power
+away is followed by a rest (`FaultRow.rest_s`) as long as the same car stays.
 
 Where some wait because the supply is too small for all, who is offered power and does not ask for it (a full car stays
 plugged in all night) goes to the end of the line after `TURN_S`.
@@ -41,10 +42,12 @@ class Power(Block):
         self._stopping = False
         self._derated: dict[int, dict[str, float]] = {}  # by EVSE or STATION: source -> A
         self._pauses = Deadlines()  # by EVSE: until when it lasts at least
+        self._struck: dict[int, float] = {}  # by EVSE: a fault took the power away; how long the rest after it will be
+        self._rests = Deadlines()  # by EVSE: until when
         self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
 
     def next_deadline(self) -> float | None:
-        moments = (self._pauses.next(), self._turns.next())
+        moments = (self._pauses.next(), self._rests.next(), self._turns.next())
         return min((at for at in moments if at is not None), default=None)
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
@@ -64,7 +67,11 @@ class Power(Block):
 
     def derive(self, now: Instant) -> Out:
         self._pauses.due(now.mono)
+        self._rests.due(now.mono)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
+        for evse in evses:
+            if evse.faults or evse.id in self._struck or evse.id in self._rests:
+                self._mind_rest(evse, now)
         shares = self._shares(now)
         changed = []
         for evse in evses:
@@ -86,6 +93,16 @@ class Power(Block):
             if not self._is_left_alone(evse) and self._shown.get(evse.id) is not status:
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
+
+    def _mind_rest(self, evse: Evse, now: Instant) -> None:
+        rest_s = max((CATALOGUE[fault].rest_s for fault in evse.faults if CATALOGUE[fault].stops), default=0.0)
+        if not evse.plugged:
+            self._struck.pop(evse.id, None)
+            self._rests.clear(evse.id)
+        elif rest_s and self._ordered.get(evse.id):
+            self._struck[evse.id] = rest_s
+        elif not evse.stopped_by_fault and evse.id in self._struck:
+            self._rests.set(evse.id, now.mono + self._struck.pop(evse.id))
 
     # --- how much -----------------------------------------------------------------------------------------------
 
@@ -176,6 +193,8 @@ class Power(Block):
         if self._stopping:
             yield "the agent is stopping"
         yield from (CATALOGUE[fault].text for fault in evse.faults if CATALOGUE[fault].stops)
+        if evse.id in self._rests:
+            yield "a rest after a fault"
         if not evse.operative:
             yield "out of service"
         if evse.pilot not in CONNECTED:

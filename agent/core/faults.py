@@ -7,7 +7,8 @@ when it comes, `cleared` when it goes, `remedy` to the technician who reads `cha
 words of its own in its tables. `etc/FAULTS.md` is written from these rows (`python -m tests.core.fault_page` does it).
 
 When it goes: at once when nobody says so any more; with `hold_s` only when nobody has for so long (`NEVER`: not before
-a restart, that is, after somebody has looked); with `until_unplugged` not before the car has left.
+a restart, that is, after somebody has looked); with `until_unplugged` not before the car has left. For `rest_s` after
+that the same car is offered no power (IEC 61851-1: a pilot that has failed comes back by F and B, and not at once).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from agent.core.types import StopReason
 from drivers.api import Fault
 
 NEVER = inf
+AFTER_FAULT_S = 30.0  # what was wrong between car and charger may be so again at once
 
 
 class Severity(IntEnum):
@@ -62,6 +64,7 @@ class FaultRow:
     mrec: str = ""
     hold_s: float = 0.0
     until_unplugged: bool = False
+    rest_s: float = 0.0
 
 
 ROWS: tuple[FaultRow, ...] = (
@@ -92,6 +95,30 @@ ROWS: tuple[FaultRow, ...] = (
         severity=Severity.DANGER,
         tells=("RCD", "Tripped"),
         mrec="CX002",
+        rest_s=AFTER_FAULT_S,
+    ),
+    FaultRow(
+        Fault.DC_RESIDUAL,
+        True,
+        "residual direct current (more than 6 mA, IEC 62955)",
+        "do not use this car here before it was looked at; try another one; test the direct-current sensor",
+        StopReason.GROUND_FAULT,
+        cleared="no residual direct current any more",
+        severity=Severity.DANGER,
+        tells=("RCD", "Tripped"),
+        mrec="CX002",
+        rest_s=AFTER_FAULT_S,
+    ),
+    FaultRow(
+        Fault.EMERGENCY_STOP,
+        True,
+        "the emergency stop is pressed",
+        "see why; release it when it is safe",
+        StopReason.EMERGENCY_STOP,
+        cleared="the emergency stop is released",
+        severity=Severity.CRITICAL,
+        tells=("EmergencyStopSensor", "Active"),
+        mrec="CX007",
     ),
     FaultRow(
         Fault.LOCK_FAILURE,
@@ -157,6 +184,7 @@ ROWS: tuple[FaultRow, ...] = (
         severity=Severity.HARDWARE,
         tells=("PowerContactor", "Problem"),
         mrec="CX017",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Own.CONTACTOR_WELDED,
@@ -247,6 +275,7 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="the control pilot is in order",
         tells=("CPPWMController", "Problem"),
         mrec="CX014",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.VENTILATION,
@@ -255,6 +284,8 @@ ROWS: tuple[FaultRow, ...] = (
         "charge this car outdoors or fit a fan",
         cleared="the car no longer asks for ventilation",
         tells=("AreaVentilation", "Problem"),
+        mrec="CX010",  # an invalid vehicle mode
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.CABLE,
@@ -264,6 +295,7 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="the cable's rating can be read",
         tells=("Connector", "Problem"),
         mrec="CX023",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Own.CONTROLLER_SILENT,

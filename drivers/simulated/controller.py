@@ -17,7 +17,10 @@ DROP_S = 0.02  # the coil lost its supply
 FORCE_OFF_S = 6.0
 F_PULSE_S = 0.3  # state F after a fault under load
 STOPPING = frozenset(
-    {Fault.DIODE, Fault.GROUND, Fault.INTERNAL, Fault.OVER_TEMPERATURE, Fault.CONTACTOR, Fault.PILOT, Fault.CABLE}
+    {
+        *(Fault.DIODE, Fault.GROUND, Fault.DC_RESIDUAL, Fault.EMERGENCY_STOP, Fault.INTERNAL),
+        *(Fault.OVER_TEMPERATURE, Fault.CONTACTOR, Fault.PILOT, Fault.CABLE),
+    }
 )
 
 

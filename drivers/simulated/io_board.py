@@ -206,7 +206,12 @@ def join(point: ChargingPoint, wiring: SimWiring) -> None:
     point.controller.motor_lock = True
     point.controller.lockable = "lock" in roles
     point.buttons = frozenset({"emergency"} & roles)
-    senses = {"residual": Fault.GROUND, "lock": Fault.LOCK_FAILURE, "unlock": Fault.UNLOCK_FAILURE}
+    senses = {
+        "residual": Fault.GROUND,
+        "dc_residual": Fault.DC_RESIDUAL,
+        "lock": Fault.LOCK_FAILURE,
+        "unlock": Fault.UNLOCK_FAILURE,
+    }
     point.senses |= {fault for role, fault in senses.items() if role in roles}
     if wiring.volts is not None:
         point.senses |= {Fault.CABLE}
@@ -252,7 +257,8 @@ _DOES: Mapping[str, Callable[[ChargingPoint, SimWiring, bool], None]] = {
 _SENSES: Mapping[str, Callable[[ChargingPoint], bool]] = {
     "mirror": lambda p: p.controller.closed,
     "residual": lambda p: Fault.GROUND in p.faults,
-    "emergency": lambda p: p.controller.stop_button == "emergency",
+    "dc_residual": lambda p: Fault.DC_RESIDUAL in p.faults,
+    "emergency": lambda p: p.controller.stop_button == "emergency" or Fault.EMERGENCY_STOP in p.faults,
     "locked": lambda p: p.controller.locked,
     "connected": lambda p: p.pilot in "BCD",
     "requesting": lambda p: p.pilot in "CD",

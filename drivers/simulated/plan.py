@@ -59,7 +59,8 @@ class SimChannel:
 class SimWiring:
     """How a charging point made of parts hangs on its boards. `inputs` and `outputs` by what they are:
 
-    outputs contactor, lock, unlock, enable; inputs mirror, residual, emergency, locked, connected, requesting, failed.
+    outputs contactor, lock, unlock, enable; inputs mirror, residual, dc_residual, emergency, locked, connected,
+    requesting, failed.
     """
 
     outputs: tuple[tuple[str, SimChannel], ...]

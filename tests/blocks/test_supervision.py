@@ -312,3 +312,38 @@ def test_a_long_ordinary_charge_breaks_no_rule() -> None:
 
 def test_no_two_rules_share_a_name() -> None:
     assert len({rule.source for rule in RULES}) == len(RULES)
+
+
+# --- the rest after a fault ---
+
+
+@pytest.mark.parametrize("pilot", [Pilot.E, Pilot.F, Pilot.UNKNOWN, Pilot.D])
+def test_after_a_failure_of_the_pilot_the_same_car_waits_half_a_minute(pilot: Pilot) -> None:
+    bench = charging()
+    bench.read(pilot)
+    bench.wait(5)
+    bench.read(Pilot.B)
+    assert (bench.evse.faults, bench.evse.explanation) == ({}, "0 A: a rest after a fault")
+    bench.wait(29)
+    assert bench.evse.offer_a == 0.0
+    bench.wait(2)
+    assert bench.evse.offer_a == 32.0
+
+
+def test_the_next_car_waits_for_nothing() -> None:
+    bench = charging()
+    bench.read(Pilot.E)
+    bench.read(Pilot.A)
+    bench.wait(3)
+    bench.meter()
+    bench.tap()
+    bench.read(Pilot.B)
+    assert bench.evse.offer_a == 32.0
+
+
+def test_a_pilot_that_flickers_while_the_plug_goes_in_delays_nothing() -> None:
+    bench = Bench().ready()
+    bench.tap()
+    bench.read(Pilot.E)
+    bench.read(Pilot.B)
+    assert bench.evse.offer_a == 32.0

@@ -15,13 +15,14 @@ HEAD = """# Faults: what they mean, what the central system hears, what to do
 This page is written from the tables in `agent/core/faults.py` and `agent/core/troubles.py`; change those, then
 `python -m tests.core.fault_page`.
 
-The first word of each heading is the fault's id. It stands in `chargepoint status`, in the journal (field `FAULT`), as
-`vendorErrorCode` in OCPP 1.6, and at the beginning of `techInfo` in OCPP 2.0.1. A fault is told to the central system
-when it comes and when it goes: in OCPP 1.6 by StatusNotification (of several that stand the newest), in OCPP 2.0.1 by
-NotifyEvent as well, one for each. `techCode` is the code of the minimum required error codes (MREC) where there is one.
-A fault that does not stop charging leaves the connector's status as it is.
+The first word of each heading is the fault's id. It stands in `chargepoint status`, in the journal (field `FAULT`), at
+the beginning of `info` in OCPP 1.6 and of `techInfo` in OCPP 2.0.1. A fault is told to the central system when it comes
+and when it goes: in OCPP 1.6 by StatusNotification (of several that stand the newest), in OCPP 2.0.1 by NotifyEvent as
+well, one for each. The code is the one of the minimum required error codes (MREC, CX...) where there is one, else the
+fault's id: `vendorErrorCode` in OCPP 1.6 (with the `vendorId` https://chargex.inl.gov for an MREC, else the charger's
+vendor), `techCode` in OCPP 2.0.1. A fault that does not stop charging leaves the connector's status as it is.
 
-| fault | severity | charging | OCPP 1.6 errorCode | OCPP 2.0.1 component.variable | techCode |
+| fault | severity | charging | OCPP 1.6 errorCode | OCPP 2.0.1 component.variable | code |
 |---|---|---|---|---|---|
 """
 
@@ -66,7 +67,8 @@ def _chapter(row: FaultRow) -> Iterator[str]:
     yield f"{row.remedy[0].upper()}{row.remedy[1:]}.\n"
     if row.ends:
         yield f"The transaction ends ({row.ends} in OCPP 2.0.1).\n"
-    yield f"It goes {_goes(row)}" + (f" ({row.cleared}).\n" if row.cleared else ".\n")
+    rest = f" A car that was charging waits {row.rest_s:g} s more." if row.rest_s else ""
+    yield f"It goes {_goes(row)}" + (f" ({row.cleared}).{rest}\n" if row.cleared else f".{rest}\n")
 
 
 def _goes(row: FaultRow) -> str:

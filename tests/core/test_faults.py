@@ -55,6 +55,30 @@ def test_every_row_says_what_it_is_how_it_ends_and_what_to_do(row: FaultRow) -> 
     assert str(row.id) in ERRORS
 
 
+MREC = {  # the list of minimum required error codes, as far as an AC charger can know them
+    Fault.LOCK_FAILURE: "CX001",
+    Fault.UNLOCK_FAILURE: "CX001",
+    Fault.GROUND: "CX002",
+    Fault.DC_RESIDUAL: "CX002",
+    Fault.OVER_TEMPERATURE: "CX003",
+    Fault.OVER_CURRENT: "CX004",
+    Fault.OVER_VOLTAGE: "CX005",
+    Fault.UNDER_VOLTAGE: "CX006",
+    Fault.EMERGENCY_STOP: "CX007",
+    Fault.VENTILATION: "CX010",
+    Fault.PILOT: "CX014",
+    Fault.DIODE: "CX014",
+    Fault.CONTACTOR: "CX017",
+    Own.CONTACTOR_WELDED: "CX017",
+    Own.CONTACTOR_OPEN: "CX017",
+    Fault.CABLE: "CX023",
+}
+
+
+def test_every_row_has_its_minimum_required_error_code_where_there_is_one() -> None:
+    assert {row.id: row.mrec for row in ROWS if row.mrec} == MREC
+
+
 def test_the_page_of_the_manual_is_up_to_date() -> None:
     assert PAGE.read_text("utf-8") == page(), "python -m tests.core.fault_page writes it anew"
 

@@ -225,7 +225,7 @@ def test_an_emergency_stop_is_told_once_as_a_press_and_as_a_fault_while_it_is_he
         rig.board.emergency = True
         presses = [(await rig.step()).stop_button for _ in range(3)]
         assert presses == [StopButton.EMERGENCY, None, None]
-        assert (await rig.step()).faults == (Fault.OTHER,)
+        assert (await rig.step()).faults == (Fault.EMERGENCY_STOP,)
         assert not rig.board.closed
 
     play(scene)

@@ -24,8 +24,8 @@ from drivers.wire import make_bus
 
 RULES = Rules(min_open_s=0.3, after_fault_s=0.5, force_off_s=6.0)
 OUTPUTS = {"contactor": 0, "lock": 1, "unlock": 2, "enable": 3}
-INPUTS = {"mirror": 0, "residual": 1, "emergency": 2, "locked": 3, "connected": 4, "requesting": 5}
-INVERTED = ("mirror", "residual", "emergency")
+INPUTS = {"mirror": 0, "residual": 1, "emergency": 2, "locked": 3, "connected": 4, "requesting": 5, "dc_residual": 6}
+INVERTED = ("mirror", "residual", "emergency", "dc_residual")
 
 
 class Rig:
@@ -100,7 +100,7 @@ def _evse(bus: Bus, io: MappedIo, first: int, pilot_map: str | None, volts: bool
     return ComposedEvse(
         pilot,
         Contactor(out["contactor"], into["mirror"]),
-        Guards(into["residual"], into["emergency"]),
+        Guards(into["residual"], into["emergency"], into["dc_residual"]),
         Lock(out["lock"], out["unlock"], into["locked"], 0.05),
         Cable(Channel(io, 0, "io.0"), Divider(330.0, 5.0)) if volts else None,
         rules=RULES,
@@ -183,6 +183,12 @@ async def test_residual_current_is_seen(rig: Rig) -> None:
     await rig.hw.do("fault", name="ground", evse=1)
     await rig.until(lambda r: Fault.GROUND in r.faults and r.contactor is False)
     assert await rig.get("contactor") == "open"
+
+
+async def test_residual_direct_current_is_told_as_such(rig: Rig) -> None:
+    await rig.charge()
+    await rig.hw.do("fault", name="dc-residual", evse=1)
+    await rig.until(lambda r: Fault.DC_RESIDUAL in r.faults and r.contactor is False)
 
 
 async def test_an_emergency_stop_is_seen(rig: Rig) -> None:

@@ -54,7 +54,8 @@ def test_less_than_6_a_is_no_order(order_a: float) -> None:
     ("wrong", "fault"),
     [
         ({"residual": True}, Fault.GROUND),
-        ({"emergency": True}, Fault.OTHER),
+        ({"dc_residual": True}, Fault.DC_RESIDUAL),
+        ({"emergency": True}, Fault.EMERGENCY_STOP),
         ({"cable_bad": True, "cable_a": 0.0}, Fault.CABLE),
         ({"faults": (Fault.DIODE,)}, Fault.DIODE),
         ({"pilot": Pilot.UNKNOWN}, Fault.PILOT),
@@ -153,6 +154,18 @@ def test_the_lock_of_a_welded_contactor_stays() -> None:
     bench = Bench(order_a=0.0)
     bench.lock.did_not_open(bench.now)
     assert bench.step(pilot=Pilot.A)[2] is None
+
+
+def test_in_state_e_the_plug_is_let_go_at_once_and_in_state_f_after_five_seconds() -> None:
+    assert Bench(order_a=0.0).step(pilot=Pilot.E)[2] is False
+    bench = Bench(order_a=0.0)
+    assert [bench.step(after_s, pilot=Pilot.F)[2] for after_s in (0.5, 4.9, 0.2)] == [None, None, False]
+
+
+def test_a_moment_in_state_f_lets_nothing_go() -> None:
+    bench = Bench(order_a=0.0)
+    states = [bench.step(0.3, pilot=pilot)[2] for pilot in (Pilot.F, Pilot.B, Pilot.F, Pilot.B)]
+    assert states == [None, True, None, True]
 
 
 def test_a_lock_opened_by_hand_stays_open_until_the_plug_was_out() -> None:

@@ -39,9 +39,10 @@ async def test_a_ground_fault_ends_the_charge_and_is_told_with_its_name(version:
             told = await c.csms.hear("StatusNotification", status="Faulted")
             assert (told["errorCode"], told["vendorErrorCode"], told["vendorId"]) == (
                 "GroundFailure",
-                "ground",
-                "Example",
+                "CX002",
+                "https://chargex.inl.gov",
             )
+            assert told["info"].startswith("ground: ")
         await c.do("fault-clear", name="ground")
         await status(c.csms, "Finishing" if version == "1.6" else "Occupied")
         await c.do("unplug")

@@ -216,7 +216,7 @@ def test_the_car_draws_what_it_is_told(box: Running) -> None:
     "name",
     [
         *("other", "diode", "ground", "lock-failure", "unlock-failure", "meter", "contactor", "over-temperature"),
-        *("under-voltage", "over-voltage", "over-current", "rfid-reader", "internal"),
+        *("under-voltage", "over-voltage", "over-current", "rfid-reader", "internal", "dc-residual", "emergency-stop"),
     ],
 )
 def test_every_fault_of_the_list_comes_and_goes(box: Running, name: str) -> None:

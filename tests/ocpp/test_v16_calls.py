@@ -95,8 +95,11 @@ def test_connector_0_knows_only_three_states(word: ConnectorStatus) -> None:
 
 @pytest.mark.parametrize("fault", catalogue.CATALOGUE)
 def test_every_fault_of_the_catalogue_has_an_error_code_and_is_named(fault: str) -> None:
-    told = sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, error=fault))
-    assert (told["errorCode"], told["vendorErrorCode"]) == (ERRORS[fault], fault)
+    told = sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, error=fault, info="raw"))
+    mrec = catalogue.CATALOGUE[fault].mrec
+    code, keeper = (mrec, "https://chargex.inl.gov") if mrec else (fault, STATION.vendor)
+    assert (told["errorCode"], told["info"]) == (ERRORS[fault], f"{fault}: raw")
+    assert (told["vendorErrorCode"], told["vendorId"]) == (code, keeper)
 
 
 def test_an_unknown_fault_is_an_other_error() -> None:
@@ -104,7 +107,7 @@ def test_an_unknown_fault_is_an_other_error() -> None:
 
 
 def test_info_is_cut_at_fifty_characters() -> None:
-    assert sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, "other", "i" * 80))["info"] == "i" * 50
+    assert sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, "other", "i" * 80))["info"] == "other: " + "i" * 43
 
 
 def test_a_token_is_cut_to_twenty_characters() -> None:

@@ -78,7 +78,7 @@ class Story:
 
     def statuses(self, fault: str) -> list[tuple[float, str, str]]:
         told = [(at, p) for at, action, p in self.heard if action == "StatusNotification"]
-        return [(at, p["status"], p["errorCode"]) for at, p in told if p.get("vendorErrorCode") == fault]
+        return [(at, p["status"], p["errorCode"]) for at, p in told if p.get("info", "").split(":")[0] == fault]
 
     def events(self, fault: str) -> list[tuple[float, bool, str]]:
         told = [(at, p["eventData"][0]) for at, action, p in self.heard if action == "NotifyEvent"]

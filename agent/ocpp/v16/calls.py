@@ -36,11 +36,15 @@ from agent.ocpp.fields import branch, hope, number, one_of, stamp, text, time, w
 from agent.ocpp.v16.values import meter_values, token_text
 from drivers.api import Fault, IdToken
 
-# ChargePointErrorCode of each row of the fault catalogue; the catalogue's own id travels as vendorErrorCode.
+# ChargePointErrorCode of each row of the fault catalogue. A minimum required error code travels as vendorErrorCode,
+# with the vendorId of those who keep their list; where there is none, the catalogue's own id and our vendor's name.
+MREC_VENDOR = "https://chargex.inl.gov"
 ERRORS: Mapping[str, str] = {
     Fault.OTHER: "OtherError",
     Fault.DIODE: "EVCommunicationError",
     Fault.GROUND: "GroundFailure",
+    Fault.DC_RESIDUAL: "GroundFailure",
+    Fault.EMERGENCY_STOP: "OtherError",
     Fault.LOCK_FAILURE: "ConnectorLockFailure",
     Fault.UNLOCK_FAILURE: "ConnectorLockFailure",
     Fault.METER: "PowerMeterFailure",
@@ -112,9 +116,15 @@ def status(call: Status, station: Station) -> Message:
         "status": str(word),
         "timestamp": stamp(call.at),
     }
-    if call.error:
+    if not call.error:
+        return "StatusNotification", told | without_empty(info=call.info[:50])
+    row = faults.CATALOGUE.get(call.error)
+    if row is not None and row.mrec:
+        told |= {"vendorErrorCode": row.mrec, "vendorId": MREC_VENDOR}
+    else:
         told |= without_empty(vendorErrorCode=call.error[:50], vendorId=station.vendor[:255])
-    return "StatusNotification", told | without_empty(info=call.info[:50])
+    info = f"{call.error}: {call.info}" if call.info else call.error
+    return "StatusNotification", told | {"info": info[:50]}
 
 
 def authorize(call: Authorize, _station: Station) -> Message:
