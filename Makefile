@@ -6,12 +6,12 @@ ARGS ?=
 SEEDS ?= 1-200
 JOBS ?= 6
 
-.PHONY: help demo test lint types tests bench soak clean
+.PHONY: help demo test test-platform lint types tests bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{ t = $$1; $$1 = ""; printf "  %-8s%s\n", t, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{ t = $$1; $$1 = ""; printf "  %-14s%s\n", t, $$0 }'
 
 demo: .venv/.ready-demo ## a whole charging session on this machine (ARGS="--ocpp 1.6 --stay --plain")
 	@$(VENV)/chargepoint demo $(ARGS)
@@ -31,6 +31,9 @@ types: .venv/.ready-test ## types
 tests: .venv/.ready-test ## the tests alone (ARGS="tests/drivers -k bus")
 	$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup --durations=10 $(ARGS)
 
+test-platform: .venv/.ready-platform ## the package on booted systems, as root (ARGS="-k watchdog")
+	$(VENV)/python -m pytest -n 2 --dist loadgroup --durations=10 tests/platform $(ARGS)
+
 bench: .venv/.ready-test ## figures against a minimal charge point, measured in the same run
 	@$(VENV)/python -m tests.benchmarks $(ARGS)
 
@@ -46,3 +49,6 @@ clean: ## remove all that was made here
 
 .venv/.ready-test: $(SETUP)
 	@packaging/bootstrap.sh test
+
+.venv/.ready-platform: $(SETUP)
+	@packaging/bootstrap.sh platform

@@ -3,6 +3,7 @@
 #
 #   packaging/bootstrap.sh demo    what the agent and the demo need
 #   packaging/bootstrap.sh test    and what the tests need besides
+#   packaging/bootstrap.sh platform    and what those on booted systems need
 #
 # On Debian 12 or 13 it installs the system packages that are missing (as root, or with sudo), makes .venv, and installs
 # the Python packages into it. Nothing is installed that is there already, and all but the system packages stays in
@@ -15,8 +16,8 @@ cd "$(dirname "$0")/.."
 kind=${1:-demo}
 case $kind in
     demo) extras="" ;;
-    test) extras="[dev]" ;;
-    *) echo "usage: packaging/bootstrap.sh demo|test" >&2; exit 2 ;;
+    test | platform) extras="[dev]" ;;
+    *) echo "usage: packaging/bootstrap.sh demo|test|platform" >&2; exit 2 ;;
 esac
 venv=.venv
 building=$venv/.building # there while packages go in: a run that was interrupted leaves it behind
@@ -126,6 +127,32 @@ install_strangers() { # a Modbus slave and a master that are not ours; the tests
         say "$missing cannot be installed here; the tests against other Modbus programs are skipped"
 }
 
+# --- booted systems, for the tests of the package alone ---
+
+missing_for_platform() { # program and the package that has it
+    while read -r program package; do
+        command -v "$program" >/dev/null || [ -e "$program" ] || echo "$package"
+    done <<'LIST'
+systemd-nspawn systemd-container
+mmdebstrap mmdebstrap
+arch-test arch-test
+newuidmap uidmap
+ip iproute2
+qemu-system-aarch64 qemu-system-arm
+qemu-aarch64-static qemu-user-static
+/usr/lib/ipxe/qemu/efi-virtio.rom ipxe-qemu
+depmod kmod
+cpio cpio
+mke2fs e2fsprogs
+LIST
+}
+
+install_platform() { # what still lacks then is said by the tests, in one line
+    local missing
+    missing=$(missing_for_platform | sort -u | xargs)
+    [ -z "$missing" ] || apt_install $missing || say "please install $missing, as root"
+}
+
 # --- do it ---
 
 exec 9<pyproject.toml
@@ -145,6 +172,7 @@ say "installing Python packages into $venv (the first time takes a minute or two
 pip_install --editable ".$extras" || fail "pip could not install the packages; see above"
 install_systemd
 [ "$kind" = demo ] || install_strangers
+[ "$kind" != platform ] || install_platform
 echo "$state" >"$venv/.ready-demo"
 echo "$state" >"$stamp"
 rm "$building"

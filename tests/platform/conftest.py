@@ -1,0 +1,39 @@
+"""These tests want a whole Linux. Where it is lacking that is said in one line, and it counts as a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.platform.host import lacks
+from tests.platform.machine import Machine
+from tests.platform.network import Network
+from tests.platform.rootfs import rootfs
+
+
+def pytest_configure() -> None:
+    lacking = lacks()
+    if lacking:
+        raise pytest.UsageError(lacking)
+
+
+@pytest.fixture(scope="session")
+def debian() -> Path:
+    """Debian 12 as it comes, without the agent."""
+    return rootfs()
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture
+def bare(debian: Path) -> Iterator[Machine]:
+    """A booted Debian 12 without the agent."""
+    with Machine(debian) as machine:
+        machine.boot()
+        yield machine
