@@ -6,7 +6,7 @@ ARGS ?=
 SEEDS ?= 1-200
 JOBS ?= 6
 
-.PHONY: help demo test test-platform lint types tests bench soak clean
+.PHONY: help demo test test-platform lint types tests bench soak deb sdist clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,14 @@ bench: .venv/.ready-test ## figures against a minimal charge point, measured in 
 
 soak: .venv/.ready-test ## simulated charger lives full of faults and power cuts (SEEDS=1-1000)
 	@$(VENV)/python -m tests.simulation.soak $(SEEDS) $(ARGS)
+
+deb: ## the Debian package, its bill of materials and the sdist, into dist/
+	@packaging/bootstrap.sh deb
+	@packaging/deb/build dist
+
+sdist: ## what Yocto and Buildroot build from, into dist/
+	@packaging/bootstrap.sh deb
+	@packaging/deb/sdist dist
 
 clean: ## remove all that was made here
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -4,6 +4,7 @@
 #   packaging/bootstrap.sh demo    what the agent and the demo need
 #   packaging/bootstrap.sh test    and what the tests need besides
 #   packaging/bootstrap.sh platform    and what those on booted systems need
+#   packaging/bootstrap.sh deb     what `make deb` needs: Debian's own tools, and no .venv
 #
 # On Debian 12 or 13 it installs the system packages that are missing (as root, or with sudo), makes .venv, and installs
 # the Python packages into it. Nothing is installed that is there already, and all but the system packages stays in
@@ -17,7 +18,8 @@ kind=${1:-demo}
 case $kind in
     demo) extras="" ;;
     test | platform) extras="[dev]" ;;
-    *) echo "usage: packaging/bootstrap.sh demo|test|platform" >&2; exit 2 ;;
+    deb) ;;
+    *) echo "usage: packaging/bootstrap.sh demo|test|platform|deb" >&2; exit 2 ;;
 esac
 venv=.venv
 building=$venv/.building # there while packages go in: a run that was interrupted leaves it behind
@@ -127,6 +129,24 @@ install_strangers() { # a Modbus slave and a master that are not ours; the tests
         say "$missing cannot be installed here; the tests against other Modbus programs are skipped"
 }
 
+# --- tools of Debian ---
+
+BUILDERS="dpkg-dev debhelper dh-python lintian python3 python3-pip python3-setuptools python3-wheel"
+
+install_missing() { # of these Debian packages
+    local package missing=""
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
+    done
+    [ -z "$missing" ] || apt_install $missing || fail "please install$missing, then say it again"
+}
+
+if [ "$kind" = deb ]; then
+    command -v dpkg >/dev/null || fail "the Debian package is built on Debian 12 or 13"
+    install_missing $BUILDERS
+    exit 0
+fi
+
 # --- booted systems, for the tests of the package alone ---
 
 missing_for_platform() { # program and the package that has it
@@ -148,6 +168,7 @@ LIST
 }
 
 install_platform() { # what still lacks then is said by the tests, in one line
+    install_missing $BUILDERS
     local missing
     missing=$(missing_for_platform | sort -u | xargs)
     [ -z "$missing" ] || apt_install $missing || say "please install $missing, as root"

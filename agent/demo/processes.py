@@ -42,9 +42,7 @@ class Child:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *_ended_with_us(),
-                sys.executable,
-                "-m",
-                "agent",
+                *_ourselves(),
                 *self.words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -88,3 +86,11 @@ def _ended_with_us() -> tuple[str, ...]:
     """What stands before a command so that it gets SIGTERM when we die; it becomes that command, under its own pid."""
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
+
+
+def _ourselves() -> tuple[str, ...]:
+    """How this program was called: by its installed name, which knows where its modules are, or as a module."""
+    called = Path(sys.argv[0])
+    if called.name == "chargepoint" and os.access(called, os.X_OK):
+        return (str(called.absolute()),)
+    return (sys.executable, "-m", "agent")
