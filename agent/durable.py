@@ -18,6 +18,7 @@ from agent.core.events import (
     StorageRecovered,
 )
 from agent.core.faults import STORAGE
+from agent.core.technician import Told
 from agent.core.types import TxKind
 from agent.errors import StoreError
 from agent.ocpp.outbox import Waiting
@@ -40,6 +41,7 @@ class StorePort(Protocol):
     def settle(self) -> None: ...
     def dead_letter(self, row_id: int, why: str) -> Committed: ...
     def dead_letters(self) -> Sequence[Any]: ...
+    def retry_dead_letters(self) -> int: ...
     def retime(self, boot: str, offset_s: float) -> object: ...
 
 
@@ -136,6 +138,15 @@ class Durable:
     async def look_at_dead_letters(self) -> None:
         """Refresh what is shown of them."""
         self.dead_letters = await self._work(self._store.dead_letters)
+
+    async def requeue(self) -> Told:
+        """What was given up goes back to where it was in the journal."""
+        try:
+            count = await self._work(self._store.retry_dead_letters)
+            await self.look_at_dead_letters()
+        except StoreError as error:
+            return Told(False, f"nothing can be stored: {error}")
+        return Told(True, f"{count} {'message goes' if count == 1 else 'messages go'} to the central system once more")
 
     async def retime(self, boot: str, offset_s: float) -> None:
         """Rows written before the time was known get their true times."""

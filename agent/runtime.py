@@ -17,6 +17,7 @@ from typing import Protocol
 
 from agent.blocks.station import Station
 from agent.core.effects import (
+    Answer,
     Ask,
     Effect,
     Errand,
@@ -42,8 +43,9 @@ from agent.core.events import (
     SecurityEvent,
     Tick,
 )
-from agent.core.requests import Request, VariablesSetRequested
+from agent.core.requests import Ref, Request, VariablesSetRequested
 from agent.core.security import ClockSet
+from agent.core.technician import Ordered, Requeue
 from agent.core.types import Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
@@ -74,7 +76,8 @@ class HardwarePort(Protocol):
 
 class Runtime:
     """`work` runs a store call where it may block; `leave` is told once when the process is to end; `errand` begins
-    work beside the loop and returns at once; `trace` is shown every frame, "<" from the CSMS and ">" to it."""
+    work beside the loop and returns at once; `trace` is shown every frame, "<" from the CSMS and ">" to it; `answer`
+    takes what is answered to a request that was made here and not by the CSMS."""
 
     def __init__(
         self,
@@ -90,13 +93,14 @@ class Runtime:
         leave: Callable[[Restart], None],
         errand: Callable[[Errand], None] | None = None,
         trace: Callable[[str, str], None] = lambda _way, _text: None,
+        answer: Callable[[Ref, Answer], None] = lambda _ref, _answer: None,
     ) -> None:
         self.station = station
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
         self._store, self._clock, self._link, self._hardware = store, clock, link, hardware
-        self._log, self._leave, self._errand, self._trace = log, leave, errand, trace
+        self._log, self._leave, self._errand, self._trace, self._answer = log, leave, errand, trace, answer
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -216,11 +220,15 @@ class Runtime:
             getattr(self._log, effect.level)(effect.code, effect.text, **{k.lower(): v for k, v in effect.fields})
         elif isinstance(effect, Ask):
             queue.extend(CallFailed(call, "dropped") for call in self.conversation.outbox.ask(effect))
+        elif isinstance(effect, Reply) and effect.ref.by:
+            self._answer(effect.ref, effect.answer)
         elif isinstance(effect, Reply):
             await self._follow(self.conversation.reply(effect.ref, effect.answer), now)
         elif isinstance(effect, Offer):
             if self._offered.get(effect.evse) != effect.current_a:
                 self._offer(effect)
+        elif isinstance(effect, Requeue):
+            self._answer(effect.ref, await self.durable.requeue())
         elif isinstance(effect, LearnTime):
             await self._learn(effect.utc, now, queue)
         else:
@@ -283,7 +291,7 @@ class Runtime:
             await self._carry_out(self.station.handle(event, now), now, queue)
             if isinstance(event, Request) and not self.station.hears(type(event)):
                 await self._follow(self.conversation.refuse(event.ref), now)
-            if isinstance(event, VariablesSetRequested):
+            if isinstance(event, (VariablesSetRequested, Ordered)):
                 self.settings_changed()
             queue.extend(self._queue_news())
 

@@ -13,8 +13,10 @@ from agent.blocks.data_transfer import DataTransfer
 from agent.blocks.diagnostics import Diagnostics
 from agent.blocks.firmware import Firmware
 from agent.blocks.heat import Heat
+from agent.blocks.history import History
 from agent.blocks.holds import Holds
 from agent.blocks.local_list import LocalList
+from agent.blocks.logbook import Logbook
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
 from agent.blocks.plausibility import Plausibility
@@ -31,11 +33,14 @@ from agent.blocks.signing import Signing
 from agent.blocks.station import Facts, Station
 from agent.blocks.storage import Storage
 from agent.blocks.supervision import Supervision
+from agent.blocks.technician import Handler, Technician
 from agent.blocks.transactions import Transactions
+from agent.blocks.writers import Writers
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
 from agent.core.firmware import UpdatePolicy
 from agent.core.network import Links
+from agent.core.requests import AvailabilityRequested, Request, UnlockRequested, VariablesSetRequested
 from agent.core.types import ConnectorStatus, Instant
 from agent.core.variables import Variables
 
@@ -80,6 +85,11 @@ def assemble(
     triggers: dict[str, Answerer] = {"Firmware": firmware.asked, "SignedFirmware": firmware.asked_signed}
     triggers |= {"Diagnostics": diagnostics.asked, "Log": diagnostics.asked_log}
     triggers |= {"SignCertificate": certificates.asked}
+    provisioning, availability = Provisioning(facts), Availability(facts)
+    remote = RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful)
+    # a technician's orders are decided as those of the CSMS are
+    orders: dict[type[Request], Handler] = {UnlockRequested: remote.on_unlock}
+    orders |= {AvailabilityRequested: availability.on_request, VariablesSetRequested: provisioning.on_set}
     blocks = [
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
@@ -88,7 +98,7 @@ def assemble(
         Plausibility(facts),
         Heat(facts),
         Storage(facts),
-        Provisioning(facts),
+        provisioning,
         Network(facts, links or Links(), prefix),
         local_list,
         authorization,
@@ -98,14 +108,18 @@ def assemble(
         Power(facts),  # before transactions: what they tell of the charging state follows the offer
         Transactions(facts, prefix, resume),
         Sampling(facts),
-        Availability(facts),
+        availability,
         Problems(facts),
-        RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful),
+        remote,
+        Technician(facts, orders),
         Reports(facts),
         certificates,
         security,
         diagnostics,  # after security, whose log it may have to send at once
         DataTransfer(),
+        Writers(),
+        History(),
+        Logbook(),
     ]
     return Station(facts, blocks)
 

@@ -44,6 +44,7 @@ from agent.core.local_list import TokensListed
 from agent.core.record import replace
 from agent.core.requests import ClearCacheRequested
 from agent.core.reservation import ReservationEnded
+from agent.core.technician import LocalStartWanted
 from agent.core.types import Instant, StopReason, TokenInfo, TokenStatus, Trigger
 from drivers.api import IdToken, shorten
 
@@ -115,6 +116,9 @@ class Authorization(Block):
             yield from self._decide(question, now)
         else:
             yield from self._use_or_ask(question, info, now)
+
+    def on_local(self, e: LocalStartWanted, now: Instant) -> Out:
+        return self._use(_Question(e.token, (e.evse,), Trigger.AUTHORIZED), ACCEPTED, now)
 
     def _decide(self, question: _Question, now: Instant) -> Iterator[Event | Effect]:
         """By what is known here if the rules let it speak, else by asking."""
@@ -349,6 +353,7 @@ class Authorization(Block):
         Restored: "on_restored",
         TokenPresented: "on_token",
         RemoteStartWanted: "on_remote",
+        LocalStartWanted: "on_local",
         TokenAnswered: "on_answer",
         CallFailed: "on_failed",
         TransactionAnswered: "on_transaction",

@@ -178,20 +178,20 @@ class Provisioning(Block):
         results: list[tuple[VariableId, SetStatus]] = []
         outs: list[Event | Effect] = []
         for write in e.writes:
-            status = write.verdict if write.verdict is not None else self._write(write, outs)
+            status = write.verdict if write.verdict is not None else self._write(write, outs, e.ref.by)
             results.append((write.id, status))
         yield Reply(e.ref, WritesAnswer(tuple(results)))
         yield from outs
 
-    def _write(self, write: VariableWrite, outs: list[Event | Effect]) -> SetStatus:
+    def _write(self, write: VariableWrite, outs: list[Event | Effect], by: str) -> SetStatus:
         status = self._vars.write(write.id, write.value)
         if status in (SetStatus.ACCEPTED, SetStatus.REBOOT_REQUIRED):
             row = self._vars.row(write.id)
             assert row is not None
             if not self._vars.is_owned(row.id):
                 outs.append(Remember(TABLE, str(row.id), self._vars.stored(row.id)))
-            outs.append(VariableChanged(row.id))
-            text = f"the CSMS set {row.id}"
+            outs.append(VariableChanged(row.id, by))
+            text = f"{by or 'the CSMS'} set {row.id}"
             outs.append(Note("info", "VariableChanged", text, (("VARIABLE", str(row.id)),)))
         return status
 

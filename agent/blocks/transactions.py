@@ -297,13 +297,12 @@ class Transactions(Block):
         evse.tx = None
         self._worn.wear(evse)
         self._deadlines.clear(evse.id)
-        yield self._event(
-            evse, tx, at, TxKind.ENDED, stop.trigger, token=stop.token, readings=readings, reason=stop.reason
-        )
+        ended = self._event(evse, tx, at, TxKind.ENDED, stop.trigger, stop.token, readings, stop.reason)
+        yield ended
         yield Forget(OPEN, tx.id)
         for number, _reading in tx.kept:
             yield Forget(KEPT, f"{tx.id}/{number}")
-        yield TransactionEnded(evse.id, tx.id)
+        yield TransactionEnded(evse.id, tx.id, ended.event, tx.token, tx.csms_id)
         used_wh = tx.last_wh - tx.started_wh
         yield note("TransactionEnded", evse, tx, f"ended ({stop.reason}) with {used_wh} Wh", ("ENERGY_WH", used_wh))
 
@@ -366,7 +365,6 @@ class Transactions(Block):
         at: Instant,
         kind: TxKind,
         trigger: Trigger,
-        *,
         token: IdToken | None = None,
         readings: tuple[Reading, ...] = (),
         reason: StopReason | None = None,

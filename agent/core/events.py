@@ -295,15 +295,21 @@ class TransactionResumed(Event):
 
 @record
 class TransactionEnded(Event):
+    """`ended` is the last row of its journal, `token` of whom it was."""
+
     evse: int
     transaction: str
+    ended: TransactionEvent | None = None
+    token: IdToken | None = None
+    csms_id: str | None = None
 
 
 @record
 class VariableChanged(Event):
-    """A variable has a new actual value (set by the CSMS or computed)."""
+    """A variable has a new actual value. `by`: who has set it here; "": the CSMS; None: what was set counts no more."""
 
     id: VariableId
+    by: str | None = ""
 
 
 @record

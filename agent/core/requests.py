@@ -15,10 +15,11 @@ from drivers.api import IdToken
 
 @record
 class Ref:
-    """Names one inbound request."""
+    """Names one request. `by`: who asks here at the charger, by the operating system's word; "": the CSMS asks."""
 
     id: str
     action: str
+    by: str = ""
 
 
 @record

@@ -152,6 +152,14 @@ class Variables:
         self._layers["csms"][str(row.id).lower()] = fitted
         return True
 
+    def unset(self, id_: VariableId) -> bool:
+        """Take back what was written; False if nothing was, or a block keeps it."""
+        low = str(id_).lower()
+        if low in self._owned or self._layers["csms"].pop(low, None) is None:
+            return False
+        self._found.clear()
+        return True
+
     def stored(self, id_: VariableId) -> str:
         return self._layers["csms"][str(id_).lower()]
 

@@ -87,6 +87,9 @@ class Disk:
     def dead_letters(self) -> Sequence[Any]:
         return ()
 
+    def retry_dead_letters(self) -> int:
+        return 0
+
     def retime(self, boot: str, offset_s: float) -> object:
         return None
 

@@ -122,6 +122,9 @@ class Gate:
     def dead_letters(self) -> Any:
         return self.store.dead_letters()
 
+    def retry_dead_letters(self) -> int:
+        return self.store.retry_dead_letters()
+
 
 class Ports:
     """Clock, link and hardware of one life: a boundary at each thing that shows outside."""
