@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config_keys import CSMS, FALLBACK
-from agent.config_toml import Table, with_paths
+from agent.config_toml import Table, place, with_paths
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -149,9 +149,7 @@ def _password(table: Table, values: Mapping[str, Any], where: Path) -> str | byt
 
 
 def _read_password(table: Table, name: str, where: Path) -> str:
-    import os
-
-    path = where / os.path.expandvars(name)  # $CREDENTIALS_DIRECTORY, where systemd puts secrets
+    path = place(name, where)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_PASSWORD_BYTES + 2).removesuffix(b"\n")

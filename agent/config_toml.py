@@ -10,6 +10,7 @@ Knows no key of ours: `agent.config_keys` says which there are, `agent.config` w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ MAX_DROP_INS = 64
 MAX_SHOWN = 40  # characters of a wrong value in a message
 HUGE = 10**20
 DROP_INS = "conf.d"
+CREDENTIAL = "$CREDENTIALS_DIRECTORY/cp_"  # what the unit's LoadCredential=cp:... makes of credentials/
 IDENTITY = {"bus": "name", "io": "name", "evse": "id", "reader": "port"}  # what names a member of a list of tables
 
 REQUIRED: Any = object()
@@ -232,8 +234,16 @@ def show(value: object) -> str:
 
 
 def with_paths(values: dict[str, Any], where: Path, *keys: str) -> dict[str, Any]:
-    """The same with these keys as whole paths; they count from the folder of the file."""
-    return values | {key: str(where / values[key]) for key in keys if values[key] is not None}
+    """The same with these keys as whole paths."""
+    return values | {key: str(place(values[key], where)) for key in keys if values[key] is not None}
+
+
+def place(name: str, where: Path) -> Path:
+    """A path of the configuration, counted from `where`, the folder of the file. $CREDENTIALS_DIRECTORY is where the
+    service manager puts copies of secrets; whoever is not the service finds the secrets themselves beside the file."""
+    if "CREDENTIALS_DIRECTORY" not in os.environ and name.startswith(CREDENTIAL):
+        return where / "credentials" / name.removeprefix(CREDENTIAL)
+    return where / os.path.expandvars(name)
 
 
 def hint(word: str, known: tuple[str, ...], otherwise: str = "") -> str:

@@ -29,7 +29,7 @@ from agent.core.vendor import VendorAnswered, VendorData
 from agent.custody import Custody
 from agent.edge.hardware import Hardware, until_next
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
-from agent.edge.service import Service, Watchdog, catch_signals, leave, show_crashes
+from agent.edge.service import Service, Watchdog, catch_signals, leave, passed_sockets, show_crashes
 from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
 from agent.log import LEVELS, Log, hook_libraries
@@ -183,7 +183,11 @@ class Daemon:
     async def _open_control(self) -> None:
         from agent.edge.control import Control
 
-        self.control = Control(self.config.service.socket, self.technician.answer, self.log)
+        path = self.config.service.socket
+        passed = passed_sockets()
+        self.control = Control(path, self.technician.answer, self.log, passed=passed.pop(path, None))
+        for other in passed:
+            self.log.warning("SocketUnused", f"{other} was passed to the agent, but service.socket is {path}")
         try:
             await self.control.start()
         except AgentError as error:

@@ -56,9 +56,9 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     Trouble(
         "control-socket",
-        "the control socket cannot be opened: chargepoint status finds no agent",
-        "look at the socket's folder, its owner and its mode",
-        ("NoControlSocket",),
+        "the control socket cannot be opened, or somebody uses it who may not",
+        "look at the socket's folder, owner and mode, at chargepoint.socket, and at who is in the group chargepoint",
+        ("NoControlSocket", "SocketUnused", "ControlRefused"),
     ),
     Trouble(
         "not-settled",

@@ -4,18 +4,22 @@ One connection, one request: a JSON object on one line. One answer: a JSON objec
 closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away. An answer may take
 its time (an order waits for what becomes of it); meanwhile the others are served. Rules kept:
 
-* Mode 0660: whoever may open the socket may ask. Who asked what is logged with the peer's uid and pid.
+* Whoever may open the socket (mode 0660) and is root, the agent's own user or a member of its group may ask: the kernel
+  vouches for that, whatever became of the file's mode. Who asked what is logged with the peer's uid and pid.
 * Clients, line length and every wait are bounded; a client that misbehaves harms only itself.
 * The socket is made under another name and renamed into place: a stale one from a killed process is replaced, and
-  nobody can open it before its mode is set. A socket on which an agent answers is left alone.
+  nobody can open it before its mode is set. A socket on which an agent answers is left alone. One that the service
+  manager passed to us is used as it is, and left to it at the end: it takes the next question while we are restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -34,12 +38,19 @@ WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
 QUIET = frozenset(("status",))  # asked all the time and changes nothing: DEBUG
 PATH_LIMIT = 100  # characters; the kernel's own limit is 107, and the name under which it is made is longer
 
+# From 3.13 on asyncio would remove the file, also that of the service manager; whether it goes is decided here.
+KEEP_THE_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+PEER_GROUPS = 59  # SO_PEERGROUPS of Linux, which Python does not name
+MAX_GROUPS = 256
+STRANGER = "only root and members of the agent's group may ask"
+
 
 class Peer(NamedTuple):
     """Who asks, as the kernel vouches for it."""
 
     pid: int
     uid: int
+    gid: int
 
 
 Answer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
@@ -49,9 +60,18 @@ class Control:
     """`answer(request, peer)` bounds its own waiting; an AgentError becomes `{"error": text}`."""
 
     def __init__(
-        self, path: str | Path, answer: Answer, log: Log, *, deadline_s: float = DEADLINE_S, mode: int = 0o660
+        self,
+        path: str | Path,
+        answer: Answer,
+        log: Log,
+        *,
+        passed: socket.socket | None = None,
+        deadline_s: float = DEADLINE_S,
+        mode: int = 0o660,
     ) -> None:
+        """`passed`: a listening socket at this path that somebody else opened."""
         self.path = Path(path)
+        self._passed = passed
         self._answer = answer
         self._log = log
         self._deadline_s = deadline_s
@@ -61,22 +81,22 @@ class Control:
 
     async def start(self) -> None:
         """Raises ControlError in plain words."""
-        if _answers(self.path):
+        if self._passed is None and _answers(self.path):
             raise ControlError(f"{self.path}: another agent is running")
         try:
-            self._server = await asyncio.start_unix_server(
-                self._client, sock=_listening(self.path, self._mode), limit=LINE_LIMIT
-            )
+            sock = self._passed or _listening(self.path, self._mode)
+            self._server = await asyncio.start_unix_server(self._client, sock=sock, limit=LINE_LIMIT, **KEEP_THE_FILE)
         except OSError as e:
             raise ControlError(f"{self.path}: the control socket cannot be made: {e.strerror or e}") from None
 
     async def close(self) -> None:
-        """Take the socket away and let the clients go."""
+        """Take the socket away, if it is ours, and let the clients go."""
         if self._server is None:
             return
         self._server.close()
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        if self._passed is None:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
         clients = list(self._clients)
         for task in clients:
             task.cancel()
@@ -115,6 +135,11 @@ class Control:
             await self._send(writer, {"error": request})
             return
         peer = _peer(writer)
+        if not _may_ask(writer, peer):
+            why = f"the user {peer.uid} is neither root nor of the agent's group"
+            self._log.trouble(f"stranger {peer.uid}", "ControlRefused", why, uid=peer.uid, pid=peer.pid)
+            await self._send(writer, {"error": STRANGER})
+            return
         self._note(request, peer)
         await self._send(writer, await self._answered(request, peer))
         if "watch" in request:
@@ -179,8 +204,19 @@ def _interval(watch: object) -> float:
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:
     sock = writer.get_extra_info("socket")
-    pid, uid, _gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return Peer(pid, uid)
+    return Peer(*struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+
+
+def _may_ask(writer: asyncio.StreamWriter, peer: Peer) -> bool:
+    """The groups are those that the other side had when it connected."""
+    if peer.uid in (0, os.geteuid()):
+        return True
+    sock = writer.get_extra_info("socket")
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, PEER_GROUPS, MAX_GROUPS * 4)
+    except OSError:  # more groups than anybody needs
+        return False
+    return os.getegid() in (peer.gid, *struct.unpack(f"{len(raw) // 4}I", raw))
 
 
 def _answers(path: Path) -> bool:

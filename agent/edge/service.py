@@ -8,6 +8,7 @@ all of it does nothing. Rules kept:
 * SIGTERM and SIGINT begin an orderly stop, which has `STOP_LIMIT_S`; then the process ends by force, and what every
   thread was doing goes to stderr. That timer lives outside the interpreter, so it works when the loop hangs.
 * SIGHUP reloads; the manager is told when that begins and when it is done (Type=notify-reload).
+* The control socket may be opened by the manager, which hands it over and keeps it while this process is started again.
 * `leave` does not wait for threads: a name lookup that hangs must not delay a restart.
 """
 
@@ -20,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -28,6 +29,7 @@ STOP_LIMIT_S = 5.0
 STATUS_CHARS = 200
 FEEDS_PER_WATCHDOG = 3  # two may be late before it bites
 UNWATCHED_FEED_S = 10.0  # how often hearts are looked at when no watchdog is set
+FIRST_PASSED, MOST_PASSED = 3, 8  # file descriptors
 
 
 class Notifier:
@@ -100,6 +102,26 @@ class Service:
     def _remember(self, text: str) -> str:
         self._status = " ".join(text.split())[:STATUS_CHARS]
         return self._status
+
+
+def passed_sockets(
+    environ: MutableMapping[str, str] = os.environ, first: int = FIRST_PASSED
+) -> dict[str, socket.socket]:
+    """The UNIX sockets that the manager opened for this process, by their paths. Asked once: they are taken, and no
+    program that we start sees them."""
+    pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
+    environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return {}
+    found = {}
+    for number in range(first, first + min(int(count), MOST_PASSED)):
+        with suppress(OSError):
+            passed = socket.socket(fileno=number)
+            passed.set_inheritable(False)
+            if passed.family == socket.AF_UNIX and passed.type == socket.SOCK_STREAM:
+                passed.setblocking(False)
+                found[str(passed.getsockname())] = passed
+    return found
 
 
 def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None:

@@ -467,6 +467,29 @@ def test_a_password_file_may_lie_where_the_service_manager_puts_secrets(
     assert config.csms.password == SECRET
 
 
+def test_keys_and_certificates_may_lie_where_the_service_manager_puts_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"ca_file": "ca.pem", "client_certificate_file": "charger.pem", "client_key_file": "charger.key"}
+    (tmp_path / "copies").mkdir()
+    for name in keys.values():
+        (tmp_path / "copies" / f"cp_{name}").touch()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "copies"))
+    lines = "\n".join(f'{key} = "$CREDENTIALS_DIRECTORY/cp_{name}"' for key, name in keys.items())
+    csms = loaded(tmp_path, "[csms]", f"[csms]\n{lines}").csms
+    assert [getattr(csms, key) for key in keys] == [f"{tmp_path}/copies/cp_{name}" for name in keys.values()]
+
+
+def test_who_is_not_the_service_finds_its_secrets_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "csms-password").write_text(SECRET)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    config = loaded(tmp_path, "[csms]", '[csms]\npassword_file = "$CREDENTIALS_DIRECTORY/cp_csms-password"')
+    assert config.csms.password == SECRET
+
+
 def test_a_password_file_of_two_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n{SECRET}\n")
     told = line(tmp_path, "[csms]", '[csms]\npassword_file = "secret"')

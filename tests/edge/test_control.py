@@ -89,7 +89,7 @@ async def test_a_refusal_is_an_answer(door: Door) -> None:
 
 async def test_a_bug_in_an_answer_ends_nothing_and_is_logged(door: Door) -> None:
     assert "failed to answer" in (await door.ask(b'{"verb":"break"}\n'))["error"]
-    assert "ControlFailed: ValueError while answering ACTION=break" in door.lines
+    assert "ControlFailed: ValueError while answering ACTION=break FAULT=bug" in door.lines
     assert await door.ask(b'{"verb":"status"}\n') == {"heard": {"verb": "status"}}
 
 
@@ -167,3 +167,22 @@ async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 async def test_a_path_that_is_too_long_is_named(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="longer than the 100 characters"):
         await Door(tmp_path / ("x" * 100), 5.0).control.start()
+
+
+async def test_a_socket_that_was_passed_is_answered_on_and_left_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as managers:
+        managers.bind(str(path))
+        managers.listen()
+        passed = socket.socket(fileno=os.dup(managers.fileno()))
+        passed.setblocking(False)
+        control = Control(path, answer, Log(lambda *_: True, DEBUG), passed=passed)
+        await control.start()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"verb":"status"}\n')
+        assert json.loads(await reader.readline()) == {"heard": {"verb": "status"}}
+        writer.close()
+        await control.close()
+        assert path.is_socket()
+        with socket.socket(socket.AF_UNIX) as client:  # the next one waits for the next agent
+            client.connect(str(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.edge.service import Notifier, Service, Watchdog, watchdog_interval_s
+from agent.edge.service import Notifier, Service, Watchdog, passed_sockets, watchdog_interval_s
 
 UNIT = Path(__file__).parents[2] / "packaging/systemd/chargepoint.service"
 
@@ -279,12 +279,25 @@ def test_the_unit_never_gives_up(name: str, value: str) -> None:
     assert directives()[name] == value
 
 
-def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
-    tool = next((path for path in ("/usr/bin/systemd-analyze", "/bin/systemd-analyze") if Path(path).exists()), None)
-    if tool is None:
-        return  # nobody here to ask
-    unit = tmp_path / "chargepoint.service"
-    program = directives()["ExecStart"].split()[0]
-    unit.write_text(UNIT.read_text().replace(program, "/bin/true"))
-    result = subprocess.run([tool, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
+def test_a_socket_of_the_manager_is_found_by_its_path_and_hidden_from_programs_that_we_start(tmp_path: Path) -> None:
+    path = str(tmp_path / "control.sock")
+    with socket.socket(socket.AF_UNIX) as managers:
+        managers.bind(path)
+        managers.listen()
+        number = os.dup(managers.fileno())
+        os.set_inheritable(number, True)
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "control", "HOME": "/"}
+        found = passed_sockets(environ, number)
+        assert list(found) == [path] and not os.get_inheritable(number)
+        assert environ == {"HOME": "/"}
+        found[path].close()
+
+
+@pytest.mark.parametrize("pid, count", [("1", "1"), (str(os.getpid()), ""), (str(os.getpid()), "x")])
+def test_a_socket_that_is_not_for_this_process_is_left_alone(pid: str, count: str) -> None:
+    assert passed_sockets({"LISTEN_PID": pid, "LISTEN_FDS": count}) == {}
+
+
+def test_a_descriptor_that_is_no_socket_is_ignored(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        assert passed_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}, file.fileno()) == {}
