@@ -7,6 +7,7 @@
     chargepoint bus scan ...               who is on this line? (this and the next three need no agent)
     chargepoint meter | evse ...           read a device by its map; offer a current
     chargepoint map ...                    the shelf of maps; check a map, try it on its device
+    chargepoint replay FILE                what the flight recorder has written, told and decided once more
     chargepoint simulate ...               be the hardware that a configuration describes
     chargepoint sim ...                    hands for that simulated hardware
     chargepoint demo                       a whole story on this machine
@@ -34,6 +35,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code, what it does
     "meter": ("agent.cli.bench.meter", "read a meter by its map, value beside register"),
     "evse": ("agent.cli.bench.evse", "read a controller by its map; let it offer a current for a while"),
     "map": ("agent.cli.bench.maps", "list the maps; check one; try one on its device"),
+    "replay": ("agent.cli.replay", "tell a flight recording, and let the same core decide it once more"),
     "simulate": ("agent.demo.simulate", "be the hardware that a configuration describes"),
     "sim": ("agent.cli.sim", "plug in, tap a card, make faults on that simulated hardware"),
     "demo": ("agent.demo.main", "play a whole charging story on this machine"),

@@ -176,6 +176,7 @@ class StorageConfig:
 
     dir: str
     max_mib: int
+    recorder_mib: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,7 @@ SAFETY: Mapping[str, Key] = {
 STORAGE: Mapping[str, Key] = {
     "dir": path("/var/lib/chargepoint", like='"/var/lib/chargepoint"'),
     "max_mib": whole(4, 65536, 64),
+    "recorder_mib": whole(0, 1024, 4),
 }
 SERVICE: Mapping[str, Key] = {
     "socket": path("/run/chargepoint/control.sock", like='"/run/chargepoint/control.sock"', longest=SOCKET_LENGTH),

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__, updates
@@ -34,9 +35,11 @@ from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
 from agent.log import LEVELS, Log, hook_libraries
 from agent.network import Network
+from agent.recording import Recorder
 from agent.report import Report
 from agent.runtime import Runtime
 from agent.setup import Built, build
+from agent.store.recorder import FOLDER as RECORDER
 from agent.support import Support
 from agent.technician import Technician
 
@@ -73,6 +76,7 @@ class Daemon:
         for name, longest_s in self.hardware.beats().items():
             self.watchdog.register(name, longest_s)
         self.errands = Errands(self._feed, self._broken)
+        self.recorder = self._recorder()
         self.support = Support(self)
         self.runtime = Runtime(
             station=self.built.station,
@@ -85,7 +89,8 @@ class Daemon:
             work=self.built.work,
             leave=self._leave,
             errand=self.errands.begin,
-            trace=self.support.trace.add,
+            trace=self.support.frame,
+            decide=self.recorder.decide if self.recorder is not None else None,
         )
         self.runtime.version_seen = self.built.remember_version
         self.errands.serve(VendorData, self._vendor)
@@ -104,6 +109,28 @@ class Daemon:
             meters = {parts.id: parts.meter for parts in self.built.parts.evses}
             for kind, handler in MeterSigning(signers(meters, keys), self.config.csms.identity).handlers().items():
                 self.errands.serve(kind, handler)
+
+    def _recorder(self) -> Recorder | None:
+        """It costs memory and flash: a board may do without."""
+        storage, log = self.config.storage, self.log
+        if not storage.recorder_mib:
+            return None
+        folder = Path(storage.dir) / RECORDER
+        budget_bytes = storage.recorder_mib << 20
+
+        def redacted(text: str) -> str:
+            from agent.edge.redaction import Redactor
+
+            return Redactor(log.secrets).frame(text)
+
+        def tell(trouble: str) -> None:
+            if trouble:
+                log.trouble("recorder", "RecorderRests", f"the flight recorder writes nothing for a while: {trouble}")
+            else:
+                log.recovered("recorder", "RecorderWrites", "the flight recorder writes again")
+
+        built = self.built
+        return Recorder(built.station, built.assembly, folder, budget_bytes, lambda: log.secrets, redacted, tell)
 
     # --- the life of the process --------------------------------------------------------------------------------
 
@@ -204,6 +231,8 @@ class Daemon:
         await self.control.close()
         await self.errands.close()
         await self._cancel_all()
+        if self.recorder is not None:
+            self.recorder.close()
         await self.built.close()
         if self._failure is not None:
             sys.excepthook(type(self._failure), self._failure, self._failure.__traceback__)
@@ -294,14 +323,14 @@ class Daemon:
         elif isinstance(event, Connected):
             self.log.recovered("link", "LinkRecovered", "the CSMS is reached again")
             self.report.link_up()
-            self.support.trace.add("=", f"connected in {event.subprotocol}")
+            self.support.frame("=", f"connected in {event.subprotocol}")
             self.network.connected(event)
             await self.runtime.connected(event.subprotocol)
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
             self.log.trouble("link", "LinkDown", f"no link to the CSMS: {event.why.text}{when}")
             self.report.link_lost(event)
-            self.support.trace.add("=", event.why.text)
+            self.support.frame("=", event.why.text)
             if event.was_up:
                 await self.runtime.disconnected(event.why.text)
             await self.network.disconnected(event)

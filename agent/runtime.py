@@ -77,7 +77,7 @@ class HardwarePort(Protocol):
 class Runtime:
     """`work` runs a store call where it may block; `leave` is told once when the process is to end; `errand` begins
     work beside the loop and returns at once; `trace` is shown every frame, "<" from the CSMS and ">" to it; `answer`
-    takes what is answered to a request that was made here and not by the CSMS."""
+    takes what is answered to a request that was made here and not by the CSMS; `decide` stands for `station.handle`."""
 
     def __init__(
         self,
@@ -94,8 +94,10 @@ class Runtime:
         errand: Callable[[Errand], None] | None = None,
         trace: Callable[[str, str], None] = lambda _way, _text: None,
         answer: Callable[[Ref, Answer], None] = lambda _ref, _answer: None,
+        decide: Callable[[Event, Instant], list[Effect]] | None = None,
     ) -> None:
         self.station = station
+        self._decide = decide or station.handle
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
@@ -288,7 +290,7 @@ class Runtime:
         while queue:
             event = queue.popleft()
             now = self._clock.now()
-            await self._carry_out(self.station.handle(event, now), now, queue)
+            await self._carry_out(self._decide(event, now), now, queue)
             if isinstance(event, Request) and not self.station.hears(type(event)):
                 await self._follow(self.conversation.refuse(event.ref), now)
             if isinstance(event, (VariablesSetRequested, Ordered)):
@@ -298,7 +300,7 @@ class Runtime:
     async def _delivered(self, outcome: Delivered) -> None:
         now = self._clock.now()
         queue: deque[Event] = deque()
-        effects = self.station.handle(outcome.event, now) if outcome.event is not None else []
+        effects = self._decide(outcome.event, now) if outcome.event is not None else []
         await self._carry_out(effects, now, queue, outcome)
         await self._steps_within([*queue, *self._queue_news()])
 

@@ -41,6 +41,7 @@ class Built:
     config: Config
     store: Store
     station: Station
+    assembly: Mapping[str, Any]  # what the station was put together of
     conversation: Conversation
     parts: Parts
     opened: Opened
@@ -100,21 +101,23 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         parts = Parts(config, make_bus)
     except DriverError as error:
         raise ConfigError(config.path, "", "", str(error)) from None
-    station = assemble(
-        parts.limits,
-        prefix=store.salt,
-        resume=config.transactions.resume,
-        station_max_a=config.station.max_current_a,
-        about=_about(config),
-        links=links(config),
-        updates=updates.policy(config),
-        silent_s=config.safety.controller_silent_s,
-    )
+    assembly: Mapping[str, Any] = {
+        "evses": tuple(parts.limits),
+        "prefix": store.salt,
+        "resume": config.transactions.resume,
+        "station_max_a": config.station.max_current_a,
+        "about": _about(config),
+        "links": links(config),
+        "updates": updates.policy(config),
+        "silent_s": config.safety.controller_silent_s,
+    }
+    station = assemble(**assembly)
     conversation = Conversation(_charger(config), store.head, f"{opened.salt}-{opened.starts}", version)
     built = Built(
         config=config,
         store=store,
         station=station,
+        assembly=assembly,
         conversation=conversation,
         parts=parts,
         opened=opened,

@@ -29,7 +29,7 @@ BUNDLE_S = 120.0
 
 
 class Support:
-    """`errands` are to be served by `send` and `drop`; `trace` is to be fed with every frame."""
+    """`errands` are to be served by `send` and `drop`; `frame` is to be told every frame."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._d = daemon
@@ -38,6 +38,12 @@ class Support:
         self.trace = Trace(daemon.clock.mono)
         daemon.errands.serve(SendLog, self.send)
         daemon.errands.serve(DropLog, self.drop)
+
+    def frame(self, way: str, text: str) -> None:
+        """A frame crosses, or something becomes of the link."""
+        self.trace.add(way, text)
+        if self._d.recorder is not None:
+            self._d.recorder.frame(self._d.clock.mono(), way, text)
 
     # --- errands ------------------------------------------------------------------------------------------------
 

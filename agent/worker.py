@@ -40,6 +40,11 @@ class Worker:
         """Let the thread end by itself."""
         self._jobs.put(None)
 
+    def join(self, timeout_s: float) -> bool:
+        """After `leave`: whether it has come to its end within this time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             call, future = job

@@ -71,6 +71,10 @@ RULES: dict[str, Rule] = {
     "agent.log": Rule(("agent.errors", "agent.core.troubles"), ("systemd",)),
     "agent.clock": Rule(("agent.core.types",)),
     "agent.worker": Rule(),
+    "agent.recording": Rule(
+        ("agent.core", "agent.blocks.station", "agent.blocks.image", "agent.store.recorder", "agent.worker"),
+        not_std=("socket", "ssl", "sqlite3", "random", "time"),
+    ),
     "agent.errands": Rule(("agent.core",)),
     "agent.vendors": Rule(("agent.core", "agent.worker")),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
@@ -96,6 +100,10 @@ RULES: dict[str, Rule] = {
             *("drivers.api", "drivers.regmap", "drivers.mapwords"),
         )
     ),
+    # The core on a desk, fed from a file.
+    "agent.cli.replay": Rule(("agent.cli", "agent.errors", "agent.store.recorder"), not_std=("asyncio", "sqlite3")),
+    "agent.cli.replay_run": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=("asyncio", "sqlite3")),
+    "agent.cli.replay_story": Rule(("agent.cli", "agent.core", "drivers.api"), not_std=("asyncio", "sqlite3")),
     "agent.cli.check_devices": Rule(("agent.config", "agent.errors", "drivers.mapwords")),
     # Tools for a bench without an agent: words and tables around `drivers.probe`.
     "agent.cli.bench": Rule(

@@ -103,6 +103,12 @@ TROUBLES: tuple[Trouble, ...] = (
         ("SamplesThinned", "DeadLetterDropped", "Unreadable", "LocalListDamaged"),
     ),
     Trouble(
+        "recorder",
+        "the flight recorder cannot write; charging does not depend on it",
+        "look at the disk's free space; [storage] recorder_mib makes it smaller, or 0 ends it",
+        ("RecorderRests",),
+    ),
+    Trouble(
         "request-refused",
         "an order of the CSMS was refused",
         "the line says why; tell the CSMS's operator",

@@ -40,6 +40,7 @@ class Variables:
         self._computed: dict[str, Callable[[Instant], str]] = {}
         self._owned: dict[str, Callable[[str], SetStatus]] = {}
         self._layers: dict[str, dict[str, str]] = {name: {} for name in ("pin", "csms", "config", "preset")}
+        self.layered = 0  # counts the calls of `layer`: whoever keeps a copy of the layers knows when it is old
         self._found: dict[str, str] = {}  # what `text` has looked up since the last change: each step asks for a dozen
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -126,8 +127,13 @@ class Variables:
             else:
                 taken[key.lower()] = fitted
         self._layers[name] = taken
+        self.layered += 1
         self._found.clear()
         return complaints
+
+    def layers(self) -> dict[str, dict[str, str]]:
+        """Those that `layer` replaces, as they are now."""
+        return {name: dict(values) for name, values in self._layers.items() if name != "csms"}
 
     def write(self, id_: VariableId, value: str) -> SetStatus:
         """A write by the CSMS; on Accepted or RebootRequired the caller remembers `stored(id_)`."""

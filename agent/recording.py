@@ -1,0 +1,202 @@
+"""The flight recorder: every step of the station, with its instant and what followed, and every frame, for hours back.
+
+    chargepoint replay FILE
+
+runs what is written here through the same core on a desk. A step costs the loop one entry in a list: values are frozen,
+so that they can be made into text later, many at once, by a thread of its own. A segment of the ring (`store.recorder`)
+begins with how the station was put together and an image of its state; so the oldest segment can go at any time, and
+each can be replayed by itself. Rules kept:
+
+* Nothing waits for it, nothing is forced to the disk for it, and nothing that goes wrong with it harms: what cannot be
+  written is left out, and the next segment begins afresh.
+* It is written when a block is full, when it is old, soon after a warning, and when the process ends; a SIGKILL loses
+  the last block, a bug is written with the event that met it.
+* Passwords and keys are masks already in the file (`core.flat`); card numbers stand there as they do in the store
+  beside it, and become masks in a bundle.
+
+The lines, each a JSON list: `head` (facts of the recording, and the arguments of the assembly), `image`, `layers` (of
+variables, when the dialect or the file has changed them), `step` (mono, utc, clock quality, event, effects), `bug` (the
+same with what was raised), `frame` (mono, way, text), `samples` (a number, and what a meter tells of in which order).
+The event of a step is flat, or, for most of them are readings, `["M", evse, number of the samples, value, value ...]`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.blocks.image import image
+from agent.blocks.station import Station
+from agent.core.effects import Effect, Note
+from agent.core.events import Event, MeterRead
+from agent.core.flat import Mask, Unfit, flat
+from agent.core.network import Links
+from agent.core.types import Instant
+from agent.store.recorder import Ring
+from agent.worker import Worker
+
+FORMAT = 1
+BLOCK_STEPS = 256
+BLOCK_S = 300.0
+SOON_S, CALM_S = 2.0, 15.0  # after a warning, and between two blocks that warnings have hastened
+MAX_PENDING = 4 * BLOCK_STEPS
+LONGEST_FRAME = 4096
+REST_S = 600.0  # of a recorder whose disk did not take what it had
+_LOUD = ("warning", "error")
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+Entry = tuple[Any, ...]
+
+
+class Recorder:
+    """`build`: the arguments of the station's assembly. `secrets` gives the texts that must not be written, `frame`
+    takes them out of a frame; `tell` hears why nothing could be written, or "" when it could."""
+
+    def __init__(
+        self,
+        station: Station,
+        build: Mapping[str, Any],
+        folder: Path,
+        budget_bytes: int,
+        secrets: Callable[[], Sequence[str]] = tuple,
+        frame: Callable[[str], str] = str,
+        tell: Callable[[str], None] = lambda _trouble: None,
+    ) -> None:
+        links: Links = build["links"]  # which changes when the file is read again: the image has it as it is then
+        self._build = {**build, "links": (tuple(links.files.values()), links.versions)}
+        self._station, self._secrets, self._frame, self._tell = station, secrets, frame, tell
+        self._handle = station.handle
+        self._ring = Ring(folder, budget_bytes)
+        self._worker: Worker | None = None
+        self._pending: list[Entry] = []
+        self._due = self._written_at = float("-inf")
+        self._layers = -1
+        self._afresh = True  # what comes next cannot be understood from what is written
+        self._busy = False
+        self._rests_until = float("-inf")
+        self._layouts: dict[tuple[Any, ...], int] = {}  # these two are the writing thread's
+        self._news: list[str] = []
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def decide(self, event: Event, now: Instant) -> list[Effect]:
+        """`station.handle`, recorded."""
+        if self._afresh or now.mono >= self._due or len(self._pending) >= BLOCK_STEPS:
+            self._turn(now)
+        variables = self._station.facts.variables
+        if variables.layered != self._layers:
+            self._layers = variables.layered
+            self._pending.append(("layers", variables.layers()))
+        try:
+            effects = self._handle(event, now)
+        except BaseException as error:
+            self._pending.append(("bug", now, event, f"{type(error).__name__}: {error}"))
+            raise
+        self._pending.append(("step", now, event, effects))
+        if effects and any(type(effect) is Note and effect.level in _LOUD for effect in effects):
+            self._due = min(self._due, max(now.mono + SOON_S, self._written_at + CALM_S))
+        return effects
+
+    def frame(self, mono: float, way: str, text: str) -> None:
+        self._pending.append(("frame", mono, way, text[:LONGEST_FRAME]))
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def _turn(self, now: Instant) -> None:
+        """Between two steps: hand over what has gathered, and begin a segment when it is time."""
+        if self._busy or now.mono < self._rests_until:
+            if len(self._pending) > MAX_PENDING:
+                self._pending.clear()
+                self._afresh = True
+            return
+        entries, self._pending = self._pending, []
+        self._due, self._written_at = now.mono + BLOCK_S, now.mono
+        head = self._head(now) if self._afresh or self._ring.full else None
+        secrets = tuple(self._secrets())
+        was_afresh, self._afresh = self._afresh, False
+        self._hand_over(lambda: self._write([] if was_afresh else entries, head, secrets), now.mono)
+
+    def _head(self, now: Instant) -> list[Entry]:
+        """Taken between two steps, so that it is of one piece."""
+        self._layers = self._station.facts.variables.layered
+        about = {"format": FORMAT, "version": __version__, "utc": now.utc, "mono": now.mono, "boot": now.boot}
+        try:
+            state = image(self._station, Mask(self._secrets()))
+        except Unfit as error:
+            return [("head", {**about, "trouble": f"no image could be made: {error}"}, None)]
+        return [("head", about, self._build), ("image", state)]
+
+    def _hand_over(self, write: Callable[[], None], mono: float) -> None:
+        import asyncio
+
+        if self._worker is None:
+            self._worker = Worker("recorder")
+        self._busy = True
+        task = asyncio.ensure_future(self._worker.do(write))
+        task.add_done_callback(lambda done: self._done(done, mono))
+
+    def _done(self, done: Any, mono: float) -> None:
+        self._busy = False
+        error = None if done.cancelled() else done.exception()
+        self._tell("" if error is None else str(error) or type(error).__name__)
+        if error is not None:
+            self._afresh, self._rests_until = True, mono + REST_S
+            self._pending.clear()
+            if not isinstance(error, OSError | Unfit):
+                raise error
+
+    def _write(self, entries: Sequence[Entry], head: Sequence[Entry] | None, secrets: Sequence[str]) -> None:
+        mask = Mask(secrets)
+        if entries:
+            self._ring.write(self._lines(entries, mask))
+        if head is not None:
+            self._ring.begin()
+            self._layouts.clear()
+            self._ring.write(self._lines(head, mask))
+
+    def _lines(self, entries: Sequence[Entry], mask: Mask) -> Iterator[str]:
+        for entry in entries:
+            line = self._line(entry, mask)
+            yield from self._news
+            self._news.clear()
+            yield line
+
+    def _reading(self, event: MeterRead) -> list[Any]:
+        """A meter tells the same measurands again and again: their names are written once a segment."""
+        layout = tuple((sample.measurand, sample.phase) for sample in event.samples)
+        number = self._layouts.get(layout)
+        if number is None:
+            number = self._layouts[layout] = len(self._layouts)
+            self._news.append(_dumps(["samples", number, flat(layout)]))
+        return ["M", event.evse, number, *[sample.value for sample in event.samples]]
+
+    def _line(self, entry: Entry, mask: Mask) -> str:
+        kind = entry[0]
+        if kind in ("step", "bug"):
+            at, event, more = entry[1:]
+            told = more if kind == "bug" else [flat(effect, mask) for effect in more]
+            heard = self._reading(event) if type(event) is MeterRead else flat(event, mask)
+            return _dumps([kind, at.mono, at.utc, int(at.quality), heard, told])
+        if kind == "frame":
+            return _dumps([kind, entry[1], entry[2], self._frame(entry[3])])
+        if kind == "head":
+            return _dumps([kind, entry[1], flat(entry[2], mask)])
+        return _dumps([kind, flat(entry[1], mask) if kind == "layers" else entry[1]])
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Write what has gathered; whatever is wrong with the disk, the end does not wait for it."""
+        if self._worker is not None:
+            self._worker.leave()
+            if not self._worker.join(timeout_s):
+                return
+        if self._afresh or not self._pending:
+            return
+        try:
+            self._write(self._pending, None, tuple(self._secrets()))
+        except (OSError, Unfit):
+            return
+        self._pending = []
