@@ -69,7 +69,12 @@ class MeterMemory(Block):
         yield Remember(TABLE, str(e.evse), e.number)
         if before is not None:
             why = f"its number is {e.number}, it was {before}"
-            yield Note("warning", "MeterReplaced", f"EVSE {e.evse}: another meter: {why}", (("EVSE", e.evse),))
+            yield Note(
+                "warning",
+                "MeterReplaced",
+                f"EVSE {e.evse}: another meter: {why}",
+                (("EVSE", e.evse), ("FAULT", str(Own.METER_REPLACED))),
+            )
             yield MeterReplaced(e.evse, why, e.number)
 
     def on_replaced(self, e: MeterReplaced, _now: Instant) -> Iterator[Event | Effect]:
