@@ -10,6 +10,7 @@ import pytest
 from tests.platform.host import lacks
 from tests.platform.machine import Machine
 from tests.platform.network import Network
+from tests.platform.package import installed, package
 from tests.platform.rootfs import rootfs
 
 
@@ -23,6 +24,19 @@ def pytest_configure() -> None:
 def debian() -> Path:
     """Debian 12 as it comes, without the agent."""
     return rootfs()
+
+
+@pytest.fixture(scope="session")
+def deb() -> Path:
+    """The package of this checkout."""
+    return package()
+
+
+@pytest.fixture(scope="session")
+def layers(debian: Path, deb: Path) -> Iterator[tuple[Path, ...]]:
+    """Debian 12 with the package on it."""
+    with installed(debian, deb) as layers:
+        yield layers
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ machine. dpkg leaves fsync out, which makes it three times as fast.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +27,7 @@ LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 HOST_SUITE = "bookworm"
 BUILD_LIMIT_S = 900.0
+UNUSED_S = 24 * 3600.0
 BINFMT = {"arm64": "aarch64", "armhf": "arm"}  # as qemu-user calls them
 BINFMT_NAMESPACE = (sys.executable, str(Path(__file__).with_name("foreign.py")))
 
@@ -65,10 +68,12 @@ def kept(name: str, parts: tuple[str, ...], build: Callable[[Path], None]) -> Pa
             making.chmod(0o755)
             build(making)
             making.rename(folder)
+        os.utime(folder)
     return folder
 
 
 def _clear_older(name: str) -> None:
-    """Those of other lists of packages, and what an interrupted run left."""
-    for old in (*cache().glob(f"{name}-????????????"), *cache().glob(f".making-{name}-*")):
-        shutil.rmtree(old)
+    """Those of other lists of packages, and what an interrupted run left; another checkout may still use its own."""
+    for old in (*cache().glob(f"{name}-????????????"), *cache().glob(f".making-{name}-????????")):
+        if old.stat().st_mtime < time.time() - UNUSED_S:
+            shutil.rmtree(old)
