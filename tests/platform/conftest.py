@@ -51,3 +51,12 @@ def bare(debian: Path) -> Iterator[Machine]:
     with Machine(debian) as machine:
         machine.boot()
         yield machine
+
+
+@pytest.fixture
+def installed_machine(layers: tuple[Path, ...]) -> Iterator[Machine]:
+    """A booted Debian 12 with the package, and no central system."""
+    with Machine(*layers) as machine:
+        machine.boot(wait=False)
+        machine.until(lambda: machine.is_active("sockets.target"), "its sockets")
+        yield machine

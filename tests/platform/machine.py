@@ -15,6 +15,7 @@ empty control group and the layer, is removed by the next one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from tests.platform.host import MEMORY, call, cgroup2, run
+from tests.platform.host import MEMORY, cgroup2, run
 from tests.platform.network import Network
 
 T = TypeVar("T")
@@ -136,14 +137,25 @@ class Machine:
         """Its files. Before the boot: what will lie over the layers."""
         return Path(f"/proc/{self.pid}/root") if self.pid else self.folder / "upper"
 
-    def put(self, path: str, text: str | bytes, mode: int = 0o644, owner: str = "") -> None:
-        """A file of root's; folders that are missing are made as the layers have them. `owner`: once it runs."""
+    def put(self, path: str, text: str | bytes, mode: int = 0o644, group: str = "root") -> None:
+        """A file of root's; folders that are missing are made as the layers have them."""
         at = self.root / path.lstrip("/")
         self._make_folders(Path(path.lstrip("/")).parent)
         at.write_bytes(text.encode() if isinstance(text, str) else text)
+        os.chown(at, 0, self._number(group))
         at.chmod(mode)
-        if owner:
-            self.run("chown", owner, path)
+
+    def link(self, path: str, target: str) -> None:
+        self._make_folders(Path(path.lstrip("/")).parent)
+        (self.root / path.lstrip("/")).symlink_to(target)
+
+    def _number(self, group: str) -> int:
+        """Of a group of the system, which is not one of ours."""
+        for folder in (self.root, *self.layers):
+            if (folder / "etc/group").exists():
+                rows = [row.split(":") for row in (folder / "etc/group").read_text().splitlines()]
+                return next(int(row[2]) for row in rows if row[0] == group)
+        raise AssertionError(f"no group {group}")
 
     def _make_folders(self, inner: Path) -> None:
         for folder in (*reversed(inner.parents), inner):
@@ -179,7 +191,7 @@ class Machine:
         return self.run("systemctl", "show", "-P", what, unit).strip()
 
     def is_active(self, unit: str) -> bool:
-        return self.show(unit, "ActiveState") == "active"
+        return self.run("systemctl", "is-active", unit, code=None).strip() == "active"
 
     def journal(self, *words: str) -> list[dict[str, Any]]:
         """Its entries, oldest first, with all fields; `words`: as journalctl takes them."""
@@ -199,6 +211,10 @@ class Machine:
             journal = self.run("journalctl", "-b", "-o", "short-monotonic", "--no-pager", "-n", "120")
             return f"--- console ---\n{self.console()}\n--- journal ---\n{journal}"
         return f"--- console ---\n{self.console()}"
+
+    async def seen(self, look: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
+        """The same for a test in which a central system goes on meanwhile."""
+        return await asyncio.to_thread(self.until, look, what, timeout_s)
 
     def until(self, look: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
         """The first true thing that `look` gives; looked for often, with a deadline."""
@@ -257,19 +273,3 @@ def _name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def install(package: Path, base: Path, layer: Path) -> None:
-    """Install a .deb into a layer over `base`, as an image builder does: in a chroot, with no systemd running."""
-    script = """
-        set -eu
-        mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-        mount -t proc proc "$2/root/proc"
-        cp "$3" "$2/root/tmp/agent.deb"
-        chroot "$2/root" dpkg -i /tmp/agent.deb
-        rm "$2/root/tmp/agent.deb"
-    """
-    for name in ("upper", "work", "root"):
-        (layer / name).mkdir()
-    words = ("unshare", "--mount", "--propagation=private", "sh", "-c", script, "install")
-    call(*words, base, layer, package)
