@@ -273,6 +273,15 @@ class Identifies(Protocol):
 
 
 @runtime_checkable
+class Numbered(Protocol):
+    """Ability: a meter tells which one of its kind it is, so that an exchanged one is noticed."""
+
+    async def number(self) -> str:
+        """Its serial number, the same for as long as it lives; "" when it has none."""
+        ...
+
+
+@runtime_checkable
 class ShowsState(Protocol):
     """Ability: an indicator (LED, display) that shows one word of the station's state."""
 

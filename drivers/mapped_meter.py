@@ -1,4 +1,4 @@
-"""An energy meter that is a register map (`EnergyMeter`, `Identifies`).
+"""An energy meter that is a register map (`EnergyMeter`, `Identifies`, `Numbered`).
 
 Rules kept: every poll reads the energy register, or fails; a value that is absent, NaN or infinite is left out, never
 invented; a slow value is told only in the poll that read it, so that no old value gets a new time.
@@ -15,6 +15,7 @@ from drivers.mapwords import Device, MeterMap
 from drivers.registers import Decoder, Read, Row, decode_text, raw
 from drivers.regmap import ENERGY, load_meter
 
+NUMBER = "serial number"  # this key of [identify] tells one device from another of its model
 _Meaning = tuple[Measurand, Phase | None]
 
 
@@ -81,6 +82,14 @@ class MappedMeter:
     async def identity(self) -> str:
         """Vendor, model and what the identification registers say; DriverError when it is another device."""
         return await identify(self._bus, self._unit, self.map.device, self._label)
+
+    async def number(self) -> str:
+        """What its register "serial number" says, where that is known for sure; nothing for all zeros or all ones."""
+        found = next((e.row for e in self.map.device.identify if e.row.key == NUMBER and e.row.verified), None)
+        if found is None:
+            return ""
+        words = await self._bus.read(self._unit, found.table, found.at, found.words)
+        return _plain(found, words).strip() if {*words} - {0, 0xFFFF} else ""
 
 
 async def identify(bus: Bus, unit: int, device: Device, label: str) -> str:

@@ -17,6 +17,7 @@ from agent.blocks.history import History
 from agent.blocks.holds import Holds
 from agent.blocks.local_list import LocalList
 from agent.blocks.logbook import Logbook
+from agent.blocks.meter_memory import MeterMemory
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
 from agent.blocks.plausibility import Plausibility
@@ -76,6 +77,7 @@ def assemble(
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
     firmware = Firmware(facts, updates)
+    memory = MeterMemory(facts)
     holds, local_list = Holds(facts.evses), LocalList(facts)
     authorization = Authorization(facts, holds, local_list.lookup)
     variables.compute("LocalAuthListCtrlr.Entries", lambda _now: str(len(local_list)))
@@ -93,7 +95,8 @@ def assemble(
     blocks = [
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
-        Metering(facts),
+        memory,
+        Metering(facts, memory.knows),
         Supervision(facts, silent_s),
         Plausibility(facts),
         Heat(facts),

@@ -3,7 +3,7 @@
 The flight recorder begins each of its files with such an image: what follows in the file can be replayed from there,
 however long the agent had run before. No block knows of it. Whatever is reached from the facts and the blocks is taken:
 objects and containers by their identity (two that share one list share it afterwards), values by `core.flat`. What an
-assembly makes anew and never changes is left out: callables, the rows of the device model.
+assembly makes anew and never changes is left out: callables, tables by class, the rows of the device model.
 
 An image goes back into a fresh station of the same assembly: its objects and containers are filled where they stand, so
 that the callables of that station, which hold them, see what is in the image.
@@ -42,6 +42,11 @@ def _is_state(value: Any) -> bool:
     return not (frozen and frozen.frozen) and not isinstance(value, int | str | tuple)
 
 
+def _is_table(value: Any) -> bool:
+    """By class: what is to be done with each."""
+    return value.__class__ is dict and bool(value) and all(isinstance(key, type) for key in value)
+
+
 # --- out ----------------------------------------------------------------------------------------------------
 
 
@@ -61,7 +66,7 @@ class _Camera:
         cls = value.__class__
         if cls is str or cls in PLAIN:
             return flat(value, self._mask, beside)
-        if isinstance(value, type) or (callable(value) and not _is_state(value)):
+        if isinstance(value, type) or (callable(value) and not _is_state(value)) or _is_table(value):
             return ["C"]
         if cls is tuple:
             return ["T", *[self.take(part) for part in value]]

@@ -5,14 +5,20 @@ the meter has said so `CONFIRMATIONS` times running (a swapped meter, a rollover
 and a transaction in progress ends with the last value of the old one. A register that no meter can have counts for
 nothing; a meter that says nothing credible for `INCREDIBLE_S` is a fault, for nothing may flow unmetered. Each reading
 keeps the time at which it was read.
+
+The first register after a restart goes on with the bill only when no more has been counted since the one that was
+stored last (`agent.blocks.meter_memory`) than the supply could deliver. How long that was, the monotonic clock tells
+within a power-up, UTC over one. Where neither knows, it is taken for no longer than it surely was: the time since
+power-up and that between two stored registers. That can only bill too little, and a meter that tells its number needs
+no clock: the same one is believed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+from agent.blocks.meter_memory import MOST_APART_S
 from agent.blocks.station import Block, Facts, Out
 from agent.core.effects import Note
 from agent.core.events import (
@@ -28,7 +34,7 @@ from agent.core.types import ClockQuality, Instant
 from drivers.api import Fault, Measurand, Sample
 
 CONFIRMATIONS = 3
-RESTART_MARGIN_WH = 1000.0  # the same over a restart, when clocks may have been set meanwhile
+OWN_W = 100.0  # what a charger may take for itself behind its meter, whatever the contactor does
 MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
 NOMINAL_V = 230.0
 DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
@@ -39,8 +45,11 @@ _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 
 
 class Metering(Block):
-    def __init__(self, facts: Facts) -> None:
+    """`knows`: whether the meter of this EVSE has told the number that it had before."""
+
+    def __init__(self, facts: Facts, knows: Callable[[int], bool]) -> None:
         self._facts = facts
+        self._knows = knows
         self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
         self._replaced: set[int] = set()
         self._incredible_since: dict[int, float] = {}
@@ -77,8 +86,7 @@ class Metering(Block):
             return True
         if last is None or last.at.boot != now.boot:
             return evse.tx is None or _continues(evse, evse.tx, energy_wh, now)
-        most_wh = _most_w(evse) * (now.mono - last.at.mono) / 3600 + MARGIN_WH
-        return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + most_wh
+        return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + _flowed_wh(evse, last.at.mono, now.mono)
 
     def _doubt(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> Iterator[Event | Note]:
         doubted = self._doubted[evse.id]
@@ -96,10 +104,14 @@ class Metering(Block):
             yield Note("warning", "MeterDoubted", f"EVSE {evse.id}: the meter's register leapt; reading again", fields)
             return
         doubted.clear()
+        if evse.meter is None and evse.tx and energy_wh >= evse.tx.last_wh - 1 and self._knows(evse.id):
+            self._replaced.add(evse.id)  # no clock tells for how long it counted: the same meter is believed
+            yield MeterRead(evse.id, e.samples)
+            return
         yield Note(
             "warning", "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields
         )
-        yield MeterReplaced(evse.id)  # heard while evse.meter is still the old one
+        yield MeterReplaced(evse.id, "its register leapt for good")  # heard while evse.meter is still the old one
         yield MeterRead(evse.id, e.samples)
 
     def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
@@ -120,20 +132,26 @@ def _most_w(evse: Evse) -> float:
     return evse.limits.max_a * evse.limits.phases * NOMINAL_V * 1.2
 
 
+def _flowed_wh(evse: Evse, since: float, until: float) -> float:
+    """More than may have flowed in this time; what an open contactor lets through is the charger's own."""
+    closed_s = until - since if evse.open_since is None else max(evse.open_since - since, 0.0)
+    return (_most_w(evse) * closed_s + OWN_W * (until - since)) / 3600 + MARGIN_WH
+
+
 def _continues(evse: Evse, tx: Transaction, energy_wh: float, now: Instant) -> bool:
-    """The first register after a restart goes on with the bill: not below it, and no more above its start than could
-    flow since then. (A meter that was swapped meanwhile must not put its own past on the bill.)"""
-    took_s = _since(tx.started_at, now)
-    most_wh = math.inf if took_s is None else tx.started_wh + _most_w(evse) * took_s / 3600 + RESTART_MARGIN_WH
-    return tx.last_wh - 1 <= energy_wh <= max(most_wh, tx.last_wh + RESTART_MARGIN_WH)
+    """The first register after a restart goes on with the bill: not below it, and no more above the one that was stored
+    last than could flow since then. (A meter that was swapped meanwhile must not put its own past on the bill.)"""
+    wh, at = tx.last_read or (tx.started_wh, tx.started_at)
+    most_wh = wh + _most_w(evse) * _at_most_s(at, now) / 3600 + MARGIN_WH
+    return tx.last_wh - 1 <= energy_wh <= max(most_wh, tx.last_wh + MARGIN_WH)
 
 
-def _since(then: Instant, now: Instant) -> float | None:
-    """Seconds from then to now; None when no clock tells."""
+def _at_most_s(then: Instant, now: Instant) -> float:
+    """Seconds from then to now; what is sure where no clock tells."""
     if then.boot == now.boot:
         return now.mono - then.mono
     known = min(then.quality, now.quality) is not ClockQuality.UNKNOWN
-    return max(now.utc - then.utc, 0.0) if known else None
+    return max(now.utc - then.utc if known else 0.0, now.mono + MOST_APART_S)
 
 
 def register(samples: tuple[Sample, ...]) -> float | None:

@@ -30,6 +30,7 @@ def encode(evse: int, tx: Transaction) -> dict[str, Any]:
         "leaving": _stop(tx.leaving),
         "withheld": tx.withheld,
         "energy_limit_wh": tx.energy_limit_wh,
+        "last": [tx.last_read[0], _instant(tx.last_read[1])] if tx.last_read else None,
     } | _signing(tx)
 
 
@@ -54,7 +55,9 @@ def decode(found: OpenTransaction) -> tuple[int, Transaction]:
     tx.begin = decode_reading(s["begin"]) if s["begin"] else None
     tx.stop, tx.leaving = _to_stop(s["stop"]), _to_stop(s.get("leaving"))
     tx.withheld, tx.energy_limit_wh = flag(s["withheld"]), maybe(whole, s["energy_limit_wh"])
-    tx.last_wh = max(tx.started_wh, found.energy_wh or 0)
+    last_wh, last_at = s.get("last") or (tx.started_wh, s["started_at"])
+    tx.last_read = whole(last_wh), instant(last_at)
+    tx.last_wh = max(tx.started_wh, found.energy_wh or 0, tx.last_read[0])
     signed, tx.key_told = s.get("signed") or ["", None], flag(s.get("key_told", False))
     tx.signed_state, tx.signed_begin = SignedState(signed[0]), SignedData(*map(text, signed[1])) if signed[1] else None
     return whole(s["evse"]), tx

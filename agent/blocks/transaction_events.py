@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.core.effects import Note
 from agent.core.events import StopWanted
-from agent.core.evse import Evse, Grant, Transaction
+from agent.core.evse import Evse, Grant, MeterState, Transaction
 from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind, TxPoint
 from agent.core.variables import Variables
 from drivers.api import IdToken, StopButton, shorten
@@ -83,6 +83,11 @@ def build(
         remote_start_id=tx.remote_start_id,
         cable_a=int(cable) if cable else None,
     )
+
+
+def count(tx: Transaction, meter: MeterState) -> None:
+    tx.last_wh = max(tx.last_wh, round(meter.energy_wh))
+    tx.last_read = tx.last_wh, meter.at
 
 
 def is_over_limit(evse: Evse, tx: Transaction) -> bool:

@@ -25,6 +25,7 @@ from agent.blocks.transaction_events import (
     BUTTONS,
     authorize,
     build,
+    count,
     is_over_limit,
     note,
     points_of,
@@ -121,10 +122,9 @@ class Transactions(Block):
     def _start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
         assert evse.meter is not None
         self._count += 1
-        grant = evse.grant
-        wh = round(evse.meter.energy_wh)
-        tx = Transaction(f"{self._prefix}-{evse.id}-{self._count}", now, wh, last_wh=wh)
-        tx.begin = begin_reading(evse)
+        grant, wh = evse.grant, round(evse.meter.energy_wh)
+        name, begin = f"{self._prefix}-{evse.id}-{self._count}", begin_reading(evse)
+        tx = Transaction(name, now, wh, last_wh=wh, last_read=(wh, begin.at), begin=begin)
         if grant is not None:
             authorize(tx, grant)
         evse.tx, evse.finished = tx, False
@@ -172,7 +172,7 @@ class Transactions(Block):
     def on_meter(self, e: MeterRead, _now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
         if evse.tx is not None and evse.meter is not None and not evse.tx.restored:
-            evse.tx.last_wh = max(evse.tx.last_wh, round(evse.meter.energy_wh))
+            count(evse.tx, evse.meter)
         return iter(())
 
     def on_answered(self, e: TransactionAnswered, now: Instant) -> Out:
@@ -291,7 +291,7 @@ class Transactions(Block):
             yield from signing.due(evse, tx)
             return
         if evse.meter is not None:
-            tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
+            count(tx, evse.meter)
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
         readings = end_readings(self._vars, evse, tx, at)
         evse.tx = None
@@ -334,7 +334,7 @@ class Transactions(Block):
             return  # nothing is known yet, or the pilot tells nothing of the car
         self._deadlines.clear(evse.id)
         tx.restored = False
-        tx.last_wh = max(tx.last_wh, round(evse.meter.energy_wh))
+        count(tx, evse.meter)
         if tx.stop is not None:
             tx.stop_mono = now.mono
             self._deadlines.set(evse.id, now.mono + FINAL_S)

@@ -195,10 +195,20 @@ class OfferChanged(Event):
 
 
 @record
-class MeterReplaced(Event):
-    """The meter's register has leapt for good; `evse.meter` is still the last reading of the old one."""
+class MeterNamed(Event):
+    """A meter that is heard for the first time, or again, tells its number; its next reading follows."""
 
     evse: int
+    number: str
+
+
+@record
+class MeterReplaced(Event):
+    """Another meter counts from now on; `evse.meter` is still the last reading of the old one."""
+
+    evse: int
+    why: str = ""
+    number: str = ""  # the new one's, where it told
 
 
 @record

@@ -94,6 +94,7 @@ class Transaction:
     stop: Stop | None = None
     stop_mono: float = 0.0
     last_wh: int = 0
+    last_read: tuple[int, Instant] | None = None  # a register, and when it said so: what has flowed since is bounded
     leaving: Stop | None = None  # the authorization has ended, but only the cable's going ends the transaction
     withheld: bool = False
     energy_limit_wh: int | None = None

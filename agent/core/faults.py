@@ -43,6 +43,7 @@ class Own(StrEnum):
     CONTACTOR_WELDED = "contactor-welded"
     CONTACTOR_OPEN = "contactor-open"
     METER_IMPLAUSIBLE = "meter-implausible"
+    METER_REPLACED = "meter-replaced"
     METER_SIGNING = "meter-signing"
     METER_UNSIGNED = "meter-unsigned"
     STORAGE = "storage"
@@ -156,6 +157,16 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="the energy meter's values fit together again",
         severity=Severity.WARNING,
         tells=("FiscalMetering", "Problem"),
+    ),
+    FaultRow(
+        Own.METER_REPLACED,
+        False,
+        "the energy meter is another one than before",
+        "a transaction that was open ended with the old meter's last value; make sure that the exchange is on record",
+        cleared="the energy meter was exchanged more than a day ago",
+        severity=Severity.WARNING,
+        tells=("FiscalMetering", "Problem"),
+        hold_s=86_400.0,
     ),
     FaultRow(
         Own.METER_SIGNING,

@@ -5,7 +5,8 @@ Rules kept here
 * Orders are levels: the controller is written again whenever what it reads back differs from the order, so a lost write
   or a rebooted board heals within one poll.
 * A device silent for longer than it may be is told once as lost, at that very moment, and once as found again; its
-  first reading then counts as news. A controller is polled on whatever its meter does, and the reverse.
+  first reading then counts as news. A meter tells its number (`Numbered`) before its first reading counts, and again
+  whenever it was lost, for it may be another one. A controller is polled on whatever its meter does, and the reverse.
 * Every task beats a heart, so that the service manager's watchdog sees a hanging one.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.core.events import (
@@ -20,12 +22,22 @@ from agent.core.events import (
     DeviceLost,
     Event,
     EvseRead,
+    MeterNamed,
     MeterRead,
     TokenPresented,
     UnlockDone,
 )
 from agent.core.record import record
-from drivers.api import DriverError, EnergyMeter, EvseController, EvseReading, ShowsState, TokenReader, Unlocks
+from drivers.api import (
+    DriverError,
+    EnergyMeter,
+    EvseController,
+    EvseReading,
+    Numbered,
+    ShowsState,
+    TokenReader,
+    Unlocks,
+)
 
 TOLERANCE_A = 1.0  # many boards round to whole amperes
 READER_RETRY_S = 2.0
@@ -203,15 +215,27 @@ class _EvseTask:
     async def run_meter(self) -> None:
         loop = asyncio.get_running_loop()
         silence = _Silence((self.parts.id,), "meter", self.parts.meter_silent_s, self._tell)
+        named = not isinstance(self.parts.meter, Numbered)
         while True:
             try:
                 samples = await silence.ask(self.parts.meter.read())
-                await silence.answered()
+                if await silence.answered() or not named:
+                    named = True
+                    await self._name_meter(silence)
+                    samples = await silence.ask(self.parts.meter.read())  # the first ones are older than the name
                 await self._tell(MeterRead(self.parts.id, tuple(samples)))
             except DriverError as error:
                 await silence.failed(str(error), loop.time())
             self._beat(f"meter{self.parts.id}")
             await asyncio.sleep(until_next(self.parts.meter_poll_s, loop.time()))
+
+    async def _name_meter(self, silence: _Silence) -> None:
+        """Which one it is; a meter that does not tell is believed by its register alone."""
+        if not isinstance(self.parts.meter, Numbered):
+            return
+        with suppress(DriverError):
+            if number := await silence.ask(self.parts.meter.number()):
+                await self._tell(MeterNamed(self.parts.id, number))
 
 
 class Hardware:

@@ -44,7 +44,7 @@ KINDS: Mapping[str, int] = {
 
 
 class Em580(MappedMeter):
-    """One meter. `EnergyMeter`, `Identifies`, `SignsMeterData`."""
+    """One meter. `EnergyMeter`, `Identifies`, `Numbered`, `SignsMeterData`."""
 
     def __init__(self, bus: Bus, unit: int, map: str = MAP) -> None:  # noqa: A002  the word of the configuration
         super().__init__(bus, unit, map, f"meter EM580 unit {unit}")

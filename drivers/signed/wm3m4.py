@@ -74,7 +74,7 @@ IMPORT, EXPORT = 418, 420
 
 
 class Wm3m4:
-    """One meter. `EnergyMeter`, `Identifies`, `SignsMeterData`."""
+    """One meter. `EnergyMeter`, `Identifies`, `Numbered`, `SignsMeterData`."""
 
     def __init__(self, bus: Bus, unit: int) -> None:
         self._bus, self._unit = bus, unit
@@ -104,6 +104,9 @@ class Wm3m4:
         if not model.startswith("WM3M4"):
             raise self._registers.error(f"model is {ocmf.plain(model)!r}: another device, or the wrong driver")
         return f"Iskra {ocmf.plain(model)}, serial number {ocmf.plain(serial)}"
+
+    async def number(self) -> str:
+        return ocmf.text_of(await self._input(MODEL + MODEL_WORDS, SERIAL_WORDS)).strip()
 
     async def _input(self, address: int, count: int) -> list[int]:
         return await self._bus.read(self._unit, "input", address, count)

@@ -27,14 +27,15 @@ class Meter:
     """One meter behind the contactor, on as many phases as its EVSE has."""
 
     __slots__ = (
-        "energy_wh", "mains", "max_phases", "phase_wh", "rate_w", "seed", "signed_start", "signed_stop", "silent",
-        "start_wh",
+        "energy_wh", "mains", "max_phases", "number", "phase_wh", "rate_w", "seed", "signed_start", "signed_stop",
+        "silent", "start_wh",
     )  # fmt: skip
 
     def __init__(self, phases: int, start_wh: float, seed: int) -> None:
         self.max_phases = phases
         self.start_wh = start_wh
         self.seed = seed
+        self.number = 1  # the meters that were here before it count
         self.mains = 1.0  # mains voltage, 1 = nominal, 0 = gone
         self.silent = False
         self.rate_w: float | None = None  # forced power
@@ -48,6 +49,11 @@ class Meter:
         self.rate_w, self.silent = None, False
         self.signed_start = self.signed_stop = ""
         self.set_wh(self.start_wh)
+
+    def exchange(self, energy_wh: float) -> None:
+        """Another meter of the same make, which has counted that much elsewhere."""
+        self.number += 1
+        self.set_wh(energy_wh)
 
     def set_wh(self, energy_wh: float) -> None:
         self.energy_wh = energy_wh

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from drivers.mapped_meter import NUMBER
 from drivers.mapwords import Device, MeterMap
 from drivers.registers import Row, decode, encode, encode_text, put, words_from_bits
 from drivers.simulated.charging_point import ChargingPoint
@@ -109,14 +110,20 @@ class SimDevice:
     def _fill(self, image: dict[int, int], table: str, address: int, count: int) -> None:
         for row, values, texts in self._identity:
             if row.table == table and row.at < address + count and row.at + row.words > address:
-                put(image, row, _identity_words(row, values, texts))
+                put(image, row, self._identity_words(row, values, texts))
         for part, rows in self._rows(table, address, count):
             if rows and part.mute:
                 raise ValueError("the meter in this controller is silent")
             part.fill(image, rows)
         for row, values, texts in self._identity:  # asked for by itself it wins over a value that covers it
             if (row.table, row.at, row.words) == (table, address, count):
-                put(image, row, _identity_words(row, values, texts))
+                put(image, row, self._identity_words(row, values, texts))
+
+    def _identity_words(self, row: Row, values: tuple[int, ...], texts: tuple[str, ...]) -> list[int]:
+        number = self.point.meter.number if row.key == NUMBER else 1
+        if row.type == "string":
+            return encode_text(row, texts[0][: 2 * row.words] if texts else f"SIMULATED-{number:04}"[-2 * row.words :])
+        return words_from_bits(row, values[0] if values else number)
 
     def _rows(self, table: str, address: int, count: int) -> list[tuple[Part, list[Row]]]:
         key = (table, address, count)
@@ -142,9 +149,3 @@ class SimDevice:
             if code != ILLEGAL_ADDRESS:
                 break
         return code
-
-
-def _identity_words(row: Row, values: tuple[int, ...], texts: tuple[str, ...]) -> list[int]:
-    if row.type == "string":
-        return encode_text(row, (texts[0] if texts else "SIMULATED-0001")[: 2 * row.words])
-    return words_from_bits(row, values[0] if values else 1)

@@ -298,9 +298,9 @@ def test_after_a_restart_without_the_car_it_ends_with_the_true_register() -> Non
     again = restart(bench)
     again.read(Pilot.A)
     again.wait(1)
-    again.meter(5777)
+    again.meter(5177)
     ended = again.journal[-1]
-    assert (ended.kind, ended.energy_wh, ended.stop_reason) == (TxKind.ENDED, 5777, StopReason.EV_DISCONNECTED)
+    assert (ended.kind, ended.energy_wh, ended.stop_reason) == (TxKind.ENDED, 5177, StopReason.EV_DISCONNECTED)
 
 
 def test_a_meter_that_was_swapped_during_a_restart_puts_nothing_of_its_past_on_the_bill() -> None:

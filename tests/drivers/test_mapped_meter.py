@@ -11,7 +11,7 @@ import tomli
 
 from drivers.api import UNIT, DriverError, EnergyMeter, Identifies, Measurand, Phase
 from drivers.bus import Bus, SerialSettings
-from drivers.mapped_meter import MappedMeter
+from drivers.mapped_meter import NUMBER, MappedMeter
 from drivers.mapwords import MeterMap
 from drivers.registers import encode, encode_text
 from drivers.regmap import ENERGY, load_meter, map_names, parse_meter
@@ -147,6 +147,28 @@ def test_a_meter_says_who_it_is() -> None:
         identity = await meter_on(wire, "carlo_gavazzi_em340").identity()
         assert identity.endswith("identification code 341, serial number KY123")
         assert ("input", 0x0B, 1) in wire.reads
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "number"),
+    [
+        ("eastron_sdm630", [0x0123, 0x4567], str(0x01234567)),
+        ("eastron_sdm630", [0, 0], ""),
+        ("eastron_sdm630", [0xFFFF, 0xFFFF], ""),
+        ("carlo_gavazzi_em340", [0x4B59, 0x3132, 0x3300, 0, 0, 0, 0], "KY123"),
+        ("inepro_pro1", [0x0123, 0x4567], ""),  # nobody has seen that register yet
+        ("acrel_adl400", None, ""),  # has none
+    ],
+)
+def test_a_meter_tells_its_number_where_it_is_known_for_sure(name: str, words: list[int] | None, number: str) -> None:
+    async def scene() -> None:
+        wire = filled(name)
+        for expected in load_meter(name).device.identify:
+            if expected.row.key == NUMBER and words is not None:
+                wire.set(expected.row, words)
+        assert await meter_on(wire, name).number() == number
 
     run(scene())
 

@@ -205,6 +205,7 @@ async def test_the_packed_values_of_iskra_are_in_si_units() -> None:
         assert samples[Measurand.VOLTAGE, Phase.L2_N] == pytest.approx(231.2, rel=0.02)
         assert samples[Measurand.FREQUENCY, None] == pytest.approx(50.0, rel=0.01)
         assert await rig.meter.identity() == "Iskra WM3M4, serial number SIM0WM3"
+        assert await rig.meter.number() == "SIM0WM3"
 
 
 async def test_the_values_of_the_other_come_by_its_map() -> None:

@@ -11,6 +11,7 @@ from agent.core.events import (
     DeviceLost,
     Event,
     EvseRead,
+    MeterNamed,
     MeterRead,
     TokenPresented,
     UnlockDone,
@@ -173,6 +174,25 @@ def test_the_lock_is_opened_and_says_so() -> None:
         rig.hardware.unlock(1)
         await asyncio.sleep(6)
         assert rig.of(UnlockDone) == [UnlockDone(1, True)]
+
+    play(scene)
+
+
+def test_a_meter_is_asked_for_its_number_at_first_and_when_it_comes_back() -> None:
+    async def scene(rig: Rig) -> None:
+        await asyncio.sleep(5)
+        assert [type(event) for event in rig.events if isinstance(event, MeterNamed | MeterRead)][:2] == [
+            MeterNamed,
+            MeterRead,
+        ]
+        rig.units[2].mode = "timeout"
+        await asyncio.sleep(14)
+        rig.point.meter.exchange(77.0)
+        rig.units[2].mode = "ok"
+        await asyncio.sleep(5)
+        assert rig.of(MeterNamed) == [MeterNamed(1, "1"), MeterNamed(1, "2")]
+        after = rig.events[rig.events.index(MeterNamed(1, "2")) :]
+        assert [event.samples for event in rig.of(MeterRead)][-1] == after[-1].samples  # type: ignore[attr-defined]
 
     play(scene)
 

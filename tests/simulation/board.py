@@ -201,6 +201,9 @@ class Meter:
     def __init__(self, scene: Scene, evse: int, real: MappedMeter) -> None:
         self._scene, self._evse, self._real = scene, evse, real
 
+    async def number(self) -> str:
+        return await self._real.number()
+
     async def read(self) -> Sequence[Sample]:
         scene = self._scene
         scene.advance()

@@ -43,6 +43,7 @@ CAUSES: dict[str, str] = {  # faults that may be found only where this was plant
     str(Own.CONTACTOR_WELDED): str(Fault.CONTACTOR),
     str(Own.CONTACTOR_OPEN): STUCK,
     str(Own.METER_IMPLAUSIBLE): "",  # but see `silent_at`
+    str(Own.METER_REPLACED): "",
 }
 
 
@@ -139,6 +140,8 @@ class Checker:
     def _has_cause(self, evse: int, fault: str) -> bool:
         if fault == Own.METER_IMPLAUSIBLE:
             return self.silent_at(evse, self._now())
+        if fault == Own.METER_REPLACED:
+            return bool(self.leaps.get(evse)) or self.silent_at(evse, self._now())
         until = self.planted.get((evse, CAUSES[fault]), -inf)
         lately_s = inf if fault == Own.CONTACTOR_WELDED and until > -inf else LATELY_S
         return until + lately_s > self._now()

@@ -53,6 +53,7 @@ class Plan:
     links_a_day: float = 0.0
     buses_a_day: float = 0.0
     meters_a_day: float = 0.0
+    swaps: float = 0.0  # chance that somebody changes a meter in a long power cut
     clocks_a_day: float = 0.0
     disks_a_day: float = 0.0
     faults_a_day: float = 0.0
@@ -113,6 +114,7 @@ def rough(seed: int, version: str, days: float) -> Plan:
         links_a_day=3.0 * storm,
         buses_a_day=2.0 * storm,
         meters_a_day=1.0 * storm,
+        swaps=0.1,
         clocks_a_day=0.5 * storm,
         disks_a_day=0.5 * storm,
         faults_a_day=1.0 * storm,
@@ -148,6 +150,7 @@ def calm(seed: int, version: str, days: float) -> Plan:
         links_a_day=0.0,
         buses_a_day=0.0,
         meters_a_day=0.0,
+        swaps=0.0,
         clocks_a_day=0.0,
         disks_a_day=0.0,
         faults_a_day=0.0,

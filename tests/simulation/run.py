@@ -21,10 +21,11 @@ from tests.simulation.loop import run_virtually
 from tests.simulation.people import Operator, Visitors, pause, remote_stop
 from tests.simulation.plan import DAY_S, Plan
 from tests.simulation.scene import Scene
-from tests.simulation.trouble import Trouble, heal
+from tests.simulation.trouble import Trouble, heal, swap
 
 FUSE_MAX = 12  # boundaries between the moment of a cut and the cut
 LOOK_S = 10.0
+SWAP_S = 60.0  # a power cut long enough for somebody to change a meter
 DRAIN_S = 6 * 3600.0
 BROKEN_MAX = 5
 RAM = "/dev/shm"
@@ -54,7 +55,7 @@ class Run:
         self._folder = folder
         self._lives = 0
         self.life: Life = None  # type: ignore[assignment]
-        self._rng = plan.rng("cuts")
+        self._rng, self._swaps = plan.rng("cuts"), plan.rng("swaps")
         self._done = asyncio.Event()
         self._actors: list[asyncio.Task[None]] = []
 
@@ -141,7 +142,10 @@ class Run:
             scene.checker.mute[n].pop()
         scene.power(False)
         scene.workshop.power_lost()
-        await asyncio.sleep(rng.choice((0.3, 5.0, 600.0, 7200.0)) * rng.uniform(0.5, 1.5))
+        away_s = rng.choice((0.3, 5.0, 600.0, 7200.0)) * rng.uniform(0.5, 1.5)
+        await asyncio.sleep(away_s)
+        if away_s > SWAP_S and self._swaps.random() < self.plan.swaps:
+            swap(scene, self._swaps.choice(sorted(scene.points)), self._swaps)  # whether a car is there or not
         if rng.random() < 0.3:
             scene.skew_s = -1_700_000_000.0  # no battery: the board wakes up long ago
         elif scene.skew_s < -1e9:

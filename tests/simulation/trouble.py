@@ -90,15 +90,8 @@ class Trouble:
             scene.stir()
             await asyncio.sleep(long_s)
             scene.frozen.pop(evse, None)
-        elif scene.points[evse].car is None and not scene.checker.is_open(evse):
-            scene.advance()
-            meter, by_wh = (
-                scene.points[evse].meter,
-                rng.choice((-900_000.0, 50_000.0)) if scene.points[evse].meter.energy_wh > 1e6 else 200_000.0,
-            )
-            scene.checker.leaps.setdefault(evse, []).append((scene.now(), by_wh))
-            meter.set_wh(meter.energy_wh + by_wh)
-            scene.stir(20.0)
+        elif scene.points[evse].car is None:
+            swap(scene, evse, rng)
 
     async def _clock(self, rng: Rng) -> None:
         """The system clock leaps, and is set right after a while."""
@@ -128,6 +121,16 @@ class Trouble:
             await asyncio.sleep(rng.choice((2.0, 60.0, 900.0)))
             scene.advance()
             point.fault(fault, False)
+
+
+def swap(scene: Scene, evse: int, rng: Rng) -> None:
+    """Another meter takes the place of the old one, with a life of its own behind it."""
+    scene.advance()
+    meter = scene.points[evse].meter
+    by_wh = rng.choice((-900_000.0, 50_000.0)) if meter.energy_wh > 1e6 else 200_000.0
+    scene.checker.leaps.setdefault(evse, []).append((scene.now(), by_wh))
+    meter.exchange(meter.energy_wh + by_wh)
+    scene.stir(20.0)
 
 
 def heal(scene: Scene) -> None:

@@ -61,6 +61,7 @@ ERRORS: Mapping[str, str] = {
     faults.Own.CONTACTOR_WELDED: "PowerSwitchFailure",
     faults.Own.CONTACTOR_OPEN: "PowerSwitchFailure",
     faults.Own.METER_IMPLAUSIBLE: "PowerMeterFailure",
+    faults.Own.METER_REPLACED: "PowerMeterFailure",
     faults.Own.METER_SIGNING: "PowerMeterFailure",
     faults.Own.METER_UNSIGNED: "PowerMeterFailure",
     faults.Own.CONTROLLER_SILENT: "InternalError",
