@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__, updates
+from agent.blocks.sampling import Sampling
 from agent.clock import Clock
 from agent.config import Config, load
 from agent.core.effects import Restart
@@ -72,7 +73,14 @@ class Daemon:
         self.custody = Custody(config, self._feed)
         self.link = Link(self.network.settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
         self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)
-        self.hardware = Hardware(self.built.parts.evses, self.built.parts.readers, self._feed, self.watchdog.beat)
+        parts, sampling = self.built.parts, self.built.station.block(Sampling)
+        self.hardware = Hardware(
+            parts.evses,
+            parts.readers,
+            self._feed,
+            self.watchdog.beat,
+            lambda evse: sampling.wants_all(evse, self.clock.mono()),
+        )
         for name, longest_s in self.hardware.beats().items():
             self.watchdog.register(name, longest_s)
         self.errands = Errands(self._feed, self._broken)

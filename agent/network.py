@@ -99,7 +99,7 @@ class Network:
         self.custodian: Custodian | None = None
         self.roots_changed: Callable[[], Awaitable[None]] | None = None  # told when a proven link has changed them
         self._stood = False  # the certificates of this connection have been told that it is good
-        self._block = next(block for block in station.blocks if isinstance(block, Block))
+        self._block = station.block(Block)
         self._offers: dict[int, Offers] = {}
         self._dialled: Target = self._target
         self._hidden = ""

@@ -250,6 +250,15 @@ class EnergyMeter(Protocol):
 
 
 @runtime_checkable
+class ReadsMore(Protocol):
+    """Ability: a meter that does not read all its values in every poll."""
+
+    async def read_all(self) -> Sequence[Sample]:
+        """As `read`, with nothing left out."""
+        ...
+
+
+@runtime_checkable
 class TokenReader(Protocol):
     async def token(self) -> IdToken:
         """Wait for a card. DriverError when the reader is gone; calling again tries to reach it anew."""

@@ -1,4 +1,4 @@
-"""An energy meter that is a register map (`EnergyMeter`, `Identifies`, `Numbered`).
+"""An energy meter that is a register map (`EnergyMeter`, `ReadsMore`, `Identifies`, `Numbered`).
 
 Rules kept: every poll reads the energy register, or fails; a value that is absent, NaN or infinite is left out, never
 invented; a slow value is told only in the poll that read it, so that no old value gets a new time.
@@ -63,9 +63,16 @@ class MappedMeter:
 
     async def read(self) -> Sequence[Sample]:
         """All samples of one poll; DriverError when the device or its energy register is silent."""
+        return await self._read(self._fast if self._polls % self.map.slow_every else self._all)
+
+    async def read_all(self) -> Sequence[Sample]:
+        """The same, the slow values too."""
+        return await self._read(self._all)
+
+    async def _read(self, blocks: Sequence[_Block]) -> Sequence[Sample]:
         samples: list[Sample] = []
         sums: dict[_Meaning, list[float | None]] = {meaning: [] for meaning in self._sums}
-        for block in self._fast if self._polls % self.map.slow_every else self._all:
+        for block in blocks:
             read = block.read
             samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count), sums)
         self._polls += 1

@@ -2,8 +2,11 @@
 
 Sampled values follow TxUpdatedInterval from the start of the transaction, clock-aligned ones the full multiples of
 their interval since 00:00 UTC. A reading is told once, with the time at which it was read; when the meter has said
-nothing new nothing is told. Readings for the end of the transaction are kept by their own interval, remembered over
-restarts, and thinned (every other one, never the first or last) beyond SampledDataCtrlr.MaxMeterValues[TxEnded].
+nothing new nothing is told. A periodic sample is the first reading from its moment on, told as it comes (so it is
+fresh, and wakes nobody but the poll); when none comes within `LATE_S` it is the newest one. What a meter does not tell
+in every poll (`wants_all`) is asked for in good time, in periodic samples not more often than every ten seconds.
+Readings for the end of the transaction are kept by their own interval, remembered over restarts, and thinned (every
+other one, never the first or last) beyond SampledDataCtrlr.MaxMeterValues[TxEnded].
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Effect, Forget, MeterReport, Remember
 from agent.core.events import (
     Event,
+    MeterRead,
     Restored,
     SampleTaken,
     Tick,
@@ -32,6 +36,9 @@ from drivers.api import Measurand, Sample
 
 KEPT = "ended_samples"  # the table of readings for the end of a transaction
 DAY_S = 86400.0
+LATE_S = 1.25  # a little more than the usual time between two readings
+ASK_S = 1.5  # a poll that begins so long before its moment may bring the reading that is told
+ALL_S = 9.5
 SOON_S = 0.5  # a full multiple nearer than this is the one just told, by a clock that lags a little
 
 
@@ -41,7 +48,18 @@ class Sampling(Block):
         self._vars = facts.variables
         self._deadlines = Deadlines()
         self._told: dict[int, float] = {}  # EVSE -> monotonic time of the reading last told
+        self._whole: dict[int, float] = {}  # EVSE -> when the last periodic sample was told that holds all
+        self._asked: set[int] = set()  # EVSEs whose next sample does
         self._targets: dict[str, float] = {}  # the next full multiple, in UTC seconds
+
+    def wants_all(self, evse: int, mono: float) -> bool:
+        """Whether a poll of this meter that begins now should leave nothing out."""
+        late = self._deadlines.get(("update", evse))
+        if late is not None and mono >= max(late - LATE_S - ASK_S, self._whole.get(evse, -ALL_S) + ALL_S):
+            self._asked.add(evse)
+            return True
+        others = (self._deadlines.get(name) for name in (("keep", evse), "aligned", "aligned-keep"))
+        return any(at is not None and mono >= at - ASK_S for at in others)
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -49,13 +67,13 @@ class Sampling(Block):
     def derive(self, now: Instant) -> Out:
         for evse in self._facts.evses.values():
             active = evse.tx is not None and evse.tx.stop is None and not evse.tx.restored
-            for name, key in (
-                ("update", "SampledDataCtrlr.TxUpdatedInterval"),
-                ("keep", "SampledDataCtrlr.TxEndedInterval"),
+            for name, key, late_s in (
+                ("update", "SampledDataCtrlr.TxUpdatedInterval", LATE_S),
+                ("keep", "SampledDataCtrlr.TxEndedInterval", 0.0),
             ):
                 interval_s = self._vars.number(key)
                 if active and interval_s and self._vars.flag("SampledDataCtrlr.Enabled"):
-                    self._deadlines.keep((name, evse.id), now.mono + interval_s)
+                    self._deadlines.keep((name, evse.id), now.mono + interval_s + late_s)
                 else:
                     self._deadlines.clear((name, evse.id))
         self._align(now)
@@ -98,15 +116,30 @@ class Sampling(Block):
                 yield from self._sampled(name[0], self._facts.evses[name[1]], now)
 
     def _sampled(self, what: str, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
-        key = {"update": "TxUpdatedInterval", "keep": "TxEndedInterval"}[what]
-        self._deadlines.set((what, evse.id), now.mono + self._vars.number(f"SampledDataCtrlr.{key}"))
-        if what == "keep":
-            yield from self._keep(evse, Context.PERIODIC, "SampledDataCtrlr.TxEndedMeasurands", now)
+        if what == "update":
+            yield from self._updated(evse, now.mono)
             return
+        self._deadlines.set((what, evse.id), now.mono + self._vars.number("SampledDataCtrlr.TxEndedInterval"))
+        yield from self._keep(evse, Context.PERIODIC, "SampledDataCtrlr.TxEndedMeasurands", now)
+
+    def on_read(self, e: MeterRead, now: Instant) -> Out:
+        evse, late = self._facts.evses[e.evse], self._deadlines.get(("update", e.evse))
+        believed = evse.meter is not None and evse.meter.at is now
+        if late is not None and believed and now.mono >= late - LATE_S:
+            yield from self._updated(evse, late)
+
+    def _updated(self, evse: Evse, late: float) -> Iterator[Event | Effect]:
+        """Tell the newest reading, as that of the moment `LATE_S` before `late`; the next one is due an interval on."""
+        interval_s = self._vars.number("SampledDataCtrlr.TxUpdatedInterval")
+        self._deadlines.set(("update", evse.id), late + interval_s)
         reading = self._fresh(evse, Context.PERIODIC, "SampledDataCtrlr.TxUpdatedMeasurands")
-        if reading is not None:
-            self._told[evse.id] = reading.at.mono
-            yield SampleTaken(evse.id, reading, Trigger.METER_VALUE_PERIODIC)
+        if reading is None:
+            return
+        self._told[evse.id] = reading.at.mono
+        if evse.id in self._asked:
+            self._asked.discard(evse.id)
+            self._whole[evse.id] = reading.at.mono
+        yield SampleTaken(evse.id, reading, Trigger.METER_VALUE_PERIODIC)
 
     def _fresh(self, evse: Evse, context: Context, key: str) -> Reading | None:
         """The newest reading, unless it has been told before."""
@@ -174,6 +207,7 @@ class Sampling(Block):
         return iter(())
 
     HEARS: ClassVar = {
+        MeterRead: "on_read",
         Restored: "on_restored",
         Tick: "on_tick",
         TransactionBegan: "on_began",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from agent.core.effects import Effect
 from agent.core.events import Event, Tick
@@ -67,6 +67,9 @@ class Block:
         return None
 
 
+B = TypeVar("B", bound=Block)
+
+
 class Station:
     def __init__(self, facts: Facts, blocks: Sequence[Block]) -> None:
         self.facts = facts
@@ -98,6 +101,10 @@ class Station:
                     break
             if not queue:
                 return effects
+
+    def block(self, kind: type[B]) -> B:
+        """The one of this type."""
+        return next(block for block in self.blocks if isinstance(block, kind))
 
     def hears(self, kind: type[Event]) -> bool:
         """Whether any block does something with events of this type."""

@@ -19,6 +19,9 @@ class Deadlines:
     def clear(self, name: Hashable) -> None:
         self._at.pop(name, None)
 
+    def get(self, name: Hashable) -> float | None:
+        return self._at.get(name)
+
     def __contains__(self, name: Hashable) -> bool:
         return name in self._at
 

@@ -7,6 +7,7 @@ Rules kept here
 * A device silent for longer than it may be is told once as lost, at that very moment, and once as found again; its
   first reading then counts as news. A meter tells its number (`Numbered`) before its first reading counts, and again
   whenever it was lost, for it may be another one. A controller is polled on whatever its meter does, and the reverse.
+* A meter is read whole when that is wanted (`wants_all`) or it is polled seldom, else as its driver thinks right.
 * Every task beats a heart, so that the service manager's watchdog sees a hanging one.
 """
 
@@ -34,6 +35,8 @@ from drivers.api import (
     EvseController,
     EvseReading,
     Numbered,
+    ReadsMore,
+    Sample,
     ShowsState,
     TokenReader,
     Unlocks,
@@ -41,10 +44,12 @@ from drivers.api import (
 
 TOLERANCE_A = 1.0  # many boards round to whole amperes
 READER_RETRY_S = 2.0
+OFTEN_S = 1.0  # a meter polled less often is always read whole
 REWRITE_S = 1.0  # between two tries of an order that the board does not keep
 T = TypeVar("T")
 Tell = Callable[[Event], Awaitable[None]]
 Beat = Callable[[str], None]
+Wants = Callable[[int], bool]
 
 
 @record
@@ -112,9 +117,9 @@ class _Silence:
 class _EvseTask:
     """One EVSE's controller and meter, each with a loop of its own."""
 
-    def __init__(self, parts: EvseParts, tell: Tell, beat: Beat) -> None:
+    def __init__(self, parts: EvseParts, tell: Tell, beat: Beat, wants_all: Wants) -> None:
         self.parts = parts
-        self._tell, self._beat = tell, beat
+        self._tell, self._beat, self._wants_all = tell, beat, wants_all
         self._wanted_a: float | None = None
         self._last_order: tuple[float, float] | None = None  # what was written, and when
         self._unlock = False
@@ -218,16 +223,21 @@ class _EvseTask:
         named = not isinstance(self.parts.meter, Numbered)
         while True:
             try:
-                samples = await silence.ask(self.parts.meter.read())
+                samples = await silence.ask(self._metered())
                 if await silence.answered() or not named:
                     named = True
                     await self._name_meter(silence)
-                    samples = await silence.ask(self.parts.meter.read())  # the first ones are older than the name
+                    samples = await silence.ask(self._metered())  # the first ones are older than the name
                 await self._tell(MeterRead(self.parts.id, tuple(samples)))
             except DriverError as error:
                 await silence.failed(str(error), loop.time())
             self._beat(f"meter{self.parts.id}")
             await asyncio.sleep(until_next(self.parts.meter_poll_s, loop.time()))
+
+    def _metered(self) -> Awaitable[Sequence[Sample]]:
+        meter = self.parts.meter
+        whole = self.parts.meter_poll_s > OFTEN_S or self._wants_all(self.parts.id)
+        return meter.read_all() if whole and isinstance(meter, ReadsMore) else meter.read()
 
     async def _name_meter(self, silence: _Silence) -> None:
         """Which one it is; a meter that does not tell is believed by its register alone."""
@@ -239,10 +249,18 @@ class _EvseTask:
 
 
 class Hardware:
-    """All parts of the charger. `tell` takes every event, `beat` the names of tasks that are alive."""
+    """All parts of the charger. `tell` takes every event, `beat` the names of tasks that are alive; `wants_all` says
+    whether the reading of an EVSE's meter that begins now should leave nothing out."""
 
-    def __init__(self, evses: Sequence[EvseParts], readers: Sequence[ReaderParts], tell: Tell, beat: Beat) -> None:
-        self._evses = {parts.id: _EvseTask(parts, tell, beat) for parts in evses}
+    def __init__(
+        self,
+        evses: Sequence[EvseParts],
+        readers: Sequence[ReaderParts],
+        tell: Tell,
+        beat: Beat,
+        wants_all: Wants = lambda _evse: True,
+    ) -> None:
+        self._evses = {parts.id: _EvseTask(parts, tell, beat, wants_all) for parts in evses}
         self._readers = readers
         self._tell, self._beat = tell, beat
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.blocks.sampling import Sampling
 from agent.core.effects import Ask, MeterReport, Note, Remember
 from agent.core.events import MeterRead
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
@@ -197,3 +198,37 @@ def test_an_ev_that_draws_nothing_for_ten_seconds_has_paused() -> None:
         bench.wait(1)
         bench.meter(power_w=5.0)
     assert bench.journal[-1].charging_state == "SuspendedEV"
+
+
+def test_a_sample_is_the_first_reading_from_its_moment_on() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="10").ready()
+    bench.charge()
+    began = bench.journal[0].at.mono
+    bench.wait(0.4)
+    run(bench, 22)
+    told = [event for event in bench.journal if event.trigger is Trigger.METER_VALUE_PERIODIC]
+    assert [event.at.mono - began for event in told] == pytest.approx([10.4, 20.4])
+    assert all(event.readings[0].at == event.at for event in told)
+
+
+def test_all_that_a_meter_has_is_wanted_in_time_for_a_sample_and_not_every_second() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="60").ready()
+    sampling = bench.station.block(Sampling)
+    assert not sampling.wants_all(1, bench.mono)
+    bench.charge()
+    began, wanted = bench.journal[0].at.mono, []
+    for _ in range(121):
+        wanted += [bench.mono - began] if sampling.wants_all(1, bench.mono) else []
+        run(bench, 1)
+    assert wanted == [59, 119]
+
+
+def test_of_samples_each_second_one_in_ten_holds_all_that_a_meter_has() -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="1").ready()
+    sampling = bench.station.block(Sampling)
+    bench.charge()
+    wanted = 0
+    for _ in range(100):
+        wanted += sampling.wants_all(1, bench.mono)
+        run(bench, 1)
+    assert 9 <= wanted <= 12

@@ -88,6 +88,15 @@ def test_a_silent_meter_is_an_error() -> None:
     run(scene())
 
 
+def test_all_values_of_a_meter_can_be_asked_for_in_any_poll() -> None:
+    async def scene() -> None:
+        meter = meter_on(filled("eastron_sdm630"), "eastron_sdm630")
+        whole, usual, again = await meter.read(), await meter.read(), await meter.read_all()
+        assert len(usual) < len(whole) == len(again) == len(load_meter("eastron_sdm630").registers)
+
+    run(scene())
+
+
 def test_a_slow_value_is_told_only_when_it_was_read() -> None:
     text = f"""
         vendor = "V"

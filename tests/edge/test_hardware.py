@@ -59,7 +59,8 @@ class Rig:
         self.events: list[Event] = []
         self.beats: list[str] = []
         readers = [ReaderParts(self.reader, (1,))]
-        self.hardware = Hardware([parts], readers, self.tell, self.beats.append)
+        self.whole = False
+        self.hardware = Hardware([parts], readers, self.tell, self.beats.append, lambda _evse: self.whole)
 
     def now(self) -> None:
         self.world.advance(asyncio.get_running_loop().time())
@@ -105,6 +106,17 @@ def test_only_news_of_the_controller_is_told_and_every_reading_of_the_meter() ->
         await asyncio.sleep(20)
         assert len(rig.of(EvseRead)) == 1
         assert 18 <= len(rig.of(MeterRead)) <= 22
+
+    play(scene)
+
+
+def test_a_meter_is_read_whole_when_that_is_wanted() -> None:
+    async def scene(rig: Rig) -> None:
+        await asyncio.sleep(5.5)
+        usual = len(rig.of(MeterRead)[-1].samples)
+        rig.whole = True
+        await asyncio.sleep(2)
+        assert len(rig.of(MeterRead)[-1].samples) > usual
 
     play(scene)
 

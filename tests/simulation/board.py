@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.blocks.assembly import assemble
+from agent.blocks.sampling import Sampling
 from agent.clock import Clock
 from agent.core.certificates import HoldingsSeen
 from agent.core.effects import Effect, Errand, Restart
@@ -205,10 +206,16 @@ class Meter:
         return await self._real.number()
 
     async def read(self) -> Sequence[Sample]:
+        return await self._told(self._real.read)
+
+    async def read_all(self) -> Sequence[Sample]:
+        return await self._told(self._real.read_all)
+
+    async def _told(self, read: Callable[[], Awaitable[Sequence[Sample]]]) -> Sequence[Sample]:
         scene = self._scene
         scene.advance()
         before_wh = scene.points[self._evse].meter.energy_wh
-        samples = await self._real.read()
+        samples = await read()
         scene.checker.true(self._evse, samples, before_wh)
         samples = scene.lies(self._evse, samples)
         scene.checker.read(self._evse, samples)
@@ -244,7 +251,14 @@ class Life:
         self.link = Link(scene.csms, scene.weather, scene.plan.version, scene.link_rng, self.watch)
         self.station = self._station()
         hardware._Silence = paced(scene)  # type: ignore[misc]
-        self.hardware = hardware.Hardware(self._parts(), self._readers(), self.feed, lambda _name: None)
+        sampling = self.station.block(Sampling)
+        self.hardware = hardware.Hardware(
+            self._parts(),
+            self._readers(),
+            self.feed,
+            lambda _name: None,
+            lambda evse: sampling.wants_all(evse, scene.mono()),
+        )
         clock = Clock(mono=scene.mono, wall=scene.wall, boot=scene.boot, ntp_mark=NO_MARK)
         ports = Ports(self, clock, self.link)
         gate = Gate(self, self.store)

@@ -5,7 +5,7 @@
 | RAM-only transaction id      | 1, OCPP 1.6    | after a restart a message names a transaction nobody knows       |
 | delete before answer         | 1, OCPP 1.6    | a transaction's end never reaches the CSMS                       |
 | act before commit            | 1, OCPP 1.6    | power is on before the transaction is on disk                    |
-| new id on retry              | 2, OCPP 1.6    | a message id that is no row of the journal                       |
+| new id on retry              | 1, OCPP 2.0.1  | a message id that is no row of the journal                       |
 | stale sample re-stamped      | 1, OCPP 1.6    | a reading that the meter never gave at that moment               |
 | no quarantine after time-out | 1, OCPP 2.0.1  | the answer to one question is taken for that to another          |
 | end without settling         | 1, OCPP 1.6    | watt-hours between two transactions                              |
@@ -38,7 +38,7 @@ CAUGHT: list[tuple[Plant, int, str, str]] = [
     (planted.ram_only_transaction_id, 1, "1.6", "which is unknown"),
     (planted.delete_before_answer, 1, "1.6", "never told to have ended|billed 0 times"),
     (planted.act_before_commit, 1, "1.6", "gets power before"),
-    (planted.new_id_on_retry, 2, "1.6", "told before it is stored|tells again"),
+    (planted.new_id_on_retry, 1, "2.0.1", "told before it is stored|tells again"),
     (planted.stale_sample_restamped, 1, "1.6", "is no reading of the meter"),
     (planted.no_quarantine, 1, "2.0.1", "the bus took the answer"),
     (planted.end_without_settling, 1, "1.6", "belong to no transaction"),
