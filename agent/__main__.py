@@ -3,9 +3,11 @@
     chargepoint run --config FILE          the agent, in the foreground
     chargepoint check-config [FILE]        is this configuration right?
     chargepoint status [--json] [--watch]  what the running agent is doing
+    chargepoint evse | meter [N]           all about one EVSE, its meter (with read, offer: on the bench, no agent)
+    chargepoint transactions | queue | variables | events     what was charged, what waits, what is set, what happened
+    chargepoint start | stop | unlock | availability ...      orders, each with a reason that is kept
     chargepoint doctor [--report FILE]     is this charger fit to be left alone?
-    chargepoint bus scan ...               who is on this line? (this and the next three need no agent)
-    chargepoint meter | evse ...           read a device by its map; offer a current
+    chargepoint bus scan ...               who is on this line? (this and the next need no agent)
     chargepoint map ...                    the shelf of maps; check a map, try it on its device
     chargepoint replay FILE                what the flight recorder has written, told and decided once more
     chargepoint simulate ...               be the hardware that a configuration describes
@@ -26,14 +28,22 @@ from importlib import import_module
 
 from agent.errors import AgentError, Exit
 
-VERBS = {  # verb -> module with main(argv) -> exit code, what it does
+VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another function of it), what it does
     "run": ("", "run the agent in the foreground: chargepoint run --config FILE"),
     "check-config": ("agent.cli.check", "say whether a configuration is right, and what is not"),
     "status": ("agent.cli.status", "show what the running agent is doing"),
+    "evse": ("agent.cli.evse", "all about an EVSE; read, offer: try a controller on the bench"),
+    "meter": ("agent.cli.meter", "every value of a meter; read: try a meter on the bench"),
+    "transactions": ("agent.cli.transactions", "the charges that run, and the last that have ended"),
+    "queue": ("agent.cli.queue", "what waits for the central system; retry and export what was given up"),
+    "variables": ("agent.cli.variables", "the settings; get and set one"),
+    "events": ("agent.cli.events", "what has happened: faults, the link, orders, security events"),
+    "start": ("agent.cli.orders:start", "let somebody in at an EVSE"),
+    "stop": ("agent.cli.orders:stop", "end the charge at an EVSE"),
+    "unlock": ("agent.cli.orders:unlock", "open the connector lock of an EVSE"),
+    "availability": ("agent.cli.orders:availability", "take an EVSE out of service, or back in"),
     "doctor": ("agent.doctor.main", "check a charger before it is left alone, with a dated report"),
     "bus": ("agent.cli.bench.bus", "find the devices on a serial line, and the maps that fit them"),
-    "meter": ("agent.cli.bench.meter", "read a meter by its map, value beside register"),
-    "evse": ("agent.cli.bench.evse", "read a controller by its map; let it offer a current for a while"),
     "map": ("agent.cli.bench.maps", "list the maps; check one; try one on its device"),
     "replay": ("agent.cli.replay", "tell a flight recording, and let the same core decide it once more"),
     "simulate": ("agent.demo.simulate", "be the hardware that a configuration describes"),
@@ -82,9 +92,17 @@ def _dispatch(words: list[str]) -> int:
     if verb in ("version", "--version"):
         return _version()
     if verb not in VERBS:
-        return _say(f"chargepoint: no verb {verb!r}; there are {', '.join(VERBS)}", Exit.USAGE)
-    code: int = import_module(VERBS[verb][0]).main(words[1:])
+        return _say(_no_such(verb), Exit.USAGE)
+    module, _, function = VERBS[verb][0].partition(":")
+    code: int = getattr(import_module(module), function or "main")(words[1:])
     return code
+
+
+def _no_such(verb: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, VERBS, 1)
+    return f"chargepoint: no verb {verb!r}; {f'did you mean {near[0]}? ' if near else ''}chargepoint help lists them"
 
 
 def _run(words: list[str]) -> int:

@@ -187,6 +187,7 @@ class ServiceConfig:
     log_level: str
     maps_dir: str
     reboot_command: tuple[str, ...]  # (): a hard reset only ends the process
+    technician_token: str | None  # None: a technician starts no charge but with a card
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,7 @@ SERVICE: Mapping[str, Key] = {
     "log_level": choice(LOG_LEVELS, "info"),
     "maps_dir": path("maps", like='"/etc/chargepoint/maps"'),
     "reboot_command": Key('a list such as ["/sbin/reboot"], the program with its whole path', _command, ()),
+    "technician_token": text(20, None, like='"SERVICE-1"'),
 }
 _PROGRAM = 'a list such as ["/usr/bin/program", "--option"], the program with its whole path'
 FIRMWARE: Mapping[str, Key] = {

@@ -86,6 +86,7 @@ class Daemon:
         self.errands = Errands(self._feed, self._broken)
         self.recorder = self._recorder()
         self.support = Support(self)
+        self.technician = Technician(self)
         self.runtime = Runtime(
             station=self.built.station,
             conversation=self.built.conversation,
@@ -99,6 +100,7 @@ class Daemon:
             errand=self.errands.begin,
             trace=self.support.frame,
             decide=self.recorder.decide if self.recorder is not None else None,
+            answer=self.technician.answered,
         )
         self.runtime.version_seen = self.built.remember_version
         self.errands.serve(VendorData, self._vendor)
@@ -106,7 +108,6 @@ class Daemon:
         updates.serve(config, self.errands, self.clock, log, lambda: self.network.trust)
         self._serve_signing()
         self.report = Report(self)
-        self.technician = Technician(self)
 
     def _serve_signing(self) -> None:
         """Few stations have meters that sign."""

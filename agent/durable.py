@@ -146,6 +146,8 @@ class Durable:
             await self.look_at_dead_letters()
         except StoreError as error:
             return Told(False, f"nothing can be stored: {error}")
+        if not count:
+            return Told(True, "nothing was given up")
         return Told(True, f"{count} {'message goes' if count == 1 else 'messages go'} to the central system once more")
 
     async def retime(self, boot: str, offset_s: float) -> None:

@@ -66,7 +66,7 @@ class Report:
             "registration": str(facts.registration),
             "protocol": d.built.conversation.dialect.name if d.link.is_up else None,
             "clock": {"quality": now.quality.name.lower(), "utc": facts.variables.view(_DATE_TIME, now).value},
-            "evses": [self._evse(evse, now) for evse in facts.evses.values()],
+            "evses": [self.evse(evse, now) for evse in facts.evses.values()],
             "queue": {
                 "rows": counts.rows,
                 "bytes": counts.bytes,
@@ -82,6 +82,9 @@ class Report:
             **custody.told(d.built.station, now),
             "warnings": [*config.warnings, *d.built.parts.gaps.values()],
         }
+
+    def status_of_link(self) -> dict[str, Any]:
+        return self._link(self._d.clock.now())
 
     def _link(self, now: Instant) -> dict[str, Any]:
         link = self._d.link
@@ -99,7 +102,7 @@ class Report:
             "rtt_s": link.rtt_s,
         } | self._d.network.status(link, self._d.built.conversation.answered_mono)
 
-    def _evse(self, evse: Evse, now: Instant) -> dict[str, Any]:
+    def evse(self, evse: Evse, now: Instant) -> dict[str, Any]:
         meter = evse.meter
         tx = evse.tx
         return {

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agent.blocks.station import Station
 from agent.core.effects import (
@@ -51,6 +51,7 @@ from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
 
 MAX_TO_SEND = 64  # answers and one call; each inbound CALL has at most one
+T = TypeVar("T")
 DURABLE = (Record, Remember, Forget)
 
 
@@ -101,7 +102,7 @@ class Runtime:
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
-        self._store, self._clock, self._link, self._hardware = store, clock, link, hardware
+        self._store, self._clock, self._link, self._hardware, self._work = store, clock, link, hardware, work
         self._log, self._leave, self._errand, self._trace, self._answer = log, leave, errand, trace, answer
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -129,6 +130,12 @@ class Runtime:
         """Returns when no step is under way."""
         async with self._lock:
             return
+
+    async def between(self, read: Callable[[], T]) -> T:
+        """What a store call tells that only reads, asked between two steps."""
+        async with self._lock:
+            found: T = await self._work(read)
+            return found
 
     async def received_oversized(self, head: str) -> None:
         """A frame has come that is longer than we read; `head` is its beginning."""

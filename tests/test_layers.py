@@ -104,6 +104,10 @@ RULES: dict[str, Rule] = {
     "agent.cli.replay": Rule(("agent.cli", "agent.errors", "agent.store.recorder"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay_run": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay_story": Rule(("agent.cli", "agent.core", "drivers.api"), not_std=("asyncio", "sqlite3")),
+    **{  # of the running agent, and with a second word a tool for the bench
+        f"agent.cli.{verb}": Rule(("agent.cli", "agent.errors"), not_std=("asyncio", "sqlite3"))
+        for verb in ("evse", "meter")
+    },
     "agent.cli.check_devices": Rule(("agent.config", "agent.errors", "drivers.mapwords")),
     # Tools for a bench without an agent: words and tables around `drivers.probe`.
     "agent.cli.bench": Rule(
@@ -120,6 +124,7 @@ RULES: dict[str, Rule] = {
     "agent.updates": EVERYTHING,
     "agent.custody": EVERYTHING,
     "agent.report": EVERYTHING,
+    "agent.report_details": EVERYTHING,
     "agent.report_access": Rule(("agent.core.types", "agent.blocks", "drivers.api")),
     "agent.support": EVERYTHING,
     "agent.technician": EVERYTHING,

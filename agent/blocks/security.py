@@ -79,6 +79,10 @@ class Security(Block):
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
 
+    def entries(self) -> list[Entry]:
+        """The oldest first."""
+        return list(self._log)
+
     def lines(self, oldest: float | None = None, latest: float | None = None) -> list[str]:
         """The security log, oldest line first, between two moments (UTC epoch seconds)."""
         first, last = oldest if oldest is not None else 0.0, latest if latest is not None else float("inf")

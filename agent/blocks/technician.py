@@ -40,6 +40,7 @@ from agent.core.requests import (
     VariableWrite,
 )
 from agent.core.technician import (
+    WORDS,
     LocalStartWanted,
     Logged,
     Order,
@@ -253,6 +254,6 @@ class Technician(Block):
 
 def _said(answer: Answer) -> str:
     if isinstance(answer, StatusAnswer):
-        return answer.status
+        return WORDS.get(answer.status, (False, answer.status))[1]
     assert isinstance(answer, WritesAnswer), answer
     return str(answer.results[0][1])

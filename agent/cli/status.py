@@ -33,103 +33,37 @@ command line was wrong, 69 the agent is not running, 78 the configuration file c
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from agent.cli import Parser
-from agent.errors import AgentError, Exit, NotRunning
+from agent.cli import asking
+from agent.cli.asking import Answer, Refused
+from agent.cli.tables import amps, columns, labelled, span
+from agent.cli.tables import size as _size
+from agent.errors import Exit
 
-REQUEST = b'{"verb":"status"}\n'
-TIMEOUT_S = 5.0
-WATCH_S = 1.0
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
-MAX_LETTERS = 20  # shown; --json has them all
-CLEAR = "\x1b[H\x1b[J"
+MAX_LETTERS = 5  # shown; chargepoint queue has them all
 BOLD, RED, PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
 
-Answer = dict[str, Any]
 Line = tuple[str, str, str]  # label, text, colour
 
-
-class Refused(AgentError):
-    """The agent is there, but does not tell."""
+__all__ = ["Refused", "ask", "main", "screen"]
 
 
 def main(argv: Sequence[str]) -> int:
     """Show it once, or until Ctrl-C; the exit code."""
-    parser = Parser(
-        prog="chargepoint status",
-        description="Show what the running agent is doing.",
-        epilog="exit codes: 0 told, 1 refused, 2 the command line was wrong, 69 the agent is not running, "
-        "78 the configuration file cannot be used",
-    )
-    parser.add_argument("--json", action="store_true", help="as the agent tells it, one line of JSON")
-    parser.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--socket", metavar="PATH", help="the agent's control socket")
-    where.add_argument("--config", metavar="FILE", help="the agent's configuration, which names the socket")
-    options = parser.parse_args(list(argv))
-    path = options.socket or _socket_of(options.config)
+    options = asking.parser("status", "Show what the running agent is doing.", watch=True).parse_args(list(argv))
+    path = asking.socket_of(options)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    while True:
-        _once(path, as_json=options.json, watch=options.watch, colour=colour)
-        if not options.watch:
-            return Exit.OK
-        time.sleep(WATCH_S)
-
-
-def _once(path: str, *, as_json: bool, watch: bool, colour: bool) -> None:
-    try:
-        answer = ask(path)
-    except NotRunning as error:
-        if not watch:
-            raise
-        text = json.dumps({"error": str(error)}) if as_json else str(error)
-    else:
-        text = json.dumps(answer, ensure_ascii=False) if as_json else screen(answer, colour=colour)
-    head = CLEAR if watch and not as_json and sys.stdout.isatty() else ""
-    tail = "\n" if watch and not as_json and not head else ""  # screens that follow one another in a pipe
-    print(f"{head}{text}{tail}", flush=True)
-
-
-def _socket_of(config: str | None) -> str:
-    from agent.config import DEFAULT_FILE, DEFAULT_SOCKET, control_socket
-
-    if config is None and not os.access(DEFAULT_FILE, os.R_OK):
-        return DEFAULT_SOCKET
-    return control_socket(config or DEFAULT_FILE)
+    asking.show(options, lambda: ask(path), lambda answer: screen(answer, colour=colour))
+    return Exit.OK
 
 
 def ask(path: str) -> Answer:
     """The agent's answer; NotRunning or Refused in plain words."""
-    try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(TIMEOUT_S)
-            link.connect(path)
-            link.sendall(REQUEST)
-            with link.makefile("rb") as file:
-                line = file.readline(MAX_ANSWER_BYTES)
-    except PermissionError:
-        raise Refused(f"chargepoint status: {path}: you may not open it; use sudo, or join the agent's group") from None
-    except TimeoutError:
-        raise NotRunning(f"chargepoint status: the agent does not answer at {path}; see its journal") from None
-    except OSError:
-        start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
-        raise NotRunning(f"chargepoint status: no agent is running at {path}; {start}") from None
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise Refused(f"chargepoint status: what answers at {path} is not the agent")
-    if "error" in answer:
-        raise Refused(f"chargepoint status: {answer['error']}")
-    return answer
+    return asking.ask(path, "status")
 
 
 # --- the screen ---------------------------------------------------------------------------------------------
@@ -139,17 +73,22 @@ def screen(answer: Answer, *, colour: bool = False) -> str:
     """All of it, as lines of a label and a text."""
     lines = [*_station(answer), *_link(answer), *_memory(answer)]
     for evse in answer.get("evses") or ():
-        lines += [("", "", ""), *_evse(evse)]
+        lines += [("", "", ""), *evse_lines(evse)]
     lines += _letters(answer.get("dead_letters") or [])
     lines += _notes(answer.get("warnings") or [])
-    return "\n".join(_drawn(line, colour) for line in lines)
+    return draw(lines, colour=colour)
 
 
-def _drawn(line: Line, colour: bool) -> str:
+def draw(lines: Sequence[Line], *, colour: bool = False) -> str:
+    """Labels and texts, within the width of the terminal."""
+    width = columns()
+    return "\n".join(shown for line in lines for shown in _drawn(line, width, colour))
+
+
+def _drawn(line: Line, width: int, colour: bool) -> list[str]:
     label, text, shade = line
-    clean = "".join(c if c.isprintable() else " " for c in text)  # a CSMS's words must not command the terminal
-    whole = f"{label:<10}{clean}".rstrip()
-    return f"{shade}{whole}{PLAIN}" if colour and shade and whole else whole
+    lines = labelled(label, asking.printable(text), width)
+    return [f"{shade}{each}{PLAIN}" if colour and shade and each else each for each in lines]
 
 
 def _station(a: Answer) -> Iterator[Line]:
@@ -278,7 +217,7 @@ _PILOT = {
 }
 
 
-def _evse(e: Answer) -> Iterator[Line]:
+def evse_lines(e: Answer) -> Iterator[Line]:
     out = "" if e.get("operative", True) else ", out of service"
     yield f"EVSE {e.get('id', '?')}", f"{e.get('status') or 'not read yet'}{out}", BOLD
     yield "  car", ", ".join(_car(e)), ""
@@ -326,36 +265,11 @@ def _letters(letters: Sequence[Answer]) -> Iterator[Line]:
         where = f"EVSE {letter['evse']}, " if letter.get("evse") else ""
         yield "", f"{letter.get('id', '?')} {letter.get('kind', '')}: {where}{letter.get('why') or '?'}", ""
     if len(letters) > MAX_LETTERS:
-        yield "", f"and {len(letters) - MAX_LETTERS} more; see --json", ""
+        yield "", f"and {len(letters) - MAX_LETTERS} more", ""
+    yield "", "what to do: chargepoint queue", ""
 
 
 def _notes(warnings: Sequence[str]) -> list[Line]:
     if not warnings:
         return []
     return [("", "", ""), *(("" if number else "Notes", str(text), "") for number, text in enumerate(warnings))]
-
-
-# --- numbers for people -------------------------------------------------------------------------------------
-
-
-def amps(value: float | None) -> str:
-    return "? A" if value is None else f"{value:g} A"
-
-
-def span(seconds: float | None) -> str:
-    """A duration in its two largest units."""
-    if seconds is None:
-        return "?"
-    left = max(0, int(seconds))
-    words: list[str] = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, left = divmod(left, size)
-        if count or (unit == "s" and not words):
-            words.append(f"{count} {unit}")
-    return " ".join(words[:2])
-
-
-def _size(count: float | None) -> str:
-    if count is None:
-        return "? kB"
-    return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"

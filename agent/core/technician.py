@@ -13,6 +13,15 @@ from agent.core.requests import Ref
 from agent.core.types import VariableId
 from drivers.api import IdToken
 
+WORDS = {  # what the blocks answer to the CSMS, for people: whether it is done, and how it stands
+    "Accepted": (True, "done"),
+    "Scheduled": (True, "it will be so when the transaction has ended"),
+    "Unlocked": (True, "the connector is unlocked"),
+    "UnlockFailed": (False, "the lock did not open; relieve the plug and try again, else use the emergency release"),
+    "NotSupported": (False, "this EVSE has no lock that can be opened from here"),
+    "OngoingAuthorizedTransaction": (False, "a transaction runs here; end it first: chargepoint stop"),
+}
+
 
 class Order:
     """Anything that a technician may order."""

@@ -35,7 +35,9 @@ DEADLINE_S = 5.0  # for the request to come, and for each answer to be taken
 TURN_AWAY_S = 0.2  # for the request of a client for whom there is no room
 WATCH_MIN_S, WATCH_MAX_S = 0.2, 3600.0
 WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
-QUIET = frozenset(("status",))  # asked all the time and changes nothing: DEBUG
+QUIET = frozenset(  # asked all the time and changes nothing: DEBUG
+    ("status", "evse", "meter", "transactions", "queue", "variables", "events")
+)
 PATH_LIMIT = 100  # characters; the kernel's own limit is 107, and the name under which it is made is longer
 
 # From 3.13 on asyncio would remove the file, also that of the service manager; whether it goes is decided here.

@@ -22,7 +22,18 @@ _SECRET = ("password", "passwd", "passphrase", "secret", "authorizationkey", "pr
 _SECRET_WHOLE = frozenset(("pin", "psk", "authorization", "accesskey", "signedmeterdata"))
 _TOKEN = frozenset(
     (
-        *("idtag", "parentidtag", "idtoken", "groupidtoken", "groupid", "token", "card", "uid", "tag"),
+        *(
+            "idtag",
+            "parentidtag",
+            "idtoken",
+            "groupidtoken",
+            "groupid",
+            "token",
+            "card",
+            "uid",
+            "tag",
+            "techniciantoken",
+        ),
         *("masterpassgroupid", "authctrlrmasterpassgroupid", "parentid"),
     )
 )

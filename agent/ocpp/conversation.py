@@ -17,7 +17,7 @@ from agent.core.effects import Answer, Ask, Call, Heartbeat, RefuseCall, Status
 from agent.core.events import CallDone, CallFailed, Event, TransactionAnswered
 from agent.core.record import record, replace
 from agent.core.requests import Ref
-from agent.core.types import Registration
+from agent.core.types import Registration, TxKind
 from agent.errors import RpcError
 from agent.ocpp import dialect as dialects
 from agent.ocpp.dialect import Dialect, Station
@@ -291,7 +291,7 @@ class Conversation:
         event = self.dialect.answered(row.event, found.action, found.payload)
         assert isinstance(event, TransactionAnswered)
         self.outbox.answered(row)
-        told = event.info is not None or event.csms_id is not None
+        told = event.info is not None or event.csms_id is not None or row.event.kind is TxKind.ENDED
         return [Delivered(row, event if told else None)]
 
     def _refused(self, found: ErrorIn, now: float) -> list[Outcome]:

@@ -279,6 +279,20 @@ class Store:
             self._head = replace(self._head, event=retimed(self._head.event, clocks))
         self._count()
 
+    def page(self, after: int, limit: int) -> list[Row]:
+        """Rows that wait, in order, from behind this id on; those whose text is damaged are left out."""
+        query = "SELECT id, tx, check_sum, body FROM journal WHERE id>? ORDER BY id LIMIT ?"
+        found = []
+        for raw in self._db.rows(query, (after, limit + len(self._taken))):
+            with suppress(Unreadable):
+                if raw[0] not in self._taken:
+                    found.append(self._row(raw))
+        return found[:limit]
+
+    def waiting(self) -> dict[str, int]:
+        """How many rows wait of each transaction that has any."""
+        return {tx.id: tx.rows for tx in self._ledger.txs.values() if tx.rows}
+
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         found = []
         for row_id, tx, seq, sum_, body, why in self._db.rows(

@@ -219,7 +219,7 @@ def test_each_order_is_in_the_logbook_with_author_and_reason_and_stays_there() -
     again.restart(bench)
     assert [(e.kind, e.text, e.evse, e.by, e.why) for e in log(again) if e.kind == "order"] == [
         ("order", "stop: refused: nobody charges here", 1, "anna", "the driver has called"),
-        ("order", "availability: out of service: Accepted", 1, "anna", "the driver has called"),
+        ("order", "availability: out of service: done", 1, "anna", "the driver has called"),
     ]
 
 

@@ -68,7 +68,8 @@ STATUS: dict[str, Any] = {
 SCREEN = """\
 Station   CP001 (Example Wallbox 22, serial S-7)
 Agent     version 0.1.0, running for 3 h 12 min
-CSMS      connected to wss://csms.example for 1 min 1 s, OCPP 2.0.1, round trip 21 ms
+CSMS      connected to wss://csms.example for 1 min 1 s, OCPP 2.0.1, round trip
+          21 ms
           registered
 Clock     2026-11-21T11:00:00Z (confirmed by CSMS or NTP)
 Queue     empty: the CSMS has answered everything
@@ -76,7 +77,8 @@ Storage   ok, 1.2 MiB of 64.0 MiB used
 
 EVSE 1    Charging
   car     pilot C: car wants energy, cable 32 A, contactor closed, locked
-  power   10.99 kW; offers 16 A: the CSMS's limit (below the hardware's limit 32 A)
+  power   10.99 kW; offers 16 A: the CSMS's limit (below the hardware's limit 32
+          A)
   meter   1234.567 kWh
   charge  b3-1-7 (CSMS: 42), Charging, 3.210 kWh in 24 min, card ..1234
 """
@@ -117,14 +119,11 @@ def test_every_verb_has_help(verb: str) -> None:
     assert (done.returncode, done.stdout.startswith(f"usage: chargepoint {verb}")) == (0, True)
 
 
-def test_an_unknown_verb_is_one_line_and_code_2() -> None:
-    done = command("frobnicate")
-    assert (done.returncode, done.stdout, done.stderr) == (
-        2,
-        "",
-        "chargepoint: no verb 'frobnicate'; there are run, check-config, status, doctor, "
-        "bus, meter, evse, map, simulate, sim, demo, version\n",
-    )
+@pytest.mark.parametrize(("word", "near"), [("frobnicate", ""), ("stauts", "did you mean status? ")])
+def test_an_unknown_verb_is_one_line_and_code_2(word: str, near: str) -> None:
+    done = command(word)
+    told = f"chargepoint: no verb '{word}'; {near}chargepoint help lists them\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
 def test_no_verb_is_code_2() -> None:
@@ -287,7 +286,7 @@ async def test_status_finds_the_socket_by_the_configuration(agent: Agent, tmp_pa
 
 async def test_status_asks_in_the_control_sockets_words(agent: Agent) -> None:
     await status("--socket", str(agent.path))
-    assert agent.requests == [{"verb": "status"}]
+    assert agent.requests == [{"verb": "status", "v": 1}]
 
 
 async def test_status_of_an_agent_that_has_just_begun_leaves_out_what_is_unknown(agent: Agent) -> None:
