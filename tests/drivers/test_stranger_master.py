@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.sim import main as sim
+from tests.drivers.stranger import is_missing
 
 CONFIG = """
 [station]
@@ -100,7 +101,7 @@ def values(said: str) -> list[float]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     if not shutil.which("mbpoll"):
-        pytest.skip("needs mbpoll: packaging/bootstrap.sh test installs it on Debian")
+        is_missing("mbpoll")
     folder = tmp_path_factory.mktemp("box")
     with socket.create_server(("127.0.0.1", 0)) as free:
         tcp_port = free.getsockname()[1]

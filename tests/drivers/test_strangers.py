@@ -18,10 +18,23 @@ from drivers.mapwords import MeterMap
 from drivers.registers import encode_down
 from drivers.regmap import load_evse, load_meter, map_names
 from drivers.signed.wm3m4 import Wm3m4
-from tests.drivers.stranger import HASTY, UNIT, held, held_number, stranger
+from tests.drivers.stranger import HASTY, UNIT, held, held_number, program, stranger
 
 both = pytest.mark.parametrize("kind", ["rtu", "tcp"])
 COUNTS = [0, 1, 0x1234, 0xFFFF, 0x8000]
+
+
+# ---- nothing is passed over
+
+
+@pytest.mark.parametrize(("ci", "ends"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_where_all_must_be_proved_a_missing_stranger_is_a_failure(
+    ci: str, ends: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ends, match="needs gcc and pkg-config"):
+        program(tmp_path)
 
 
 # ---- the bus
