@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.config import Config, EvseConfig
 from agent.core.faults import CATALOGUE
-from agent.doctor.report import Check, fail, note, ok, skip, warn
+from agent.doctor.report import Check, State, fail, note, ok, skip, warn
 from agent.edge.hardware import EvseParts
 from agent.parts import Parts
 from drivers.api import (
@@ -38,6 +38,8 @@ POLL_S = 0.1
 OPEN_S = 5.0  # until a contactor must be open after power was withheld: the car gets a moment to stop
 WARN_RATE, FAIL_RATE = 0.02, 0.2
 READER_OPENS_S = 1.0
+CLOSES_S = 1.0  # a contactor that was just told to close is given so long
+OBEYED = (State.OK, State.NOTE)  # of the check that orders 0 A
 MAINS_V = ((103.0, 133.0), (195.0, 254.0))  # 120 V and 230 V, and what their standards allow
 DEAD_V = 20.0
 PILOT_WORDS = {
@@ -50,9 +52,11 @@ PILOT_WORDS = {
 async def check(config: Config, parts: Parts, read_only: bool, card_s: float) -> AsyncIterator[Check]:
     """All of it. The parts are the caller's to close."""
     for evse, found in zip(config.evses, parts.evses, strict=True):
+        withheld = False
         async for result in _controller(evse, found, read_only):
+            withheld = withheld or (not read_only and result.name.endswith(".contactor") and result.state in OBEYED)
             yield result
-        async for result in _meter(evse, found):
+        async for result in _meter(evse, found, withheld):
             yield result
     for name, bus in parts.buses.items():
         yield _line(name, bus)
@@ -149,9 +153,16 @@ def _faults(name: str, reading: EvseReading) -> Iterator[Check]:
 
 
 async def _contactor(name: str, controller: Any, reading: EvseReading, read_only: bool) -> Check:
-    """With 0 A ordered it must be open: else it is welded, or the order does not arrive."""
+    """With 0 A ordered it must be open: else it is welded, or the order does not arrive. And closed, where power is
+    offered and taken."""
     name = f"{name}.contactor"
     try:
+        if _should_be_closed(reading):
+            await asyncio.sleep(CLOSES_S)
+            reading = await controller.read()
+            if _should_be_closed(reading):
+                what = f"does not close, though {reading.offered_a:g} A are offered and the car asks for them"
+                return fail(name, what, "its coil, its wiring, the mirror contact")
         if not read_only:
             await controller.offer(0.0)
             reading = await _opened(controller)
@@ -167,6 +178,10 @@ async def _contactor(name: str, controller: Any, reading: EvseReading, read_only
     if reading.contactor:
         return note(name, "is closed; a car is charging, and nothing was written")
     return ok(name, "is open" if read_only else "is open with 0 A ordered")
+
+
+def _should_be_closed(reading: EvseReading) -> bool:
+    return bool(reading.offered_a and reading.contactor is False and reading.pilot in (Pilot.C, Pilot.D))
 
 
 async def _opened(controller: Any) -> EvseReading:
@@ -190,7 +205,7 @@ def _watchdog(name: str, controller: Any) -> Check:
 # --- meters --------------------------------------------------------------------------------------------------
 
 
-async def _meter(evse: EvseConfig, parts: EvseParts) -> AsyncIterator[Check]:
+async def _meter(evse: EvseConfig, parts: EvseParts, withheld: bool) -> AsyncIterator[Check]:
     name, meter = f"evse{evse.id}.meter", parts.meter
     if (refused := await _identity(name, meter)) is not None:
         yield refused
@@ -201,14 +216,27 @@ async def _meter(evse: EvseConfig, parts: EvseParts) -> AsyncIterator[Check]:
         for _ in range(POLLS - 1):
             await asyncio.sleep(POLL_S)
             last = _samples(await meter.read())
+        flows_w = await _still_flows_w(meter, last) if withheld else 0.0
         yield ok(name, await _who(meter))
     except DriverError as error:
         yield fail(name, str(error), "power, bus, unit: chargepoint bus scan")
         return
+    if flows_w > judge.LEAST_W:
+        text = f"{flows_w:.0f} W flow though 0 A was ordered: the contactor is welded, or this meter measures more"
+        yield fail(f"{name}.off", text, "DANGER: the outlet may be live. Switch off; test contactor and wiring")
     step_wh = judge.step_wh(meter.map) if hasattr(meter, "map") else 1.0
     span_s = asyncio.get_running_loop().time() - began
     for result in _judged(name, evse, last, judge.judge(last, first, span_s, step_wh)):
         yield result
+
+
+async def _still_flows_w(meter: Any, last: Samples) -> float:
+    """What is drawn once the car had its time to stop; shown by the meter, where a controller knows no contactor."""
+    end = asyncio.get_running_loop().time() + OPEN_S
+    while (watts := judge.active_w(last) or 0.0) > judge.LEAST_W and asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(POLL_S)
+        last = _samples(await meter.read())
+    return watts
 
 
 def _samples(samples: Sequence[Sample]) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,42 @@ from agent.doctor import csms, hardware, host
 from agent.doctor.report import Check, State
 from agent.parts import Parts
 from drivers.api import Fault
+from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 from drivers.wire import make_bus
 from tests.cli.bench_helpers import chargepoint
 from tests.conformance.csms import Csms
 from tests.edge.link_helpers import csms as server
 from tests.edge.link_helpers import idle, raw, saying
 from tests.edge.pki import issue
-from tests.end_to_end.agent_helpers import CARD, Charger, charger
+from tests.end_to_end import agent_helpers
+from tests.end_to_end.agent_helpers import CARD, Charger, charger, until
+from tests.end_to_end.test_composed_session import MADE_OF_PARTS, PILOTS
 
 BAD = (State.WARN, State.FAIL)
+SWIFT = "bernecker_mpm3pm"  # a meter that wants no pause between requests, where it does not matter which meter it is
+SIGNING = [{"meter": f'driver = "{name}"\nsigning = "required"'} for name in ("em580", "wm3m4")]
+
+
+@pytest.fixture(autouse=True)
+def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process; the command itself takes its time (below)."""
+    for name, value in {"POLL_S": 0.02, "READER_OPENS_S": 0.2, "CLOSES_S": 0.2, "OPEN_S": 1.5}.items():
+        monkeypatch.setattr(hardware, name, value)
+
+
+def at_rest(**plan: Any) -> AbstractAsyncContextManager[Charger]:
+    """A charger whose agent does not run."""
+    return charger("2.0.1", start=False, **{"meter_map": SWIFT, **plan})
+
+
+def swift_bus(settings: SerialSettings | TcpSettings, policy: Policy | None) -> Bus:
+    return make_bus(settings, Policy(timeout_s=0.2, quarantine_s=0.2))
 
 
 async def felt(c: Charger, *, read_only: bool = False, card_s: float = 0.0) -> list[Check]:
     """What the doctor finds of the hardware."""
     config = load(str(c.config))
-    parts = Parts(config, make_bus)
+    parts = Parts(config, swift_bus)
     try:
         return [check async for check in hardware.check(config, parts, read_only, card_s)]
     finally:
@@ -44,18 +66,45 @@ def bad(checks: list[Check]) -> dict[str, str]:
 
 
 async def test_a_good_station_gives_no_alarm() -> None:
-    async with charger("2.0.1", start=False, evses=2) as c:
+    async with at_rest(meter_map="eastron_sdm630", evses=2) as c:
         checks = await felt(c)
     assert bad(checks) == {}
     assert {"evse1.contactor", "evse2.meter.values", "bus.line1", "reader2"} <= {check.name for check in checks}
 
 
-@pytest.mark.parametrize("evse_map", ["reference", "heidelberg_ec"])
-async def test_a_good_station_that_charges_gives_no_alarm(evse_map: str) -> None:
-    async with charger("2.0.1", start=False, evse_map=evse_map, max_a=16.0, attached_a=16.0) as c:
-        await c.do("plug-in")
-        checks = await felt(c)
+@pytest.mark.parametrize("plan", [{"one_line": True, "evses": 2}, *SIGNING])
+async def test_a_good_station_of_another_kind_gives_no_alarm(plan: dict[str, Any]) -> None:
+    async with at_rest(**plan) as c:
+        assert bad(await felt(c)) == {}
+
+
+@pytest.mark.parametrize("pilot", PILOTS)
+async def test_a_good_station_made_of_parts_gives_no_alarm(pilot: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS[pilot]))
+    async with at_rest() as c:
+        assert bad(await felt(c)) == {}
+
+
+CHARGES = {"reference": [28, 160], "heidelberg_ec": [261, 160]}  # by the register of its order
+
+
+async def charging(c: Charger, evse_map: str) -> None:
+    """As an agent left it."""
+    at, order = CHARGES[evse_map]
+    await c.do("plug-in")
+    c.hw.devices["line1", 1].write("holding", at, [order])
+    await until(lambda: c.hw.world.points[1].amps > 15.0, "a car that charges")
+
+
+@pytest.mark.parametrize("evse_map", CHARGES)
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_good_station_that_charges_gives_no_alarm(evse_map: str, read_only: bool) -> None:
+    async with at_rest(evse_map=evse_map, max_a=16.0, attached_a=16.0) as c:
+        await charging(c, evse_map)
+        checks = await felt(c, read_only=read_only)
+        drawn_ma = int(await c.see("drawn-ma"))
     assert bad(checks) == {}
+    assert (drawn_ma > 15_000) is read_only
 
 
 SHOWN: dict[Fault, str] = {  # where a fault shows; all others in what the controller reports
@@ -69,7 +118,7 @@ SHOWN: dict[Fault, str] = {  # where a fault shows; all others in what the contr
 
 @pytest.mark.parametrize("fault", Fault)
 async def test_a_planted_fault_is_named_by_its_check(fault: Fault) -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest() as c:
         await c.do("fault", name=str(fault))
         found = bad(await felt(c))
     assert SHOWN.get(fault, "evse1.faults") in found
@@ -83,11 +132,14 @@ async def test_a_planted_fault_is_named_by_its_check(fault: Fault) -> None:
     [
         ("bus", {"device": "evse", "mode": "timeout"}, "evse1.controller"),
         ("bus", {"device": "evse", "mode": "garbage"}, "evse1.controller"),
+        ("bus", {"device": "evse", "mode": "slow"}, "evse1.controller"),
         ("bus", {"device": "meter", "mode": "timeout"}, "evse1.meter"),
         ("bus", {"device": "meter", "mode": "garbage"}, "evse1.meter"),
         ("bus", {"device": "meter", "mode": "slow"}, "bus.line1"),
         ("meter", {"silent": True}, "evse1.meter"),
         ("meter", {"rate_w": -4000.0}, "evse1.meter.sign"),
+        ("meter", {"rate_w": 4000.0}, "evse1.meter.off"),
+        ("meter", {"rate_w": 80_000.0}, "evse1.meter.current"),
         ("power", {"to": "fail"}, "bus.line1"),
         ("ev-state", {"state": "E"}, "evse1.pilot"),
         ("ev-state", {"state": "F"}, "evse1.pilot"),
@@ -95,33 +147,52 @@ async def test_a_planted_fault_is_named_by_its_check(fault: Fault) -> None:
     ],
 )
 async def test_a_planted_misdeed_is_named_by_its_check(verb: str, args: dict[str, Any], name: str) -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest() as c:
         await c.do(verb, **args)
         found = bad(await felt(c))
     assert name in found
 
 
+@pytest.mark.parametrize("mode", ["timeout", "garbage", "slow"])
+async def test_a_board_that_does_not_answer_is_named(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS["module"]))
+    async with at_rest() as c:
+        await c.do("bus", device="io", mode=mode)
+        found = bad(await felt(c))
+    assert "io1" in found["evse1.controller"]
+
+
+async def test_a_contactor_that_does_not_close_is_named() -> None:
+    async with at_rest() as c:
+        await c.do("contactor", state="stuck", evse=1)
+        await c.do("plug-in")
+        c.hw.devices["line1", 1].write("holding", 28, [160])
+        await until(lambda: c.hw.world.points[1].pilot == "C", "a car that asks")
+        found = bad(await felt(c))
+    assert "does not close" in found["evse1.contactor"]
+
+
 async def test_a_welded_contactor_is_called_a_danger() -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest() as c:
         await c.do("fault", name="contactor")
         [check] = [check for check in await felt(c, read_only=True) if check.name == "evse1.contactor"]
     assert (check.state, check.remedy.startswith("DANGER")) == (State.FAIL, True)
 
 
 async def test_without_feedback_a_weld_is_said_to_be_invisible() -> None:
-    async with charger("2.0.1", start=False, evse_map="heidelberg_ec") as c:
+    async with at_rest(evse_map="heidelberg_ec") as c:
         [check] = [check for check in await felt(c) if check.name == "evse1.contactor"]
     assert (check.state, "cannot be seen" in check.text) == (State.NOTE, True)
 
 
 async def test_a_controller_without_a_watchdog_is_said() -> None:
-    async with charger("2.0.1", start=False, evse_map="evse_wb") as c:
+    async with at_rest(evse_map="evse_wb") as c:
         found = bad(await felt(c))
     assert "the last offer stands" in found["evse1.watchdog"]
 
 
 async def test_read_only_writes_nothing() -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest() as c:
         device = c.hw.devices["line1", 1]
         device.write("holding", 28, [100])
         await felt(c, read_only=True)
@@ -129,14 +200,14 @@ async def test_read_only_writes_nothing() -> None:
 
 
 async def test_the_wrong_map_is_another_device() -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest(meter_map="eastron_sdm630") as c:
         c.config.write_text(c.config.read_text().replace("eastron_sdm630", "eastron_sdm120"))
         found = bad(await felt(c))
     assert "another device" in found["evse1.meter"]
 
 
 async def test_a_card_is_asked_for_and_never_shown_whole() -> None:
-    async with charger("2.0.1", start=False) as c:
+    async with at_rest() as c:
         config = load(str(c.config))
         parts = Parts(config, make_bus)
         try:
@@ -265,7 +336,7 @@ async def test_the_report_has_a_date_and_is_text_and_json(tmp_path: Path) -> Non
 async def test_a_failure_is_code_1(tmp_path: Path) -> None:
     async with charger("2.0.1", start=False) as c:
         await c.do("fault", name="contactor")
-        done = await chargepoint("doctor", "--config", str(c.config), "--json", "--no-csms")
+        done = await chargepoint("doctor", "--config", str(c.config), "--json", "--no-csms", "--read-only")
     failed = [check["name"] for check in done.json["checks"] if check["state"] == "fail"]
     assert (done.code, failed) == (1, ["evse1.faults", "evse1.contactor"])
 

@@ -16,6 +16,7 @@ line without faults: whether that is right is for other tests.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -69,21 +70,23 @@ Opens = Callable[[Bank], AbstractAsyncContextManager[tuple[Slave, SerialSettings
 
 async def never_lies(subject: Subject, fault: str, folder: Path) -> None:
     """On a serial line the fault strikes each of the driver's requests in turn, with and without repeating."""
+    number = itertools.count()
 
     @asynccontextmanager
     async def opens(bank: Bank) -> AsyncIterator[tuple[Slave, SerialSettings]]:
-        async with line(folder / "tty", {UNIT: bank}) as (_, slave, settings):
+        async with line(folder / f"tty{next(number)}", {UNIT: bank}) as (_, slave, settings):
             yield slave, replace(settings, baud=115200)
 
     await strikes(subject, FAULTS[fault], opens, (HASTY, RETRYING))
 
 
 async def strikes(subject: Subject, misdeed: Misdeed, opens: Opens, policies: Sequence[Policy]) -> None:
-    """The same on whatever `opens` opens."""
+    """The same on whatever `opens` opens, each time anew: so all go side by side, as they do little but wait."""
     truths, requests = await _truths(subject, opens)
-    for policy in policies:
-        for struck in range(requests):
-            await _struck(subject, truths, [_behave] * struck + [misdeed], policy, opens)
+    async with asyncio.TaskGroup() as strokes:
+        for policy in policies:
+            for struck in range(requests):
+                strokes.create_task(_struck(subject, truths, [_behave] * struck + [misdeed], policy, opens))
 
 
 async def _truths(subject: Subject, opens: Opens) -> tuple[list[Any], int]:

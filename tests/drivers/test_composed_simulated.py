@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.api import DriverError, EvseController, EvseReading, Fault, Pilot, StopButton
-from drivers.bus import Bus, SerialSettings
+from drivers.bus import Bus, Policy, SerialSettings
 from drivers.composed import Cable, ComposedEvse, Contactor, Guards, Lock
 from drivers.interlock import Rules
 from drivers.io.channel import Channel
@@ -21,6 +21,7 @@ from drivers.mapped_evse import MappedEvse
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimBoard, SimBus, SimChannel, SimEvse, SimStation, SimUnit, SimWiring
 from drivers.wire import make_bus
+from tests.end_to_end.agent_helpers import QuickHardware
 
 RULES = Rules(min_open_s=0.3, after_fault_s=0.5, force_off_s=6.0)
 OUTPUTS = {"contactor": 0, "lock": 1, "unlock": 2, "enable": 3}
@@ -80,8 +81,8 @@ async def charger(
         boards=(plan_board,),
         latency_s=(0.001, 0.003),
     )
-    async with SimulatedHardware(plan) as hw:
-        bus = make_bus(SerialSettings(port, baud=115200))
+    async with QuickHardware(plan) as hw:
+        bus = make_bus(SerialSettings(port, baud=115200), Policy(timeout_s=0.2, quarantine_s=0.1))
         io = board(bus, 3, board_map, watchdog_s=watchdog_s)
         yield Rig(hw, _evse(bus, io, first, pilot_map, volts), bus)
         await bus.close()
