@@ -47,12 +47,19 @@ def composed_of(evse: EvseConfig, boards: Boards, make_pilot: Callable[[], EvseC
     rules = {key: contactor[key] for key in ("min_open_s", "after_fault_s", "force_off_s")}
     return parts.ComposedEvse(
         _pilot(made_of, at) if made_of.pilot["driver"] == IO_PILOT else make_pilot(),
-        parts.Contactor(at(contactor["output"]), at(contactor["mirror"]), contactor["verify_ms"] / 1000),
+        parts.Contactor(
+            at(contactor["output"]),
+            at(contactor["mirror"]),
+            contactor["verify_ms"] / 1000,
+            at(contactor["three_phase"]),
+            at(contactor["three_phase_mirror"]),
+        ),
         parts.Guards(**{key: at(channel) for key, channel in (made_of.guards or {}).items()}),
         _lock(made_of.lock, at),
         _cable(made_of.cable, at),
         {word: tuple(map(at, lit)) for word, lit in (made_of.lights or {}).items() if lit is not None},
         Rules(**rules, ventilation=evse.ventilation),
+        at(made_of.pilot["interrupt"]),
     )
 
 

@@ -27,6 +27,7 @@ from agent.config_keys import (
     DERATING,
     EVSE,
     METER,
+    PHASE_SWITCHING,
     READER,
     SAFETY,
     SECURITY,
@@ -34,6 +35,7 @@ from agent.config_keys import (
     STATION,
     STORAGE,
     TRANSACTIONS,
+    WAKE_UP,
 )
 from agent.config_toml import Table, plain_texts, read, show, with_paths
 from agent.errors import ConfigError
@@ -109,6 +111,23 @@ class DeratingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchingConfig:
+    """When the outlet is fed by one phase instead of three, and how slowly."""
+
+    when: str  # "profiles" or "automatic"
+    pause_s: float
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUpConfig:
+    """After how long, and how often, a car that sleeps through an offer is woken."""
+
+    after_s: float
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class EvseConfig:
     """One place where one car can charge."""
 
@@ -123,6 +142,8 @@ class EvseConfig:
     controller: DeviceConfig
     meter: DeviceConfig
     derating: DeratingConfig | None = None
+    phase_switching: SwitchingConfig | None = None
+    wake_up: WakeUpConfig | None = None
 
     @property
     def attached_cable(self) -> bool:
@@ -298,7 +319,7 @@ def _named(top: Table, key: str, identity: str, at_most: int) -> list[Table]:
 
 
 def _evse(table: Table) -> EvseConfig:
-    values = table.values(EVSE, ("controller", "meter", "derating"))
+    values = table.values(EVSE, ("controller", "meter", "derating", "phase_switching", "wake_up"))
     attached = values["cable"] == "attached"
     if attached and values["cable_a"] is None:
         table.fail("cable_a", 'missing; an attached cable has a rating, such as cable_a = 32 (or cable = "socket")')
@@ -313,6 +334,8 @@ def _evse(table: Table) -> EvseConfig:
         controller=_device(table, "controller", CONTROLLER),
         meter=_device(table, "meter", METER),
         derating=_derating(table) if "derating" in table.data else None,
+        phase_switching=_switching(table, values["phases"]) if "phase_switching" in table.data else None,
+        wake_up=WakeUpConfig(**table.table("wake_up").values(WAKE_UP)) if "wake_up" in table.data else None,
     )
 
 
@@ -324,6 +347,14 @@ def _derating(evse: Table) -> DeratingConfig:
             "until_c", f"{curve.until_c:g} does not lie between from_c {curve.from_c:g} and stop_c {curve.stop_c:g}"
         )
     return curve
+
+
+def _switching(evse: Table, phases: int) -> SwitchingConfig:
+    table = evse.table("phase_switching")
+    found = SwitchingConfig(**table.values(PHASE_SWITCHING))
+    if phases != 3:
+        evse.fail("phases", f"is {phases}, yet [{table.name}] switches between one phase and three; set it to 3")
+    return found
 
 
 def _device(evse: Table, key: str, keys: Mapping[str, Any]) -> DeviceConfig:

@@ -52,6 +52,8 @@ def check_station(config: Config, top: Table, evse_tables: Sequence[Table], read
     for reader, table in zip(config.readers, readers, strict=True):
         _check_reader(reader, table)
     _check_ports(config, top, readers)
+    for evse in config.evses:
+        _check_made_of(evse, by_id[evse.id])
     return [*_unused(config, top, places), *_oddities(config, by_id), *odd_parts(config, by_id)]
 
 
@@ -113,6 +115,17 @@ def _check_device(
     _check_driver(device.driver, table)
     if device.options and device.driver in MAPPED:
         table.fail("options", f"the driver {device.driver} has none")
+
+
+def _check_made_of(evse: EvseConfig, table: Table) -> None:
+    """Of a controller made of parts it is known here what it can do."""
+    made_of = evse.controller.composed
+    if made_of is None:
+        return
+    if evse.phase_switching is not None and made_of.contactor["three_phase"] is None:
+        table.fail("phase_switching", "needs a second contactor: [evse.controller.contactor] three_phase")
+    if evse.wake_up is not None and made_of.pilot["interrupt"] is None and made_of.pilot["driver"] == IO_PILOT:
+        table.fail("wake_up", "needs a relay in the pilot's line: [evse.controller.pilot] interrupt")
 
 
 def _check_units(places: Sequence[Place]) -> dict[tuple[str, int], str]:

@@ -182,6 +182,15 @@ DERATING: Mapping[str, Key] = {
     "until_c": number(0, 150, "degrees Celsius", 75.0),
     "stop_c": number(0, 150, "degrees Celsius", 85.0),
 }
+PHASE_SWITCHING: Mapping[str, Key] = {
+    "when": choice(("profiles", "automatic"), "profiles"),
+    "pause_s": number(2, 300, "seconds", 10.0),
+    "every_s": number(60, 86400, "seconds", 300.0),
+}
+WAKE_UP: Mapping[str, Key] = {
+    "after_s": number(10, 3600, "seconds", 90.0),
+    "tries": whole(1, 5, 2),
+}
 _DEVICE: Mapping[str, Key] = {
     "map": text(80, None, like='"eastron_sdm630"'),
     "bus": text(40, None, like='"rs485"'),
@@ -264,6 +273,8 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     "evse.controller": CONTROLLER,
     "evse.meter": METER,
     "evse.derating": DERATING,
+    "evse.phase_switching": PHASE_SWITCHING,
+    "evse.wake_up": WAKE_UP,
     "reader": READER,
     "transactions": TRANSACTIONS,
     "safety": SAFETY,

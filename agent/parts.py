@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from agent.config_checks import READERS
 from agent.config_composed import pilot_of
 from agent.core.derating import Curve
 from agent.core.evse import EvseLimits
+from agent.core.phases import Switching, WakeUp
 from agent.edge.hardware import EvseParts, ReaderParts
+from agent.errors import ConfigError
 from drivers import registry
-from drivers.api import Closes, FailsSafe, SignsMeterData, Unlocks, gap
+from drivers.api import Closes, FailsSafe, SignsMeterData, SwitchesPhases, Unlocks, WakesCars, gap
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
@@ -40,6 +43,8 @@ class Parts:
             )
             for evse in config.evses
         ]
+        for evse, parts in zip(config.evses, self.evses, strict=True):
+            _check_abilities(config, evse, parts.controller)
         self.gaps = {  # what no watchdog guards; a driver that cannot tell counts as one that has none
             evse.id: f"EVSE {evse.id}: its controller {evse.controller.map or evse.controller.driver} {why}"
             for evse, parts in zip(config.evses, self.evses, strict=True)
@@ -58,6 +63,8 @@ class Parts:
                 isinstance(parts.meter, SignsMeterData),
                 Curve(evse.derating.from_c, evse.derating.until_c, evse.derating.stop_c) if evse.derating else None,
                 evse.phase_rotation,
+                Switching(**asdict(evse.phase_switching)) if evse.phase_switching else None,
+                WakeUp(**asdict(evse.wake_up)) if evse.wake_up else None,
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]
@@ -77,6 +84,7 @@ class Parts:
         more: dict[str, Any] = {}
         if role == "controller":
             more = {"watchdog_s": device.watchdog_s, "failsafe_a": device.failsafe_a, "connector": device.connector}
+            more["phases"] = evse.phase_switching is not None
         return make(self.buses[device.bus], device.unit, device.map, label, folders=self._maps, **more)
 
     async def close(self) -> None:
@@ -87,6 +95,14 @@ class Parts:
                 await part.close()
         for bus in self.buses.values():
             await bus.close()
+
+
+def _check_abilities(config: Config, evse: EvseConfig, controller: object) -> None:
+    where = f"evse.{evse.id}"
+    if evse.phase_switching is not None and not isinstance(controller, SwitchesPhases):
+        raise ConfigError(config.path, where, "phase_switching", "its controller cannot do it; remove the table")
+    if evse.wake_up is not None and not isinstance(controller, WakesCars):
+        raise ConfigError(config.path, where, "wake_up", "its controller cannot do it; remove the table")
 
 
 def _bus(bus: BusConfig, make_bus: MakeBus) -> Bus:

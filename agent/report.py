@@ -15,11 +15,12 @@ from agent.core.evse import Evse, charging_state, connector_status
 from agent.core.faults import CATALOGUE
 from agent.core.types import Instant, VariableId
 from agent.edge.link import Disconnected
-from drivers.api import Measurand, shorten
+from drivers.api import Measurand, Phase, shorten
 
 if TYPE_CHECKING:
     from agent.daemon import Daemon
 
+LINES = (Phase.L1, Phase.L2, Phase.L3)
 _DATE_TIME = VariableId("ClockCtrlr", "DateTime")
 _IDENTITY = VariableId("SecurityCtrlr", "Identity")
 
@@ -115,6 +116,9 @@ class Report:
             "operative": evse.operative,
             "offer_a": evse.offer_a,
             "explanation": evse.explanation,
+            "phases": evse.phases_now,
+            "phases_wanted": evse.phases_wanted if evse.phases_now else None,
+            "current_a": current_a(evse),
             "power_w": power_w(evse),
             "energy_wh": meter.energy_wh if meter else None,
             "meter_age_s": round(now.mono - meter.at.mono, 1) if meter else None,
@@ -164,6 +168,13 @@ def power_w(evse: Evse) -> float | None:
         return round(total[0], 1)
     currents = [s.value for s in samples if s.measurand is Measurand.CURRENT_IMPORT]
     return round(sum(currents) * NOMINAL_V, 1) if currents else None
+
+
+def current_a(evse: Evse) -> float | None:
+    """What the meter sees in the phase that carries most."""
+    samples = evse.meter.samples if evse.meter else ()
+    currents = [s.value for s in samples if s.measurand is Measurand.CURRENT_IMPORT and s.phase in LINES]
+    return round(max(currents), 2) if currents else None
 
 
 def _file_bytes(path: str) -> int:

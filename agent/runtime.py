@@ -31,7 +31,9 @@ from agent.core.effects import (
     Reply,
     Restart,
     Show,
+    SwitchPhases,
     Unlock,
+    WakeCar,
 )
 from agent.core.events import (
     CallFailed,
@@ -72,6 +74,8 @@ class LinkPort(Protocol):
 class HardwarePort(Protocol):
     def offer(self, evse: int, current_a: float) -> None: ...
     def unlock(self, evse: int) -> None: ...
+    def switch_phases(self, evse: int, phases: int) -> None: ...
+    def wake_car(self, evse: int) -> None: ...
     def show(self, evse: int, state: str) -> None: ...
 
 
@@ -248,6 +252,10 @@ class Runtime:
             self._hardware.show(effect.evse, effect.state)
         elif isinstance(effect, Unlock):
             self._hardware.unlock(effect.evse)
+        elif isinstance(effect, SwitchPhases):
+            self._hardware.switch_phases(effect.evse, effect.phases)
+        elif isinstance(effect, WakeCar):
+            self._hardware.wake_car(effect.evse)
         elif isinstance(effect, Redial):
             self._link.redial(effect.why)
         elif isinstance(effect, Restart):

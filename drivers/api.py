@@ -144,6 +144,7 @@ class EvseReading:
     stop_button: StopButton | None = None  # pressed since the last poll
     raw: str = ""  # the device's own words, for people: "vehicle state 3, flags 0x0001"
     temperature_c: float | None = None  # the hottest place that it knows of
+    phases: int | None = None  # by how many the outlet is fed, 1 or 3, where that can be switched
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,25 @@ class Unlocks(Protocol):
 
     async def unlock(self) -> bool:
         """True when the connector is open afterwards. Refuses (False) while the contactor is closed."""
+        ...
+
+
+@runtime_checkable
+class SwitchesPhases(Protocol):
+    """Ability: the outlet can be fed by one phase or by three; each reading tells by how many."""
+
+    async def switch_phases(self, phases: int) -> bool:
+        """A level, safe to repeat. Refuses (False) while the contactor is closed or an order for current stands."""
+        ...
+
+
+@runtime_checkable
+class WakesCars(Protocol):
+    """Ability: the pilot can be taken away from the car for some seconds, which wakes many that sleep."""
+
+    async def wake(self) -> bool:
+        """Begin it, and return at once; it ends by itself, also when nobody asks any more. Until then each reading
+        tells the pilot as it was before. Refuses (False) unless a car is connected that does not ask for power."""
         ...
 
 

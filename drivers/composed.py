@@ -20,23 +20,37 @@ import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from drivers.api import DriverError, EvseController, EvseReading, Guard, Identifies, StopButton
+from drivers.api import (
+    DriverError,
+    EvseController,
+    EvseReading,
+    Guard,
+    Identifies,
+    Pilot,
+    StopButton,
+    WakesCars,
+)
 from drivers.interlock import Facts, Interlock, Rules, Wanted
 from drivers.io.channel import Channel, Poll
 from drivers.io.resistor import Divider, rating_a, resistance_ohm
+from drivers.pulse import Pulse
 
 SAMPLE_S = 0.03
 SAMPLES = 3  # in a row that must be wrong
 LOCK_TRIES = 3
+WAKE_S = 4.0
 LOCK_SETTLES_S = 1.0
 
 
 class Contactor(NamedTuple):
-    """`mirror` is on while the main contacts are closed."""
+    """`mirror` is on while the main contacts are closed. `three_phase`: a second contactor behind the first, on for
+    three phases, off for one, and its mirror contact."""
 
     output: Channel
     mirror: Channel | None = None
     verify_s: float = 0.25
+    three_phase: Channel | None = None
+    three_phase_mirror: Channel | None = None
 
 
 class Guards(NamedTuple):
@@ -62,7 +76,8 @@ class Cable(NamedTuple):
 
 
 class ComposedEvse:
-    """One EVSE. `lights`: a word of the station's state -> the outputs that are on."""
+    """One EVSE. `lights`: a word of the station's state -> the outputs that are on. `interrupt`: a relay that cuts the
+    pilot's line while it is on."""
 
     def __init__(
         self,
@@ -73,6 +88,7 @@ class ComposedEvse:
         cable: Cable | None = None,
         lights: Mapping[str, tuple[Channel, ...]] | None = None,
         rules: Rules | None = None,
+        interrupt: Channel | None = None,
     ) -> None:
         self._pilot = pilot
         self._contactor = contactor
@@ -85,6 +101,15 @@ class ComposedEvse:
         self._driven: bool | None = None  # which way the lock went last
         self._pressed = False
         self._met = False
+        self._phases: int | None = None
+        self._interrupt = interrupt
+        self._away: Pulse | None = None
+        if interrupt is not None:
+            self.wake = self._wake
+        elif isinstance(pilot, WakesCars):
+            self.wake = pilot.wake
+        if contactor.three_phase is not None:
+            self.switch_phases = self._switch_phases
         if lock is not None:
             self.unlock = self._unlock
         if self._lights:
@@ -126,10 +151,31 @@ class ComposedEvse:
         residual, emergency, dc = [channel is not None and await poll.input(channel) for channel in self._guards]
         locked = await self._is_locked(poll)
         cable_a, cable_bad = await self._rating(poll)
-        pilot = await self._pilot.read()
+        pilot = await self._pilot_told()
+        self._phases = await self._fed(poll)
         cable_a = pilot.cable_a if self._cable is None else cable_a
         facts = Facts(pilot.pilot, pilot.faults, coil, mirror, residual, emergency, locked, cable_a, cable_bad, dc)
         return facts, pilot
+
+    async def _pilot_told(self) -> EvseReading:
+        """The pilot, or what it was before its line was cut."""
+        reading, pulse, now = await self._pilot.read(), self._away, _now()
+        if pulse is None or self._interrupt is None:
+            return reading
+        if pulse.is_due(now):
+            await self._interrupt.set(False)
+            pulse.ended(now)
+        if pulse.is_past(now):
+            self._away = None
+            return reading
+        return pulse.cover(reading)
+
+    async def _fed(self, poll: Poll) -> int | None:
+        """By how many phases the outlet would be fed."""
+        output, mirror = self._contactor.three_phase, self._contactor.three_phase_mirror
+        if output is None:
+            return None
+        return 3 if await (poll.output(output) if mirror is None else poll.input(mirror)) else 1
 
     async def _switched(self, poll: Poll) -> tuple[bool, bool | None]:
         """Coil and mirror contact."""
@@ -157,6 +203,8 @@ class ComposedEvse:
         if self._lock is not None and self._lock.unlock is not None:
             await self._lock.lock.set(False)
             await self._lock.unlock.set(False)
+        if self._interrupt is not None:
+            await self._interrupt.set(False)
         self._met = True
 
     async def _compare(self, facts: Facts) -> None:
@@ -201,6 +249,7 @@ class ComposedEvse:
             locked=facts.locked,
             stop_button=new,
             raw=f"{pilot.raw}, coil {int(facts.coil)}, mirror {'none' if mirror is None else int(mirror)}",
+            phases=self._phases,
         )
 
     # --- the contactor ------------------------------------------------------------------------------------------
@@ -228,6 +277,30 @@ class ComposedEvse:
             wrong += _now() >= until
             await asyncio.sleep(SAMPLE_S)
         return False
+
+    async def _switch_phases(self, phases: int) -> bool:
+        """Move the second contactor, never while the first is closed by any sign."""
+        output = self._contactor.three_phase
+        assert output is not None
+        coil, mirror = await self._switched(Poll())
+        if coil or mirror or self._interlock.closed or self._interlock.welded or self._interlock.order_a:
+            return False
+        await output.set(phases == 3)
+        until = _now() + self._contactor.verify_s
+        while await self._fed(Poll()) != phases:
+            if _now() >= until:
+                return False
+            await asyncio.sleep(SAMPLE_S)
+        return True
+
+    async def _wake(self) -> bool:
+        assert self._interrupt is not None
+        reading = await self._step()
+        if self._away is not None or reading.pilot is not Pilot.B or reading.contactor:
+            return False
+        self._away = Pulse(reading, _now(), WAKE_S)
+        await self._interrupt.set(True)
+        return True
 
     # --- lock and lights ----------------------------------------------------------------------------------------
 

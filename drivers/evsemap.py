@@ -24,11 +24,13 @@ from drivers.mapwords import (
     Offer,
     Setting,
     StopRegisters,
+    Wake,
     Write,
 )
 from drivers.registers import Row, encode, plan
 
 T = TypeVar("T")
+PHASES = ("1", "3")
 
 
 def parse_evse(file: str, data: dict[str, Any], connector: int = 1) -> EvseMap:
@@ -52,7 +54,10 @@ def parse_evse(file: str, data: dict[str, Any], connector: int = 1) -> EvseMap:
         watchdog=parts.setting("watchdog", "timeout_s", "s"), failsafe=parts.setting("failsafe", "current_a", "A"),
         init=parts.init(), feed=parts.feed(), faults=faults, lock=lock, unlock=unlock, stop_button=stop,
         led=parts.choice("led", None), info=info, reads=plan(reads, found.max_words, found.max_gap),
+        phases=parts.phases(), phases_told=parts.choice("phases_told", list(PHASES)), wake=parts.wake(),
     )  # fmt: skip
+    if result.phases_told and not result.phases:
+        top.fail("[phases_told]", "needs [phases]: what switches them?")
     if result.failsafe and not result.watchdog:
         top.fail("[failsafe]", "needs [watchdog]: what leads to this current?")
     top.done()
@@ -121,6 +126,24 @@ class _EvseParts:
         found = Choice(row, self._values(section, words), _mask(section, row))
         section.done()
         return found
+
+    def phases(self) -> Choice | None:
+        if not self.top.has("phases"):
+            return None
+        section = self.top.section("phases")
+        found = Choice(self._writable(section, "phases"), self._values(section, list(PHASES)))
+        section.done()
+        if sorted(found.words.values()) != list(PHASES):
+            section.fail("values", 'expected one register value for "1" and one for "3"')
+        return found
+
+    def wake(self) -> Wake | None:
+        def read(section: Section) -> Wake:
+            row, value = self._write(section, "wake")
+            back = section.number("back", -0x8000, 0xFFFF) if section.has("back") else None
+            return Wake(row, value, back, section.number("pulse_s", 1, 60))
+
+        return self._one("wake", read)
 
     def stop_button(self) -> StopRegisters | None:
         if not self.top.has("stop_button"):

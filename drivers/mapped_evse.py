@@ -24,7 +24,8 @@ from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot, StopButto
 from drivers.bus import Bus
 from drivers.mapped_meter import identify
 from drivers.mapwords import EvseMap, Flag, Setting, StopRegisters
-from drivers.registers import Row, decode, encode, encode_down, raw, words_from_bits
+from drivers.pulse import Pulse
+from drivers.registers import Read, Row, decode, encode, encode_down, plan, raw, words_from_bits
 from drivers.regmap import load_evse
 
 UNLOCK_TIMEOUT_S = 5.0
@@ -49,6 +50,7 @@ class MappedEvse:
         failsafe_a: float | None = None,
         folders: Sequence[Path] = (),
         connector: int = 1,
+        phases: bool = False,
     ) -> None:
         self.map = load_evse(evse_map, folders, connector) if isinstance(evse_map, str) else evse_map
         self._bus = bus
@@ -56,7 +58,12 @@ class MappedEvse:
         self._label = label or f"controller unit {unit}"
         self._setup = _setup(self.map, watchdog_s, failsafe_a)
         self._guard = self.map.guard(watchdog_s, failsafe_a)
-        self._reads = [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in self.map.reads]
+        self._reads = _keyed(self.map.reads)
+        if phases and self.map.phases:
+            self._reads += _keyed(self._further())
+            self.switch_phases = self._switch_phases
+        self._told_phases = phases and (self.map.phases_told or self.map.phases)
+        self._pulse: Pulse | None = None
         self._warm = [row for row in self.map.info if row.key in TEMPERATURES]
         self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
         self._last: tuple[Image, EvseReading] | None = None
@@ -69,6 +76,17 @@ class MappedEvse:
             self.unlock = self._unlock
         if self.map.led:
             self.show = self._show
+        if self.map.wake:
+            self.wake = self._wake
+
+    def _further(self) -> tuple[Read, ...]:
+        """What must be read beside the rest to know how many phases there are."""
+        told = self.map.phases_told or self.map.phases
+        assert told is not None
+        known = {key for _, keys in self._reads for key in keys}
+        if all((told.row.table, told.row.at + i) in known for i in range(told.row.words)):
+            return ()
+        return plan([told.row], self.map.device.max_words, self.map.device.max_gap)
 
     async def read(self) -> EvseReading:
         """One poll; feeds the watchdog, and heals set-up registers of a device that came back."""
@@ -77,7 +95,8 @@ class MappedEvse:
             await self._heal(self._order, image)
         if self._stop and (seen := self._stop.to_confirm(image)):
             await self._try(self._write(*seen))
-        return self._reading(image)
+        reading = self._reading(image)
+        return reading if self._pulse is None else await self._covered(self._pulse, reading)
 
     async def offer(self, current_a: float) -> None:
         """Order this current; 0 and all below the minimum withhold power."""
@@ -124,6 +143,36 @@ class MappedEvse:
         assert led is not None
         if state.lower() in led.words.values():  # an indicator need not know every word
             await self._write(led.row, words_from_bits(led.row, led.value_of(state.lower())))
+
+    async def _switch_phases(self, phases: int) -> bool:
+        choice = self.map.phases
+        assert choice is not None
+        if not self._paused or self._is_live(await self._poll()):
+            return False
+        await self._write(choice.row, words_from_bits(choice.row, choice.value_of(str(phases))))
+        return True
+
+    async def _wake(self) -> bool:
+        wake = self.map.wake
+        assert wake is not None
+        reading = self._reading(await self._poll())
+        if self._pulse is not None or reading.pilot is not Pilot.B:
+            return False
+        self._pulse = Pulse(reading, self._now(), wake.pulse_s)
+        await self._write(wake.row, words_from_bits(wake.row, wake.value))
+        return True
+
+    async def _covered(self, pulse: Pulse, reading: EvseReading) -> EvseReading:
+        wake, now = self.map.wake, self._now()
+        assert wake is not None
+        if pulse.is_due(now):
+            if wake.back is not None:
+                await self._write(wake.row, words_from_bits(wake.row, wake.back))
+            pulse.ended(now)
+        if pulse.is_past(now):
+            self._pulse = None
+            return reading
+        return pulse.cover(reading)
 
     def guard(self) -> Guard | None:
         return self._guard
@@ -218,7 +267,13 @@ class MappedEvse:
             locked=_is_set(m.lock, image) if m.lock else None,
             raw=self._raw(image),
             temperature_c=self._temperature_c(image),
+            phases=self._fed_by(image),
         )
+
+    def _fed_by(self, image: Image) -> int | None:
+        told = self._told_phases
+        word = told.word(_words(told.row, image)) if told else None
+        return None if word is None else int(word)
 
     def _temperature_c(self, image: Image) -> float | None:
         found = [(decode(row, _words(row, image)), TEMPERATURES.get(row.key)) for row in self._warm]
@@ -276,6 +331,10 @@ class _StopButton:
         return StopButton(word) if word is not None else StopButton.OTHER
 
 
+def _keyed(reads: Sequence[Read]) -> list[tuple[Read, list[tuple[str, int]]]]:
+    return [(r, [(r.table, r.at + i) for i in range(r.count)]) for r in reads]
+
+
 def order_writes(evse: EvseMap, current_a: float) -> tuple[Writes, bool]:
     """The writes of an order, and whether it withholds power. A NaN withholds it too."""
     offer, enable = evse.offer, evse.enable
@@ -293,6 +352,9 @@ def order_writes(evse: EvseMap, current_a: float) -> tuple[Writes, bool]:
 def _setup(evse: EvseMap, watchdog_s: float | None, failsafe_a: float | None) -> Writes:
     """All set-up writes in order, with their words; the fail-safe current before the watchdog that leads to it."""
     writes = [(w.row, words_from_bits(w.row, w.value)) for w in evse.init]
+    wake = evse.wake
+    if wake and wake.back is not None and all((row.table, row.at) != wake.row[1:3] for row, _ in writes):
+        writes.append((wake.row, words_from_bits(wake.row, wake.back)))  # a pulse that a crash has left
     pairs: tuple[tuple[Setting | None, float | None], ...] = (
         (evse.failsafe, failsafe_a),
         (evse.watchdog, watchdog_s),

@@ -128,6 +128,16 @@ class Feed(NamedTuple):
     every_s: int = 0
 
 
+class Wake(NamedTuple):
+    """What takes the pilot away from the car: `value` is written, `pulse_s` later `back`; without `back` the device
+    ends it by itself after that time."""
+
+    row: Row
+    value: int
+    back: int | None
+    pulse_s: float
+
+
 class Setting(NamedTuple):
     """A register written at every (re)connect, and its value in SI units unless the configuration says otherwise.
 
@@ -182,6 +192,9 @@ class EvseMap(NamedTuple):
     led: Choice | None
     info: tuple[Row, ...]
     reads: tuple[Read, ...]
+    phases: Choice | None = None  # by how many the outlet is fed, ordered; read only when that is wanted
+    phases_told: Choice | None = None  # where another register tells
+    wake: Wake | None = None
 
     def guard(self, watchdog_s: float | None = None, failsafe_a: float | None = None) -> Guard | None:
         """What the device does without a master, when it is given these settings; None: as the map says."""

@@ -20,6 +20,7 @@ from agent.blocks.logbook import Logbook
 from agent.blocks.meter_memory import MeterMemory
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
+from agent.blocks.phases import Phases
 from agent.blocks.plausibility import Plausibility
 from agent.blocks.power import Power
 from agent.blocks.problems import Problems
@@ -36,6 +37,7 @@ from agent.blocks.storage import Storage
 from agent.blocks.supervision import Supervision
 from agent.blocks.technician import Handler, Technician
 from agent.blocks.transactions import Transactions
+from agent.blocks.waking import Waking
 from agent.blocks.writers import Writers
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
@@ -68,11 +70,7 @@ def assemble(
 ) -> Station:
     """`about`: values of read-only variables that only the manufacturer knows (model, identity, connector types).
     `updates`: what it can do with firmware; None: nothing. `silent_s`: a controller counts as lost after it."""
-    unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
-    signing = [limits.id for limits in evses if limits.signs and limits.signing != "off"]
-    wired = [f"{limits.id}.{limits.phase_rotation}" for limits in evses if limits.phase_rotation != "Unknown"]
-    wiring = ",".join(["0.Unknown", *wired])
-    variables = Variables(rows([limits.id for limits in evses], unlocks, signing, wiring))
+    variables = _variables(evses)
     facts = Facts([Evse(limits) for limits in evses], variables, station_max_a)
     _describe(facts, dict(about or {}))
     profiles = Profiles(facts)
@@ -107,8 +105,10 @@ def assemble(
         authorization,
         Reservations(facts, holds, lambda: authorization.waiting),
         profiles,
+        Phases(facts),  # between profiles, which want so many, and power, which must wait
         Signing(facts),  # before power and transactions, which wait for it
         Power(facts),  # before transactions: what they tell of the charging state follows the offer
+        Waking(facts),
         Transactions(facts, prefix, resume),
         Sampling(facts),
         availability,
@@ -125,6 +125,16 @@ def assemble(
         Logbook(),
     ]
     return Station(facts, blocks)
+
+
+def _variables(evses: Sequence[EvseLimits]) -> Variables:
+    """The device model of this hardware."""
+    unlocks = any(limits.unlocks and not limits.attached_cable for limits in evses)
+    signing = [limits.id for limits in evses if limits.signs and limits.signing != "off"]
+    wired = [f"{limits.id}.{limits.phase_rotation}" for limits in evses if limits.phase_rotation != "Unknown"]
+    wiring = ",".join(["0.Unknown", *wired])
+    switches = any(limits.switching is not None for limits in evses)
+    return Variables(rows([limits.id for limits in evses], unlocks, signing, wiring, switches))
 
 
 def _describe(facts: Facts, about: Mapping[str, str]) -> None:

@@ -11,7 +11,9 @@ Times: Absolute schedules start at their start, Recurring ones again each 24 hou
 time or not (and not before it), Relative ones when the EV was first ready to charge.
 
 Watts are 230 V by the number of phases that the period names, else all there are: it is the CSMS that knows how many
-the EV uses, and no phase is switched off here. Amperes are each phase's own.
+the EV uses. Amperes are each phase's own. Where the outlet can be fed by one phase or by three (`Feed`), a period that
+allows fewer than three means one, and with AUTOMATIC so does one whose watts are too few for three and enough for one;
+the limit of now is then worked out for the phases that there are (FIXED), since switching takes its time.
 
 Nobody knows the time: a profile that depends on the date cannot be placed, so it counts always, with the least of its
 periods, and of the station's own such profiles the least counts, whatever its level: the supply stays protected. For
@@ -25,6 +27,7 @@ TxDefaultProfiles count until they are cleared or over, a TxProfile until its tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from math import floor, inf
 
 from agent.blocks.shares import divide
@@ -44,6 +47,15 @@ _NAMES = {
     Purpose.TX_DEFAULT: "default profile",
     Purpose.TX: "transaction profile",
 }
+
+
+class Feed(StrEnum):
+    """What of the number of phases can be chosen here."""
+
+    GIVEN = ""  # nothing: the EV takes what it can
+    SWITCHED = "switched"
+    AUTOMATIC = "automatic"
+    FIXED = "fixed"  # nothing, and it is known how many there are
 
 
 @record
@@ -67,6 +79,7 @@ class Place:
     began: float | None = None
     cap_a: float = inf
     dated: bool = True
+    feed: Feed = Feed.GIVEN
 
 
 @record
@@ -122,7 +135,7 @@ def _governing(
 
 def _weighed(one: Installed, period: Period, place: Place) -> Limit:
     """The limit of a governing period, in amperes a phase and in words."""
-    profile, phases = one.profile, _phases(period, place)
+    profile, phases = one.profile, _phases(one.profile, period, place)
     amps = _amps(profile, period, place)
     why = f"{_NAMES[profile.purpose]} {profile.id} at stack level {profile.stack_level}"
     details = [f"{period.limit:.6g} W on {phases} phase{'s' * (phases > 1)}"] if profile.unit == "W" else []
@@ -141,13 +154,21 @@ def _concerns(one: Installed, place: Place) -> bool:
     return one.evse in (0, place.evse)
 
 
-def _phases(period: Period, place: Place) -> int:
-    return min(period.phases or place.phases, place.phases)
+def _phases(profile: Profile, period: Period, place: Place) -> int:
+    if place.feed is Feed.FIXED:
+        return place.phases
+    phases = min(period.phases or place.phases, place.phases)
+    if place.feed is Feed.GIVEN or place.phases == 1:
+        return phases
+    if place.feed is Feed.AUTOMATIC and profile.unit == "W":
+        too_few = period.limit / (NOMINAL_V * place.phases) < MINIMUM_A <= period.limit / NOMINAL_V
+        phases = 1 if too_few else phases
+    return phases if phases == place.phases else 1
 
 
 def _amps(profile: Profile, period: Period, place: Place) -> float:
     """One division, so that what is exact stays exact: 4140 W on three phases are 6 A and not a hair less."""
-    return period.limit / (NOMINAL_V * _phases(period, place) if profile.unit == "W" else 1.0)
+    return period.limit / (NOMINAL_V * _phases(profile, period, place) if profile.unit == "W" else 1.0)
 
 
 # --- time ---------------------------------------------------------------------------------------------------

@@ -205,6 +205,8 @@ class Power(Block):
             yield "an earlier transaction is being looked at"
         if evse.grant is None:
             yield "nobody is authorized"
+        if evse.switching:
+            yield evse.switching
         if evse.tx is None and not self._may_precede(evse):
             yield "the transaction has not begun"
         if evse.unsigned:

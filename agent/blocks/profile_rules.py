@@ -47,7 +47,8 @@ def _in_order(periods: tuple[Period, ...]) -> bool:
     starts = [period.start_s for period in periods]
     ascending = all(a < b for a, b in pairwise(starts))
     sane = all(isfinite(period.limit) and period.limit >= 0 for period in periods)
-    phased = all(period.phases is None or 1 <= period.phases <= 3 for period in periods)
+    chosen = all(period.phase is None for period in periods)  # no hardware of ours can choose which one
+    phased = chosen and all(period.phases is None or 1 <= period.phases <= 3 for period in periods)
     return bool(starts) and starts[0] == 0 and ascending and sane and phased
 
 

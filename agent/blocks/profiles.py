@@ -17,12 +17,12 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil, inf
 from typing import Any, ClassVar
 
 from agent.blocks import composite
-from agent.blocks.composite import Installed, Place
+from agent.blocks.composite import Feed, Installed, Place
 from agent.blocks.kept import Kept, instant, text
 from agent.blocks.profile_rules import anchored, dated, decode, encode, malformed, replaces
 from agent.blocks.profile_wishes import Wishes
@@ -41,7 +41,9 @@ from agent.core.events import (
     TransactionEnded,
 )
 from agent.core.evse import CONNECTED, Evse
+from agent.core.phases import WATTS_TELL
 from agent.core.profile import Profile, Purpose
+from agent.core.record import replace
 from agent.core.requests import (
     ProfileClearRequested,
     ProfileSetRequested,
@@ -288,7 +290,10 @@ class Profiles(Block):
         if not self._installed and not self._wishes:
             return ()
         enabled = self._vars.flag("SmartChargingCtrlr.Enabled")
-        evses = tuple((evse.tx.id if evse.tx else "", self._ready.get(evse.id)) for evse in self._facts.evses.values())
+        evses = tuple(
+            (evse.tx.id if evse.tx else "", self._ready.get(evse.id), evse.phases_now)
+            for evse in self._facts.evses.values()
+        )
         return (self._revision, self._wishes.revision, enabled, dated(now), round(now.utc - now.mono), evses)
 
     def _work_out(self, now: Instant) -> None:
@@ -296,13 +301,28 @@ class Profiles(Block):
         places = {evse.id: self._place(evse, now) for evse in self._facts.evses.values()}
         station = self._station(now)
         for number, place in places.items():
-            found = composite.limit(profiles, place, now.utc)
-            self._facts.evses[number].limit_a, self._facts.evses[number].limit_why = found.amps, found.why
-        found = composite.limit(profiles, station, now.utc)
+            self._limit(self._facts.evses[number], profiles, (place, station), now)
+        found = composite.limit(profiles, self._as_fed(station), now.utc)
         self._facts.station_limit_a, self._facts.station_limit_why = found.amps, found.why
         changes = [composite.next_change(profiles, place, now.utc) for place in (station, *places.values())]
         at = min((change for change in changes if change is not None), default=None)
         self._next = None if at is None else now.mono + max(at - now.utc, SOON_S)
+
+    def _limit(self, evse: Evse, profiles: list[Installed], places: Sequence[Place], now: Instant) -> None:
+        place, *_ = places
+        if place.feed is not Feed.GIVEN:
+            found = [composite.limit(profiles, one, now.utc) for one in places]
+            evse.phases_wanted = min(one.phases for one in found)
+            place = self._as_fed(place)
+        limit = composite.limit(profiles, place, now.utc)
+        evse.limit_a, evse.limit_why = limit.amps, limit.why
+
+    def _as_fed(self, place: Place) -> Place:
+        """With the phases that there are now."""
+        if place.feed is Feed.GIVEN:
+            return place
+        evse = self._facts.evses[place.evse] if place.evse else next(iter(self._facts.evses.values()))
+        return replace(place, phases=evse.phases, feed=Feed.FIXED)
 
     def _all(self) -> list[Installed]:
         """What is installed, and what is promised: the profile of a transaction that is yet without a name."""
@@ -312,11 +332,14 @@ class Profiles(Block):
         ready = self._ready.get(evse.id)
         began = None if ready is None else self._began(evse.id, ready, now)
         transaction = evse.tx.id if evse.tx else ""
-        return Place(evse.id, evse.limits.phases, transaction, began, evse.limits.max_a, dated(now))
+        return Place(evse.id, evse.limits.phases, transaction, began, evse.limits.max_a, dated(now), feed(evse))
 
     def _station(self, now: Instant) -> Place:
-        phases = max(evse.limits.phases for evse in self._facts.evses.values())
-        return Place(0, phases, cap_a=self._supply_a(), dated=dated(now))
+        """Where it has a single EVSE, what is chosen for that is chosen for the station; else nobody chooses."""
+        evses = list(self._facts.evses.values())
+        phases = max(evse.limits.phases for evse in evses)
+        chosen = feed(evses[0]) if len(evses) == 1 else Feed.GIVEN
+        return Place(0, phases, cap_a=self._supply_a(), dated=dated(now), feed=chosen)
 
     def _began(self, evse: int, ready: Instant, now: Instant) -> float:
         """The moment in the reckoning of the clock as it is now."""
@@ -361,6 +384,13 @@ def _is_meant(one: Installed, e: ProfileClearRequested) -> bool:
         (e.stack_level, one.profile.stack_level),
     )
     return all(wanted is None or wanted == has for wanted, has in criteria)
+
+
+def feed(evse: Evse) -> Feed:
+    rule = evse.limits.switching
+    if rule is None:
+        return Feed.GIVEN
+    return Feed.AUTOMATIC if rule.when == WATTS_TELL else Feed.SWITCHED
 
 
 def _may_draw(evse: Evse) -> bool:

@@ -224,7 +224,7 @@ def _next_multiple(utc: float, interval_s: float) -> float:
 def offered(evse: Evse, samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """The meter's samples and what only the station knows: the current and power on offer."""
     present = {s.measurand for s in samples}
-    power_w = evse.offer_a * 230.0 * evse.limits.phases
+    power_w = evse.offer_a * 230.0 * evse.phases
     extra = (Sample(Measurand.CURRENT_OFFERED, evse.offer_a), Sample(Measurand.POWER_OFFERED, power_w))
     return samples + tuple(s for s in extra if s.measurand not in present)
 

@@ -187,7 +187,7 @@ def _drawn_a(evse: Evse, samples: tuple[Sample, ...]) -> float | None:
     if currents:
         return max(currents)
     power_w = _value(evse, Measurand.POWER_ACTIVE_IMPORT, None)
-    return None if power_w is None else power_w / (253.0 * evse.limits.phases)
+    return None if power_w is None else power_w / (253.0 * evse.phases)
 
 
 def _power_unlike_currents(evse: Evse, _watch: Watch) -> str:

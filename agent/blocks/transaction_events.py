@@ -81,6 +81,7 @@ def build(
         offline=offline,
         reservation_id=tx.reservation_id if kind is TxKind.STARTED or trigger in AUTHORIZATIONS else None,
         remote_start_id=tx.remote_start_id,
+        phases=evse.phases_now if evse is not None and kind is not TxKind.ENDED else None,
         cable_a=int(cable) if cable else None,
     )
 

@@ -98,6 +98,15 @@ def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[st
     ):
         if value is not None and (setting is None or setting.row is None):
             raise ConfigError(config.path, table, key, f"the map {device.map} has no register for it; remove it")
+    original = next(one for one in config.evses if one.id == evse.id).controller.composed
+    for key, wanted, able in (
+        ("phase_switching", evse.phase_switching, found.phases or original),
+        ("wake_up", evse.wake_up, found.wake or (original and original.pilot["interrupt"])),
+    ):
+        if wanted is not None and not able:
+            raise ConfigError(
+                config.path, f"evse.{evse.id}", key, f"the map {device.map} cannot do it; remove the table"
+            )
     if why := gap(found.guard(device.watchdog_s, device.failsafe_a)):
         yield str(ConfigError(config.path, table, "map", f"warning: {device.map} {why}"))
     if evse.limit_a > found.offer.max_a:

@@ -22,7 +22,7 @@ FAULTS = (
 )
 KEYS = (
     "lock, offered-ma, contactor, ev-state, relay-count, meter-wh, led, signed-start, signed-stop, power-w, drawn-ma, "
-    "order-ma"
+    "order-ma, phases, live-switches"
 )
 
 

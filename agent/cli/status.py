@@ -12,8 +12,9 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     registration  "Accepted" | "Pending" | "Rejected" | "None"
     protocol      "2.0.1" | "1.6" | null
     clock         {quality: "synced" | "system" | "unknown", utc: "2026-11-21T10:00:00Z"}
-    evses         [{id, status, pilot, cable_a, contactor, locked, operative, offer_a, explanation, power_w, energy_wh,
-                    meter_age_s, transaction, faults}]
+    evses         [{id, status, pilot, cable_a, contactor, locked, operative, offer_a, explanation, phases,
+                    phases_wanted, power_w, current_a, energy_wh, meter_age_s, transaction, faults}]
+                  phases: of an outlet that can be switched, else null; current_a: of the phase that carries most
                   transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
                   faults: [{id, text, remedy, info}]
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
@@ -222,7 +223,7 @@ def evse_lines(e: Answer) -> Iterator[Line]:
     yield f"EVSE {e.get('id', '?')}", f"{e.get('status') or 'not read yet'}{out}", BOLD
     yield "  car", ", ".join(_car(e)), ""
     power = f"{e['power_w'] / 1000:.2f} kW" if e.get("power_w") is not None else "power unknown"
-    yield "  power", f"{power}; offers {e.get('explanation') or amps(e.get('offer_a'))}", ""
+    yield "  power", f"{power}; offers {e.get('explanation') or amps(e.get('offer_a'))}{_phases(e)}", ""
     if e.get("energy_wh") is not None:
         age_s = e.get("meter_age_s") or 0
         old = f", read {span(age_s)} ago" if age_s >= 5 else ""
@@ -234,6 +235,14 @@ def evse_lines(e: Answer) -> Iterator[Line]:
         yield "  FAULT", f"{fault.get('id', '?')}: {fault.get('text', '?')}{info}", RED
         if fault.get("remedy"):
             yield "", f"what to do: {fault['remedy']}", ""
+
+
+def _phases(e: Answer) -> str:
+    """Where they can be switched: how many there are, and how many are wanted."""
+    now, wanted = e.get("phases"), e.get("phases_wanted")
+    if not now:
+        return ""
+    return f"; {now} of 3 phases" + (f", {wanted} wanted" if wanted and wanted != now else "")
 
 
 def _car(e: Answer) -> Iterator[str]:

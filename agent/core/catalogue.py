@@ -190,11 +190,12 @@ _CONNECTOR: tuple[_T, ...] = (
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
 
-def _hardware(evses: Sequence[int], unlocks: bool, wiring: str) -> Iterator[_T]:
-    """Rows whose rules follow from the hardware: how its connectors are wired, and whether any of them is locked."""
+def _hardware(evses: Sequence[int], unlocks: bool, wiring: str, switches: bool) -> Iterator[_T]:
+    """Rows whose rules follow from the hardware: how its connectors are wired, whether any is locked or switched."""
     wired = tuple(f"{number}.{word}" for number in (0, *evses) for word in _ROTATIONS)
     more: dict[str, object] = {"values": wired, "maximum": len(evses) + 1}
     yield ("ChargingStation", "ConnectorPhaseRotation", "", "MemberList", wiring, RW, more)
+    yield ("SmartChargingCtrlr", "Phases3to1", "", "boolean", str(switches).lower(), RO, {})
     frees = ("true", RW) if unlocks else ("false", RO)
     yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", *frees, {})
 
@@ -212,12 +213,17 @@ def _signing(evses: Sequence[int]) -> Iterator[Row]:
 
 
 def rows(
-    evses: Sequence[int], unlocks: bool = True, signing: Sequence[int] = (), wiring: str = "0.Unknown"
+    evses: Sequence[int],
+    unlocks: bool = True,
+    signing: Sequence[int] = (),
+    wiring: str = "0.Unknown",
+    switches: bool = False,
 ) -> Iterator[Row]:
     """The catalogue for a station with these EVSEs, one connector each. `unlocks`: one of them holds a loose cable.
-    `signing`: those whose meters sign. `wiring`: the phase rotation of each, where it is known."""
+    `signing`: those whose meters sign. `wiring`: the phase rotation of each, where it is known.
+    `switches`: one of them can be fed by one phase instead of three."""
     yield from _signing(signing)
-    for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks, wiring)):
+    for line in (*_STATION, *_NETWORK, *_hardware(evses, unlocks, wiring, switches)):
         yield _row(line, 0, 0)
     for slot in range(1, SLOTS + 1):
         for component, *rest in _SLOT:

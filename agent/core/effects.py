@@ -75,6 +75,21 @@ class Unlock(Effect):
 
 
 @record
+class SwitchPhases(Effect):
+    """Feed the outlet by this many phases; what has come of it is told by the next readings."""
+
+    evse: int
+    phases: int
+
+
+@record
+class WakeCar(Effect):
+    """Take the pilot away from the car for some seconds."""
+
+    evse: int
+
+
+@record
 class Show(Effect):
     """Show this word on the charger's indicator."""
 

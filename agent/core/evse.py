@@ -2,8 +2,9 @@
 
 Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant`
 authorization, `tx` and `finished` transactions, `reserved` reservation, `operative` availability, `limit_a` profiles,
-`offer_a`, `explanation` and `in_line` (since when it stands in line for a shared supply, monotonic) power. All may
-read.
+`phases_wanted` (None: all) profiles, `phases_now` (None: not switchable, or not told yet) and `switching` (why no power
+may be offered meanwhile) phases, `offer_a`, `explanation` and `in_line` (since when it stands in line for a shared
+supply, monotonic) power. All may read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 from agent.core.derating import Curve
 from agent.core.faults import CATALOGUE
+from agent.core.phases import Switching, WakeUp
 from agent.core.record import record
 from agent.core.types import (
     ChargingState,
@@ -44,6 +46,8 @@ class EvseLimits:
     signs: bool = False  # the meter's driver can
     derating: Curve | None = None
     phase_rotation: str = "Unknown"  # OCPP's word for how its phases are wired to the supply's
+    switching: Switching | None = None  # it may be fed by one phase instead of three
+    wake_up: WakeUp | None = None
 
 
 @record
@@ -131,6 +135,9 @@ class Evse:
     operative: bool = True
     limit_a: float | None = None
     limit_why: str = ""
+    phases_wanted: int | None = None
+    phases_now: int | None = None
+    switching: str = ""
     in_line: float | None = None
     offer_a: float = 0.0
     explanation: str = ""
@@ -143,6 +150,11 @@ class Evse:
     def seen(self) -> bool:
         """The hardware has been read since this process began."""
         return self.pilot is not None
+
+    @property
+    def phases(self) -> int:
+        """By how many the outlet is fed; as long as nobody tells, by as many as there can be."""
+        return self.phases_now or self.limits.phases
 
     @property
     def cable_present(self) -> bool:

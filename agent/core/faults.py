@@ -46,6 +46,7 @@ class Own(StrEnum):
     METER_REPLACED = "meter-replaced"
     METER_SIGNING = "meter-signing"
     METER_UNSIGNED = "meter-unsigned"
+    PHASES = "phases"
     STORAGE = "storage"
 
 
@@ -218,6 +219,16 @@ ROWS: tuple[FaultRow, ...] = (
         tells=("PowerContactor", "Problem"),
         mrec="CX017",
         until_unplugged=True,
+    ),
+    FaultRow(
+        Own.PHASES,
+        False,
+        "the phases cannot be switched",
+        "check the second contactor and its wiring, or take [evse.phase_switching] out of the configuration",
+        cleared="the phases can be switched again",
+        severity=Severity.WARNING,
+        tells=("PowerContactor", "Problem"),
+        mrec="CX017",
     ),
     FaultRow(
         Fault.OVER_TEMPERATURE,

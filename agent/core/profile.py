@@ -29,11 +29,12 @@ class Recurrency(StrEnum):
 
 @record
 class Period:
-    """`phases` None: as many as there are (3 on AC)."""
+    """`phases` None: as many as there are (3 on AC). `phase`: which one, where a single one is to be used."""
 
     start_s: int
     limit: float
     phases: int | None = None
+    phase: int | None = None
 
 
 @record

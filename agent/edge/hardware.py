@@ -38,8 +38,10 @@ from drivers.api import (
     ReadsMore,
     Sample,
     ShowsState,
+    SwitchesPhases,
     TokenReader,
     Unlocks,
+    WakesCars,
 )
 
 TOLERANCE_A = 1.0  # many boards round to whole amperes
@@ -123,6 +125,8 @@ class _EvseTask:
         self._wanted_a: float | None = None
         self._last_order: tuple[float, float] | None = None  # what was written, and when
         self._unlock = False
+        self._phases: int | None = None
+        self._wake_car = False
         self._show: str | None = None
         self._shown: str | None = None
         self._wake = asyncio.Event()
@@ -140,6 +144,14 @@ class _EvseTask:
 
     def unlock(self) -> None:
         self._unlock = True
+        self._wake.set()
+
+    def switch_phases(self, phases: int) -> None:
+        self._phases = phases
+        self._wake.set()
+
+    def wake(self) -> None:
+        self._wake_car = True
         self._wake.set()
 
     def show(self, state: str) -> None:
@@ -176,7 +188,15 @@ class _EvseTask:
             self._known, self._last_order, self._shown = None, None, None
         self.reading = reading
         warm_c = None if reading.temperature_c is None else round(reading.temperature_c)
-        facts = (reading.pilot, reading.contactor, reading.cable_a, reading.faults, reading.locked, warm_c)
+        facts = (
+            reading.pilot,
+            reading.contactor,
+            reading.cable_a,
+            reading.faults,
+            reading.locked,
+            warm_c,
+            reading.phases,
+        )
         if facts != self._known or reading.stop_button is not None:
             self._known = facts
             await self._tell(EvseRead(self.parts.id, reading))
@@ -192,6 +212,12 @@ class _EvseTask:
         if self._unlock and isinstance(controller, Unlocks):
             self._unlock = False
             await self._tell(UnlockDone(self.parts.id, await controller.unlock()))
+        if self._phases is not None and isinstance(controller, SwitchesPhases):
+            phases, self._phases = self._phases, None
+            await controller.switch_phases(phases)  # the next reading tells whether it was done
+        if self._wake_car and isinstance(controller, WakesCars):
+            self._wake_car = False
+            await controller.wake()
         if self._show != self._shown and isinstance(controller, ShowsState) and self._show is not None:
             state = self._show
             await controller.show(state)
@@ -283,6 +309,12 @@ class Hardware:
 
     def unlock(self, evse: int) -> None:
         self._evses[evse].unlock()
+
+    def switch_phases(self, evse: int, phases: int) -> None:
+        self._evses[evse].switch_phases(phases)
+
+    def wake_car(self, evse: int) -> None:
+        self._evses[evse].wake()
 
     def show(self, evse: int, state: str) -> None:
         self._evses[evse].show(state)

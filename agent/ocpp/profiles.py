@@ -47,7 +47,12 @@ def _period(value: object) -> Period:
     limit = need(period, "limit", number)
     if limit < 0:
         raise RpcError("minimum", "limit: must not be negative")
-    return Period(need(period, "startPeriod", natural), limit, want(period, "numberPhases", _phases))
+    return Period(
+        need(period, "startPeriod", natural),
+        limit,
+        want(period, "numberPhases", _phases),
+        want(period, "phaseToUse", _phases),
+    )
 
 
 def _phases(value: object) -> int:

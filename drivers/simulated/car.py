@@ -14,14 +14,18 @@ RAMP_UP_A_S = 6.0
 RAMP_DOWN_A_S = 20.0
 TAPER_FROM_PCT = 95.0
 LEAST_OFFER_A = 6.0
+SLEEPS_S = 20.0
+WAKES_S = 2.0
 
 
 class Car:
-    """One car. `greedy` draws more than offered and does not let go; `forced_s2` is a switch held by hand."""
+    """One car. `greedy` draws more than offered and does not let go; `forced_s2` is a switch held by hand; `sleepy`
+    falls asleep when it has had no offer for `SLEEPS_S`, and wakes when the pilot was away for `WAKES_S`."""
 
     __slots__ = (
-        "_amps", "_arrive_s", "_draw_s", "_known_a", "_live", "_notice_s", "_seen_a", "_since_s", "_slope_a_s",
-        "_target_a", "capacity_wh", "forced_s2", "greedy", "hold", "max_a", "phases", "s2", "soc_pct",
+        "_amps", "_arrive_s", "_asleep_s", "_away_s", "_draw_s", "_known_a", "_live", "_notice_s", "_seen_a",
+        "_since_s", "_slope_a_s", "_target_a", "asleep", "capacity_wh", "forced_s2", "greedy", "hold", "max_a",
+        "phases", "s2", "sleepy", "soc_pct",
     )  # fmt: skip
 
     def __init__(self, max_a: float = 32.0, phases: int = 3, hold: bool = False) -> None:
@@ -33,6 +37,9 @@ class Car:
         self.greedy = False
         self.forced_s2: bool | None = None
         self.s2 = False
+        self.sleepy = self.asleep = False
+        self._asleep_s = NEVER_S  # when it falls asleep
+        self._away_s = NEVER_S  # since when there is no pilot
         self._live = False
         self._seen_a = self._known_a = 0.0
         self._amps = self._target_a = self._slope_a_s = self._since_s = 0.0
@@ -45,7 +52,7 @@ class Car:
         return max(0.0, self._amps + self._slope_a_s * (now_s - self._since_s))
 
     def next_deadline(self) -> float:
-        return min(self._notice_s, self._draw_s, self._arrive_s)
+        return min(self._notice_s, self._draw_s, self._arrive_s, self._asleep_s)
 
     def longest_step_s(self) -> float:
         """How far time may go in one piece before the battery's state must be looked at again."""
@@ -56,8 +63,10 @@ class Car:
     def charged(self, energy_wh: float) -> None:
         self.soc_pct = min(100.0, self.soc_pct + energy_wh / self.capacity_wh * 100.0)
 
-    def settle(self, now_s: float, offer_a: float, live: bool) -> None:
-        """Look at the pilot and the voltage now, and act on what is due."""
+    def settle(self, now_s: float, offer_a: float, live: bool, away: bool = False) -> None:
+        """Look at the pilot and the voltage now, and act on what is due. `away`: there is no pilot."""
+        if self.sleepy:
+            self._doze(now_s, offer_a, away)
         if now_s >= self._arrive_s:
             self._amps, self._slope_a_s, self._arrive_s = self._target_a, 0.0, NEVER_S
         self._look_at_pilot(now_s, offer_a)
@@ -72,6 +81,19 @@ class Car:
         else:
             self._cut()
 
+    def _doze(self, now_s: float, offer_a: float, away: bool) -> None:
+        if offer_a > 0.0 or away:
+            self._asleep_s = NEVER_S
+        elif self._asleep_s == NEVER_S and not self.asleep:
+            self._asleep_s = now_s + SLEEPS_S
+        if not away:
+            self.asleep = self.asleep and now_s - self._away_s < WAKES_S
+            self._away_s = NEVER_S
+        elif self._away_s == NEVER_S:
+            self._away_s = now_s
+        if now_s >= self._asleep_s:
+            self.asleep, self._asleep_s = True, NEVER_S
+
     def _look_at_pilot(self, now_s: float, offer_a: float) -> None:
         if offer_a != self._seen_a:
             self._seen_a = offer_a
@@ -85,7 +107,7 @@ class Car:
     def _switch_s2(self, now_s: float) -> None:
         if self.forced_s2 is not None:
             self.s2 = self.forced_s2
-        elif self.soc_pct < 100.0 and not self.hold and self._known_a >= LEAST_OFFER_A:
+        elif self.soc_pct < 100.0 and not self.hold and not self.asleep and self._known_a >= LEAST_OFFER_A:
             self.s2 = True
         elif self.amps_at(now_s) == 0.0 or not self._live:
             self.s2 = False

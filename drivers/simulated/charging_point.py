@@ -79,7 +79,7 @@ class ChargingPoint:
 
     @property
     def phases(self) -> int:
-        return min(self.car.phases, self.config.phases) if self.car else 0
+        return min(self.car.phases, self.config.phases, self.controller.phases) if self.car else 0
 
     @property
     def power_w(self) -> float:
@@ -126,7 +126,7 @@ class ChargingPoint:
             self.controller.settle(self.now_s, self.load, self.cable_a)
             if self.car is not None:
                 live = self.controller.closed and self.meter.mains > 0
-                self.car.settle(self.now_s, self._offer_seen(), live)
+                self.car.settle(self.now_s, self._offer_seen(), live, self.pilot in "AEF")
             if self._state() == before:
                 self._tell_changes()
                 return
@@ -137,7 +137,7 @@ class ChargingPoint:
 
     def _state(self) -> tuple[object, ...]:
         c = self.controller
-        return (self.pilot, c.pwm_a, c.closed, c.locked, c.order_a, self.load)
+        return (self.pilot, c.pwm_a, c.closed, c.locked, c.order_a, self.load, c.phases)
 
     def _tell_changes(self) -> None:
         c = self.controller
@@ -157,7 +157,8 @@ class ChargingPoint:
     # What a hand does
 
     def plug_in(self, ev: str) -> None:
-        """Put the cable in; `ev` is auto (waits for an offer, then draws), hold (stays in B) or none (cable only)."""
+        """Put the cable in; `ev` is auto (waits for an offer, then draws), hold (stays in B), sleepy (falls
+        asleep without an offer) or none (cable only)."""
         if self.car is not None:
             raise ValueError("a car is plugged in already")
         if self.config.attached_cable and ev == "none":
@@ -166,6 +167,7 @@ class ChargingPoint:
         self.cable_in = True
         if ev != "none":
             self.car = Car(hold=ev == "hold")
+            self.car.sleepy = ev == "sleepy"
             self.car.greedy = Fault.OVER_CURRENT in self.faults
             self._fit_car()
         self.tell(f"cable plugged in, car: {ev}")

@@ -28,10 +28,10 @@ class Controller:
     """One EVSE controller. `faults` are those it senses itself; `order_a` is what its master wrote last."""
 
     __slots__ = (
-        "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_watchdog_s", "boot_offer_a", "closed", "failsafe_a",
-        "faults", "gate", "gate_until_s", "led", "lockable", "locked", "max_a", "motor_lock", "order_a", "powered",
-        "pwm_a", "relay_count", "stop_button", "stop_presses", "stop_seen", "stuck", "unlocking", "watchdog_s",
-        "welded",
+        "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_off_until_s", "_watchdog_s", "boot_offer_a",
+        "closed", "cut", "failsafe_a", "faults", "gate", "gate_until_s", "led", "live_switches", "lockable",
+        "locked", "max_a", "motor_lock", "order_a", "phases", "powered", "pwm_a", "relay_count", "stop_button",
+        "stop_presses", "stop_seen", "stuck", "unlocking", "watchdog_s", "welded",
     )  # fmt: skip
 
     def __init__(self, max_a: float, lockable: bool, boot_offer_a: float = 0.0) -> None:
@@ -53,6 +53,10 @@ class Controller:
         self.led = ""
         self.stop_button = ""
         self.stop_presses = self.stop_seen = 0
+        self.phases = 3  # by how many the outlet is fed
+        self.live_switches = 0  # under load: what no car likes
+        self.cut = False  # a relay of somebody else's cuts the pilot's line
+        self._off_until_s = 0.0  # it holds the pilot in state F because its master wants so
         self._watchdog_s = self._f_until_s = self._force_off_s = self._moves_s = NEVER_S
 
     # What its master may do
@@ -67,6 +71,16 @@ class Controller:
             return False
         self.unlocking = True
         return True
+
+    def feed(self, phases: int) -> None:
+        """One phase or three; a master that does it under load has been warned."""
+        if phases != self.phases:
+            self.live_switches += self.closed
+            self.phases = phases
+
+    def hold_off(self, until_s: float) -> None:
+        """The pilot in state F until then."""
+        self._off_until_s = until_s
 
     def press(self, kind: str) -> None:
         """Somebody pressed stop."""
@@ -89,16 +103,21 @@ class Controller:
     # What it does by itself
 
     def next_deadline(self) -> float:
-        return min(self._watchdog_s, self._f_until_s, self._force_off_s, self._moves_s, self.gate_until_s)
+        off_s = self._off_until_s or NEVER_S
+        return min(self._watchdog_s, self._f_until_s, self._force_off_s, self._moves_s, self.gate_until_s, off_s)
 
     def pilot(self, load: str) -> str:
         """The state at the pilot: what hangs on it, unless the controller itself says F."""
-        return "F" if self._f_until_s != NEVER_S else load
+        if self._f_until_s != NEVER_S or self._off_until_s:
+            return "F"
+        return "A" if self.cut else load
 
     def settle(self, now_s: float, load: str, cable_a: float) -> None:
         """`load` is the state that the plug and the car make of the pilot; act on it and on what is due."""
         if now_s >= self._moves_s:
             self._arrived()
+        if now_s >= self._off_until_s:
+            self._off_until_s = 0.0
         if now_s >= self._f_until_s:
             self._f_until_s = NEVER_S
         if now_s >= self.gate_until_s:

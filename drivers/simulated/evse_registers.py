@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from drivers.api import Fault
 from drivers.mapwords import Choice, EvseMap, Flag
 from drivers.registers import Row, decode, encode, put, raw, words_from_bits
-from drivers.simulated.charging_point import ChargingPoint
+from drivers.simulated.charging_point import NEVER_S, ChargingPoint
 
 ILLEGAL_ADDRESS, ILLEGAL_VALUE = 2, 3
 _SHOWS: dict[str, Callable[[ChargingPoint], float]] = {  # what [info] rows of known names show
@@ -63,6 +63,9 @@ class ControllerRegisters:
                 count = m.stop_button.count
                 rows.append((count, lambda: encode(count, c.stop_presses)))
         rows += [(row, _info_words(row, self.point)) for row in m.info]
+        if m.phases_told is not None:
+            told = m.phases_told
+            rows.append((told.row, lambda: words_from_bits(told.row, told.value_of(str(c.phases)))))
         return rows + [(flag.row, self._fault(fault, flag)) for fault, flag in m.faults]
 
     def _flags(self) -> list[tuple[Flag, Callable[[], bool]]]:
@@ -139,6 +142,8 @@ class ControllerRegisters:
             return encode(row, c.failsafe_a)
         if m.stop_button is not None and row is m.stop_button.seen:
             return encode(row, c.stop_seen)
+        if m.phases is not None and row is m.phases.row:
+            return words_from_bits(row, m.phases.value_of(str(c.phases)))
         if m.led is not None and row is m.led.row:
             return words_from_bits(row, _led_value(m.led, c.led))
         return [self._memory.get((row.table, row.at + k), 0) for k in range(row.words)]
@@ -168,6 +173,10 @@ class ControllerRegisters:
         for write, do in ((m.feed, self._feed), (m.unlock, self._unlock)):
             if write is not None:
                 orders.append((write.row, do))
+        if m.wake is not None:
+            orders.append((m.wake.row, self._set_wake))
+        if m.phases is not None:
+            orders.append((m.phases.row, self._set_phases))
         if m.led is not None:
             orders.append((m.led.row, self._set_led))
         if m.stop_button is not None and m.stop_button.seen is not None:
@@ -218,6 +227,21 @@ class ControllerRegisters:
     def _set_failsafe(self, row: Row, words: list[int]) -> bool:
         self.point.controller.failsafe_a = decode(row, words) or 0.0
         return True
+
+    def _set_phases(self, row: Row, words: list[int]) -> bool:
+        assert self.map.phases is not None
+        word = self.map.phases.words.get(raw(row, words))
+        if word is None:
+            return False
+        self.point.controller.feed(int(word))
+        return True
+
+    def _set_wake(self, row: Row, words: list[int]) -> bool:
+        wake, value = self.map.wake, raw(row, words)
+        assert wake is not None
+        ends_s = NEVER_S if wake.back is not None else self.point.now_s + wake.pulse_s
+        self.point.controller.hold_off(ends_s if value == wake.value else 0.0)
+        return self._keep(row, words)
 
     def _set_led(self, row: Row, words: list[int]) -> bool:
         assert self.map.led is not None

@@ -203,6 +203,7 @@ def join(point: ChargingPoint, wiring: SimWiring) -> None:
     """What of a charging point is done by others once it is made of parts."""
     roles = {role for role, _ in (*wiring.outputs, *wiring.inputs)}
     point.controller.gate = False
+    point.controller.phases = 1 if "three_phase" in roles else 3
     point.controller.motor_lock = True
     point.controller.lockable = "lock" in roles
     point.buttons = frozenset({"emergency"} & roles)
@@ -235,6 +236,14 @@ def _offer(point: ChargingPoint, wiring: SimWiring, on: bool) -> None:
     point.controller.order_a = wiring.pilot_a if on else 0.0
 
 
+def _feed(point: ChargingPoint, _wiring: SimWiring, on: bool) -> None:
+    point.controller.feed(3 if on else 1)
+
+
+def _cut(point: ChargingPoint, _wiring: SimWiring, on: bool) -> None:
+    point.controller.cut = on
+
+
 def _lock(point: ChargingPoint, wiring: SimWiring, on: bool) -> None:
     is_magnet = all(role != "unlock" for role, _ in wiring.outputs)
     if on and Fault.LOCK_FAILURE not in point.faults:
@@ -251,6 +260,8 @@ def _unlock(point: ChargingPoint, _wiring: SimWiring, on: bool) -> None:
 _DOES: Mapping[str, Callable[[ChargingPoint, SimWiring, bool], None]] = {
     "contactor": _gate,
     "enable": _offer,
+    "three_phase": _feed,
+    "interrupt": _cut,
     "lock": _lock,
     "unlock": _unlock,
 }
@@ -259,6 +270,7 @@ _SENSES: Mapping[str, Callable[[ChargingPoint], bool]] = {
     "residual": lambda p: Fault.GROUND in p.faults,
     "dc_residual": lambda p: Fault.DC_RESIDUAL in p.faults,
     "emergency": lambda p: p.controller.stop_button == "emergency" or Fault.EMERGENCY_STOP in p.faults,
+    "three_phase_mirror": lambda p: p.controller.phases == 3,
     "locked": lambda p: p.controller.locked,
     "connected": lambda p: p.pilot in "BCD",
     "requesting": lambda p: p.pilot in "CD",

@@ -75,7 +75,7 @@ class Hands:
         return point
 
     def plug_in(self, args: dict[str, Any]) -> None:
-        point, ev = self.point(args), _one_of("ev", args.get("ev", "auto"), ("auto", "hold", "none"))
+        point, ev = self.point(args), _one_of("ev", args.get("ev", "auto"), ("auto", "hold", "sleepy", "none"))
         fault = self._then(args) if "then" in args else None
         point.plug_in(ev)
         if fault is not None:
@@ -258,6 +258,8 @@ SEEN: dict[str, Callable[[ChargingPoint], str]] = {
     "signed-stop": lambda p: p.meter.signed_stop,
     "power-w": lambda p: number_text(p.power_w),
     "drawn-ma": lambda p: str(round(p.amps * 1000)),
+    "phases": lambda p: str(p.controller.phases),
+    "live-switches": lambda p: str(p.controller.live_switches),
     "order-ma": lambda p: str(round(p.controller.order_a * 1000)),
 }
 _EVSE: dict[str, type] = {"evse": int}

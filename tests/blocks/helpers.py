@@ -20,6 +20,7 @@ from agent.core.events import (
     TokenPresented,
 )
 from agent.core.evse import Evse, EvseLimits
+from agent.core.phases import Switching, WakeUp
 from agent.core.types import (
     ClockQuality,
     Instant,
@@ -41,9 +42,18 @@ class Bench:
     """Feeds events to a station and keeps what came out. One EVSE with a socket unless said otherwise."""
 
     def __init__(
-        self, evses: int = 1, resume: str = "if-still-plugged", attached: bool = False, **variables: str
+        self,
+        evses: int = 1,
+        resume: str = "if-still-plugged",
+        attached: bool = False,
+        switching: Switching | None = None,
+        wake_up: WakeUp | None = None,
+        **variables: str,
     ) -> None:
-        limits = [EvseLimits(n, 32.0, 3, attached_cable=attached, unlocks=True) for n in range(1, evses + 1)]
+        limits = [
+            EvseLimits(n, 32.0, 3, attached_cable=attached, unlocks=True, switching=switching, wake_up=wake_up)
+            for n in range(1, evses + 1)
+        ]
         self.station = assemble(limits, prefix="t", resume=resume)
         self.variables = self.station.facts.variables
         complaints = self.variables.layer("config", {key.replace("__", "."): v for key, v in variables.items()})

@@ -35,6 +35,8 @@ CLASSES: dict[str, Any] = {
     "evse": words.EvseConfig,
     "evse.controller": words.DeviceConfig,
     "evse.derating": words.DeratingConfig,
+    "evse.phase_switching": words.SwitchingConfig,
+    "evse.wake_up": words.WakeUpConfig,
     "reader": words.ReaderConfig,
     "transactions": words.TransactionsConfig,
     "safety": words.SafetyConfig,
@@ -46,7 +48,7 @@ CLASSES: dict[str, Any] = {
 NOT_KEPT = {"csms": {"password_file"}}  # it says where the password is written
 INSIDE = {
     "csms": {"fallback"},
-    "evse": {"controller", "meter", "derating"},
+    "evse": {"controller", "meter", "derating", "phase_switching", "wake_up"},
     "evse.controller": {"signing", "public_key", "composed"},
 }
 
@@ -71,7 +73,8 @@ def example() -> dict[str, dict[str, Any]]:
             table = found.setdefault(f"evse.controller.{name}", {})
             found[f"evse.controller.{name}"] = table | evse["controller"].get(name, {})
     found["evse.meter"] = found["evse"].pop("meter")
-    found["evse.derating"] = found["evse"].pop("derating")
+    for name in ("derating", "phase_switching", "wake_up"):
+        found[f"evse.{name}"] = found["evse"].pop(name)
     found["csms"]["password_file"] = ""
     return found
 
@@ -79,7 +82,7 @@ def example() -> dict[str, dict[str, Any]]:
 def manual() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for part in re.split(r"^#+ ", MANUAL, flags=re.MULTILINE)[1:]:
-        if heading := re.match(r"\[+([a-z.]+)\]+", part):
+        if heading := re.match(r"\[+([a-z._]+)\]+", part):
             found[heading[1]] = set(re.findall(r"^\| `([a-z0-9_]+)` \|", part, flags=re.MULTILINE))
     return found
 

@@ -71,6 +71,7 @@ MREC = {  # the list of minimum required error codes, as far as an AC charger ca
     Fault.CONTACTOR: "CX017",
     Own.CONTACTOR_WELDED: "CX017",
     Own.CONTACTOR_OPEN: "CX017",
+    Own.PHASES: "CX017",
     Fault.CABLE: "CX023",
 }
 

@@ -12,7 +12,7 @@ from drivers.io.channel import Channel
 from drivers.io.resistor import Divider
 from tests.drivers.virtual_time import run
 
-COIL, LOCK, UNLOCK, GREEN, RED = 1, 2, 3, 4, 5
+COIL, LOCK, UNLOCK, GREEN, RED, THREE, CUT = 1, 2, 3, 4, 5, 6, 7
 MIRROR, RESIDUAL, EMERGENCY, LOCKED = 1, 2, 3, 4
 CONTACTS_S = 0.06
 
@@ -24,7 +24,7 @@ class Board:
     guard_s: float | None = 2.0
 
     def __init__(self) -> None:
-        self.outputs = dict.fromkeys((COIL, LOCK, UNLOCK, GREEN, RED), False)
+        self.outputs = dict.fromkeys((COIL, LOCK, UNLOCK, GREEN, RED, THREE, CUT), False)
         self.lost = self.welded = self.stuck = self.jammed = False
         self.deaf_relay = False
         self.residual = self.emergency = False
@@ -79,10 +79,13 @@ class PilotBoard:
         self.offered_a = 0.0
         self.faults: tuple[Fault, ...] = ()
         self.forced: Pilot | None = None
+        self.is_cut: Callable[[], bool] = lambda: False
 
     async def read(self) -> EvseReading:
         await self._answer()
-        pilot = Pilot.A if not self.plugged else Pilot.C if self.offered_a or self.stubborn else Pilot.B
+        pilot = (
+            Pilot.A if not self.plugged or self.is_cut() else Pilot.C if self.offered_a or self.stubborn else Pilot.B
+        )
         return EvseReading(self.forced or pilot, offered_a=self.offered_a, faults=self.faults)
 
     async def offer(self, current_a: float) -> None:
@@ -100,18 +103,21 @@ class Rig:
 
     def __init__(self, **options: Any) -> None:
         self.board, self.pilot = Board(), PilotBoard()
-
-        def at(number: int, inverted: bool = False) -> Channel:
-            return Channel(self.board, number, f"relays.{number}", inverted)
+        self.pilot.is_cut = lambda: self.board.outputs[CUT]
+        at = self.at
 
         parts: dict[str, Any] = {
-            "contactor": Contactor(at(COIL), at(MIRROR, True)),
+            "contactor": Contactor(at(COIL), at(MIRROR, True), three_phase=at(THREE)),
+            "interrupt": at(CUT),
             "guards": Guards(at(RESIDUAL, True), at(EMERGENCY, True)),
             "lock": Lock(at(LOCK), at(UNLOCK), at(LOCKED), 0.4),
             "cable": Cable(at(0), Divider(330.0, 5.0)),
             "lights": {"charging": (at(GREEN),), "faulted": (at(RED),), "available": ()},
         }
         self.evse: Any = ComposedEvse(self.pilot, **parts | options)
+
+    def at(self, number: int, inverted: bool = False) -> Channel:
+        return Channel(self.board, number, f"relays.{number}", inverted)
 
     async def step(self, times: int = 1, after_s: float = 0.25) -> EvseReading:
         reading: EvseReading | None = None

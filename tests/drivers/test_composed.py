@@ -6,11 +6,34 @@ import asyncio
 
 import pytest
 
-from drivers.api import DriverError, EvseController, Fault, Guard, Pilot, ShowsState, StopButton, Unlocks
-from drivers.composed import Contactor
+from drivers.api import (
+    DriverError,
+    EvseController,
+    Fault,
+    Guard,
+    Pilot,
+    ShowsState,
+    StopButton,
+    SwitchesPhases,
+    Unlocks,
+)
+from drivers.composed import ComposedEvse, Contactor
 from drivers.io.channel import Channel
 from drivers.io.resistor import Divider, rating_a, resistance_ohm
-from tests.drivers.composed_bench import COIL, GREEN, LOCK, RED, UNLOCK, Board, Rig, play
+from tests.drivers.composed_bench import (
+    COIL,
+    CUT,
+    GREEN,
+    LOCK,
+    LOCKED,
+    MIRROR,
+    RED,
+    THREE,
+    UNLOCK,
+    Board,
+    Rig,
+    play,
+)
 
 
 def test_a_car_charges_with_its_plug_locked() -> None:
@@ -348,3 +371,85 @@ def test_the_board_at_the_coil_is_the_guard() -> None:
     assert rig.evse.guard() == Guard(2.0, 0.0)
     rig.board.guard_s = None
     assert rig.evse.guard() is None
+
+
+# ---- phases and waking
+
+
+def test_the_second_contactor_moves_only_while_the_first_is_open() -> None:
+    async def scene(rig: Rig) -> None:
+        assert (await rig.step()).phases == 1
+        assert await rig.evse.switch_phases(3)
+        assert (await rig.charge()).phases == 3
+        assert await rig.evse.switch_phases(1) is False
+        await rig.evse.offer(0.0)
+        assert await rig.evse.switch_phases(1) is (not rig.board.closed)
+        await rig.step(40)
+        assert await rig.evse.switch_phases(1)
+        assert (await rig.step()).phases == 1
+
+    play(scene)
+
+
+def test_nothing_is_switched_under_an_order_that_waits_for_its_car() -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.step(30)
+        await rig.evse.offer(16.0)
+        assert await rig.evse.switch_phases(3) is False
+        assert not rig.board.outputs[THREE]
+
+    play(scene)
+
+
+def test_a_second_contactor_that_does_not_move_is_told_by_its_mirror() -> None:
+    async def scene(rig: Rig) -> None:
+        contactor = Contactor(rig.at(COIL), rig.at(MIRROR, True), 0.25, rig.at(THREE), rig.at(LOCKED))
+        evse = ComposedEvse(rig.pilot, contactor)
+        await evse.read()
+        assert isinstance(evse, SwitchesPhases)
+        assert await evse.switch_phases(3) is False
+        assert (await evse.read()).phases == 1
+
+    play(scene)
+
+
+async def asleep(rig: Rig) -> None:
+    """A car in B that has an offer and does nothing."""
+    await rig.step(30)
+    rig.pilot.plugged, rig.pilot.forced = True, Pilot.B
+    await rig.step(2)
+    await rig.evse.offer(16.0)
+
+
+def test_the_pilots_line_is_cut_for_four_seconds_and_the_car_is_not_taken_for_gone() -> None:
+    async def scene(rig: Rig) -> None:
+        await asleep(rig)
+        assert await rig.evse.wake()
+        rig.pilot.forced = None
+        seen = [(await rig.step(after_s=0.5)).pilot for _ in range(7)]
+        assert rig.board.outputs[CUT]
+        assert seen == [Pilot.B] * 7
+        assert rig.board.locked
+        await rig.step(12)
+        assert not rig.board.outputs[CUT]
+        assert (await rig.step(3)).pilot is Pilot.C
+
+    play(scene)
+
+
+def test_the_line_of_a_car_that_charges_is_not_cut() -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.charge()
+        assert await rig.evse.wake() is False
+        assert not rig.board.outputs[CUT]
+
+    play(scene)
+
+
+def test_a_line_that_a_crash_has_left_cut_is_made_whole_at_the_first_contact() -> None:
+    async def scene(rig: Rig) -> None:
+        rig.board.outputs[CUT] = True
+        await rig.step()
+        assert not rig.board.outputs[CUT]
+
+    play(scene)

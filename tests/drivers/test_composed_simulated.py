@@ -25,7 +25,8 @@ from tests.end_to_end.agent_helpers import QuickHardware
 
 RULES = Rules(min_open_s=0.3, after_fault_s=0.5, force_off_s=6.0)
 OUTPUTS = {"contactor": 0, "lock": 1, "unlock": 2, "enable": 3}
-INPUTS = {"mirror": 0, "residual": 1, "emergency": 2, "locked": 3, "connected": 4, "requesting": 5, "dc_residual": 6}
+INPUTS = {"mirror": 0, "residual": 1, "emergency": 2, "locked": 3, "connected": 4, "requesting": 5}
+MORE = {"dc_residual": 6}  # of the larger board
 INVERTED = ("mirror", "residual", "emergency", "dc_residual")
 
 
@@ -59,7 +60,7 @@ def wiring(first: int, volts: bool = False) -> SimWiring:
 
     return SimWiring(
         outputs=tuple(at(*item) for item in OUTPUTS.items()),
-        inputs=tuple(at(*item) for item in INPUTS.items()),
+        inputs=tuple(at(*item) for item in (INPUTS | (MORE if first else {})).items()),
         volts=SimChannel("io", 0) if volts else None,
         pilot_a=16.0,
     )
@@ -91,7 +92,8 @@ async def charger(
 def _evse(bus: Bus, io: MappedIo, first: int, pilot_map: str | None, volts: bool) -> ComposedEvse:
     out = {role: Channel(io, number + first, f"io.{number + first}") for role, number in OUTPUTS.items()}
     into = {
-        role: Channel(io, number + first, f"io.{number + first}", role in INVERTED) for role, number in INPUTS.items()
+        role: Channel(io, number + first, f"io.{number + first}", role in INVERTED)
+        for role, number in (INPUTS | (MORE if first else {})).items()
     }
     pilot: EvseController = (
         MappedEvse(bus, 1, pilot_map)
@@ -101,7 +103,7 @@ def _evse(bus: Bus, io: MappedIo, first: int, pilot_map: str | None, volts: bool
     return ComposedEvse(
         pilot,
         Contactor(out["contactor"], into["mirror"]),
-        Guards(into["residual"], into["emergency"], into["dc_residual"]),
+        Guards(into["residual"], into["emergency"], into.get("dc_residual")),
         Lock(out["lock"], out["unlock"], into["locked"], 0.05),
         Cable(Channel(io, 0, "io.0"), Divider(330.0, 5.0)) if volts else None,
         rules=RULES,

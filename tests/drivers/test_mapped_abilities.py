@@ -7,7 +7,17 @@ import asyncio
 import pytest
 import tomli
 
-from drivers.api import DriverError, EvseController, Identifies, ShowsState, StopButton, Unlocks
+from drivers.api import (
+    DriverError,
+    EvseController,
+    Identifies,
+    Pilot,
+    ShowsState,
+    StopButton,
+    SwitchesPhases,
+    Unlocks,
+    WakesCars,
+)
 from drivers.bus import Bus, SerialSettings
 from drivers.mapped_evse import MappedEvse
 from drivers.regmap import parse_evse
@@ -18,6 +28,7 @@ from tests.drivers.evse_scene import (
     KIND,
     LED,
     LOCK,
+    PILOT,
     SEEN,
     holding,
     play,
@@ -198,3 +209,121 @@ def test_a_driver_has_the_abilities_of_its_map(name: str, can: bool) -> None:
     assert isinstance(evse, EvseController)
     assert isinstance(evse, Identifies)
     assert (isinstance(evse, Unlocks), isinstance(evse, ShowsState)) == (can, can)
+
+
+# ---- phases and waking
+
+TOLD, WANTED, WAKE = 25, 33, 34
+HEIDELBERG_LOCK, HEIDELBERG_STATE = 259, 5
+
+
+def test_phases_are_told_and_switched_while_nothing_is_ordered() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire).update({TOLD: 3, PILOT: 2})
+        await evse.offer(0.0)
+        assert isinstance(evse, SwitchesPhases)
+        assert ((await evse.read()).phases, await evse.switch_phases(1)) == (3, True)
+        assert wire.writes[-1] == (WANTED, [1])
+
+    play(scene, phases=True)
+
+
+@pytest.mark.parametrize(("offer_a", "contactor"), [(16.0, 0), (0.0, 1)])
+def test_phases_are_never_switched_under_an_order_or_a_closed_contactor(offer_a: float, contactor: int) -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire).update({TOLD: 3, PILOT: 3, CONTACTOR: contactor})
+        await evse.offer(offer_a)
+        assert isinstance(evse, SwitchesPhases)
+        assert await evse.switch_phases(1) is False
+        assert (WANTED, [1]) not in wire.writes
+
+    play(scene, phases=True)
+
+
+def test_phases_are_none_of_our_business_unless_it_is_configured() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire)[TOLD] = 3
+        assert (await evse.read()).phases is None
+        assert not isinstance(evse, SwitchesPhases)
+
+    play(scene)
+
+
+def test_a_board_that_cannot_switch_tells_no_phases() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        assert (await evse.read()).phases is None
+
+    play(scene, phases=True)
+
+
+async def shown(evse: MappedEvse, seconds: int) -> str:
+    """The pilot, once a second."""
+    found = ""
+    for _ in range(seconds):
+        found += str((await evse.read()).pilot)
+        await asyncio.sleep(1)
+    return found
+
+
+def test_while_a_car_is_woken_its_pilot_is_told_as_it_was() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire)[PILOT] = 2
+        await evse.read()
+        assert isinstance(evse, WakesCars)
+        assert await evse.wake()
+        assert wire.writes == [(WAKE, [4])]
+        holding(wire)[PILOT] = 6  # the board is in state F meanwhile
+        assert await shown(evse, 5) == "BBBBB"
+        holding(wire)[PILOT] = 3
+        assert (await shown(evse, 3))[-1] == "C"
+        assert len(wire.writes) == 1
+
+    play(scene)
+
+
+def test_a_car_that_left_while_it_was_woken_is_noticed_soon_after() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire)[PILOT] = 2
+        assert isinstance(evse, WakesCars)
+        assert await evse.wake()
+        holding(wire)[PILOT] = 1
+        assert (await shown(evse, 8)).endswith("A")
+
+    play(scene)
+
+
+@pytest.mark.parametrize("pilot", [1, 3, 5, 6])
+def test_nobody_is_woken_who_is_not_there_or_asks_already(pilot: int) -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        holding(wire)[PILOT] = pilot
+        assert isinstance(evse, WakesCars)
+        assert await evse.wake() is False
+        assert wire.writes == []
+
+    play(scene)
+
+
+def test_a_pulse_that_we_have_to_end_is_ended_also_after_lost_answers() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        wire.tables["input"].update({HEIDELBERG_STATE: 4})
+        assert isinstance(evse, WakesCars)
+        assert await evse.wake()
+        assert wire.writes == [(HEIDELBERG_LOCK, [0])]
+        wire.fails = lambda function, address: "timeout"
+        await asyncio.sleep(11)
+        with pytest.raises(DriverError):
+            await evse.read()
+        wire.fails = lambda function, address: None
+        assert (await evse.read()).pilot is Pilot.B
+        assert wire.writes[-1] == (HEIDELBERG_LOCK, [1])
+
+    play(scene, "heidelberg_ec")
+
+
+def test_a_pulse_that_a_crash_has_left_is_ended_before_the_first_order() -> None:
+    async def scene(evse: MappedEvse, wire: RegisterWire, bus: Bus) -> None:
+        wire.tables["input"].update({HEIDELBERG_STATE: 10})
+        await evse.offer(16.0)
+        assert (HEIDELBERG_LOCK, [1]) in wire.writes[:-1]
+
+    play(scene, "heidelberg_ec")

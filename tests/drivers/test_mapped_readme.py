@@ -38,8 +38,10 @@ def test_each_register_of_the_reference_map_is_in_the_manual() -> None:
 def test_each_fault_bit_of_the_manual_is_a_bit_of_the_map() -> None:
     table = LAYOUT[LAYOUT.index("| Bit | Fault |") :]
     described = {int(bit): words for bit, words in re.findall(r"\| (\d+) \| ([^|]+?) (?=\|)", table)}
-    bits = {flag.row.bit or 0: fault for fault, flag in load_evse("reference").faults}
+    described |= {16 + int(bit): words for bit, words in re.findall(r"bit (\d) (?:residual |the )([^,(.]+)", table)}
+    faults = load_evse("reference").faults
+    bits = {16 * (flag.row.at - 20) + (flag.row.bit or 0): fault for fault, flag in faults}
     assert described.keys() == bits.keys()
     first_words = {bit: fault.value.split("-")[0] for bit, fault in bits.items() if fault is not Fault.RFID_READER}
-    renamed = {2: "residual", 11: "card"}
+    renamed = {2: "residual", 11: "card", 16: "direct current"}
     assert all(described[b].startswith(renamed.get(b, w)) for b, w in first_words.items())

@@ -344,3 +344,27 @@ def test_a_second_of_simulation_takes_microseconds() -> None:
     for second in range(2000):
         world.advance(started_s + second)
     assert (time.perf_counter() - start) / 2000 < 0.0005  # some 10 us; the limit leaves room for a busy machine
+
+
+def test_a_switch_of_phases_under_load_is_counted_and_one_without_is_not() -> None:
+    world, point, _ = charging()
+    point.controller.feed(1)
+    world.advance(30.0)
+    assert (point.phases, point.controller.live_switches) == (1, 1)
+    offer(point, 0.0)
+    world.advance(60.0)
+    point.controller.feed(3)
+    assert point.controller.live_switches == 1
+
+
+def test_a_sleepy_car_hears_no_offer_until_its_pilot_was_away() -> None:
+    world, point, _ = station()
+    point.plug_in("sleepy")
+    world.advance(30.0)
+    offer(point, 16.0)
+    world.advance(90.0)
+    assert point.pilot == "B"
+    point.controller.hold_off(93.0)
+    point.settle()
+    world.advance(120.0)
+    assert (point.pilot, point.amps) == ("C", 16.0)

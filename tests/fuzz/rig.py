@@ -168,6 +168,12 @@ class Rig:
     def unlock(self, evse: int) -> None:
         """The lock is open; nobody waits for it."""
 
+    def switch_phases(self, evse: int, phases: int) -> None:
+        """Nothing here has a second contactor."""
+
+    def wake_car(self, evse: int) -> None:
+        """No car sleeps."""
+
     def show(self, evse: int, state: str) -> None:
         """No lamp."""
 

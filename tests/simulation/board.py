@@ -19,6 +19,7 @@ from agent.core.certificates import HoldingsSeen
 from agent.core.effects import Effect, Errand, Restart
 from agent.core.events import Event, Restored, Stopping
 from agent.core.evse import EvseLimits
+from agent.core.phases import Switching, WakeUp
 from agent.core.troubles import UNLISTED, id_of
 from agent.core.types import Instant
 from agent.edge import hardware
@@ -173,6 +174,16 @@ class Ports:
         self._life.scene.stir()
         self._life.hardware.unlock(evse)
 
+    def switch_phases(self, evse: int, phases: int) -> None:
+        self._life.boundary()
+        self._life.scene.stir()
+        self._life.hardware.switch_phases(evse, phases)
+
+    def wake_car(self, evse: int) -> None:
+        self._life.boundary()
+        self._life.scene.stir()
+        self._life.hardware.wake_car(evse)
+
     def show(self, evse: int, state: str) -> None:
         self._life.hardware.show(evse, state)
 
@@ -311,7 +322,9 @@ class Life:
 
     def _station(self) -> Any:
         scene, plan = self.scene, self.scene.plan
-        limits = [EvseLimits(n, scene.max_a, 3, plan.attached, False, scene.unlocks) for n in scene.points]
+        more: dict[str, Any] = {"switching": Switching(plan.switches)} if plan.switches else {}
+        more |= {"wake_up": WakeUp()} if plan.wakes else {}
+        limits = [EvseLimits(n, scene.max_a, 3, plan.attached, False, scene.unlocks, **more) for n in scene.points]
         rules: dict[str, Any] = {"resume": plan.resume, "station_max_a": plan.station_max_a}
         station = assemble(limits, prefix=self.store.salt, updates=scene.workshop.policy, **rules)
         handle = station.handle
@@ -330,7 +343,7 @@ class Life:
         parts = []
         for n in scene.points:
             watchdog = {} if plan.controller == "evse_wb" else {"watchdog_s": 60.0, "failsafe_a": 0.0}
-            evse = MappedEvse(bus, 2 * n - 1, plan.controller, **watchdog)  # type: ignore[arg-type]
+            evse = MappedEvse(bus, 2 * n - 1, plan.controller, phases=bool(plan.switches), **watchdog)  # type: ignore[arg-type]
             meter = MappedMeter(bus, 2 * n, plan.meter, folders=[MAPS])
             parts.append(EvseParts(n, evse, Meter(scene, n, meter), 1.0, 1.0, 10.0, 30.0))
         return parts

@@ -62,6 +62,8 @@ class Plan:
     installer: str = "slots"
     quiet_installs: bool = False  # they disturb nobody
     variables: Mapping[str, str] = field(default_factory=dict)
+    switches: str = ""  # phases: "profiles", "automatic"
+    wakes: bool = False
 
     def rng(self, name: str) -> Rng:
         return random.Random(f"{self.seed}/{name}")

@@ -60,6 +60,7 @@ ERRORS: Mapping[str, str] = {
     Fault.CABLE: "OtherError",
     faults.Own.CONTACTOR_WELDED: "PowerSwitchFailure",
     faults.Own.CONTACTOR_OPEN: "PowerSwitchFailure",
+    faults.Own.PHASES: "PowerSwitchFailure",
     faults.Own.METER_IMPLAUSIBLE: "PowerMeterFailure",
     faults.Own.METER_REPLACED: "PowerMeterFailure",
     faults.Own.METER_SIGNING: "PowerMeterFailure",

@@ -164,7 +164,7 @@ _ROWS: tuple[Key, ...] = (
     _key("ChargeProfileMaxStackLevel", "SmartChargingCtrlr.ProfileStackLevel", read_only=True),
     _key("ChargingScheduleAllowedChargingRateUnit", "SmartChargingCtrlr.RateUnit", show=rate_units, read_only=True),
     _key("ChargingScheduleMaxPeriods", "SmartChargingCtrlr.PeriodsPerSchedule", read_only=True),
-    _fact("ConnectorSwitch3to1PhaseSupported", lambda _station: "false"),
+    _key("ConnectorSwitch3to1PhaseSupported", "SmartChargingCtrlr.Phases3to1", read_only=True),
     _key("MaxChargingProfilesInstalled", "SmartChargingCtrlr.Entries[ChargingProfiles]", show=maximum, read_only=True),
     # section 9.2, Local Auth List Management, and 9.3, Reservation
     _key("LocalAuthListEnabled", "LocalAuthListCtrlr.Enabled"),
