@@ -30,10 +30,6 @@ from agent.core.effects import (
     Remember,
     Reply,
     Restart,
-    Show,
-    SwitchPhases,
-    Unlock,
-    WakeCar,
 )
 from agent.core.events import (
     CallFailed,
@@ -51,6 +47,7 @@ from agent.core.technician import Ordered, Requeue
 from agent.core.types import Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
+from agent.orders import HardwarePort, order
 
 MAX_TO_SEND = 64  # answers and one call; each inbound CALL has at most one
 T = TypeVar("T")
@@ -69,14 +66,6 @@ class LinkPort(Protocol):
     def set_ping_interval(self, interval_s: float) -> None: ...
     def takes_at_once(self, text: str) -> bool: ...
     async def send(self, text: str) -> bool: ...
-
-
-class HardwarePort(Protocol):
-    def offer(self, evse: int, current_a: float) -> None: ...
-    def unlock(self, evse: int) -> None: ...
-    def switch_phases(self, evse: int, phases: int) -> None: ...
-    def wake_car(self, evse: int) -> None: ...
-    def show(self, evse: int, state: str) -> None: ...
 
 
 class Runtime:
@@ -248,15 +237,9 @@ class Runtime:
             self._perform_rare(effect)
 
     def _perform_rare(self, effect: Effect) -> None:
-        if isinstance(effect, Show):
-            self._hardware.show(effect.evse, effect.state)
-        elif isinstance(effect, Unlock):
-            self._hardware.unlock(effect.evse)
-        elif isinstance(effect, SwitchPhases):
-            self._hardware.switch_phases(effect.evse, effect.phases)
-        elif isinstance(effect, WakeCar):
-            self._hardware.wake_car(effect.evse)
-        elif isinstance(effect, Redial):
+        if order(self._hardware, effect):
+            return
+        if isinstance(effect, Redial):
             self._link.redial(effect.why)
         elif isinstance(effect, Restart):
             self._leave(effect)

@@ -60,7 +60,16 @@ RULES: dict[str, Rule] = {
         ("sqlite3",),
     ),
     "agent.runtime": Rule(
-        ("agent.core", "agent.blocks.station", "agent.durable", "agent.ocpp", "agent.store", *BASE, "drivers.api"),
+        (
+            "agent.core",
+            "agent.blocks.station",
+            "agent.durable",
+            "agent.ocpp",
+            "agent.orders",
+            "agent.store",
+            *BASE,
+            "drivers.api",
+        ),
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
     "agent.durable": Rule(
@@ -76,6 +85,7 @@ RULES: dict[str, Rule] = {
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
     "agent.errands": Rule(("agent.core",)),
+    "agent.orders": Rule(("agent.core",)),
     "agent.vendors": Rule(("agent.core", "agent.worker")),
     # The configuration knows drivers and maps by name; nothing of a driver runs before the agent is built.
     "agent.config": Rule(
