@@ -182,7 +182,7 @@ class Machine:
 
     def _inside(self) -> Sequence[str]:
         assert self.pid, "it is not booted"
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/")
+        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
         settings = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
         return ("nsenter", "-t", str(self.pid), *spaces, "env", "-i", *settings, "TERM=dumb")
 
