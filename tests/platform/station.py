@@ -79,6 +79,11 @@ FILE = "/etc/chargepoint/agent.toml"
 UNIT = "chargepoint"
 
 
+def config(url: str, version: str, csms: str = "") -> str:
+    """The file of that charger; `csms`: more lines of its table."""
+    return CONFIG.format(url=url, identity=IDENTITY, version=version, ports=PORTS, csms=csms)
+
+
 class Station:
     def __init__(self, machine: Machine, csms: Csms) -> None:
         self.machine, self.csms = machine, csms
@@ -86,9 +91,7 @@ class Station:
 
     def configure(self) -> None:
         """Write the file, with the mode that the package gives it."""
-        text = CONFIG.format(
-            url=self.csms.url, identity=IDENTITY, version=self.csms.version, ports=PORTS, csms=self.csms_lines
-        )
+        text = config(self.csms.url, self.csms.version, self.csms_lines)
         self.machine.put(FILE, text, 0o640, "chargepoint")
 
     def drop_in(self, *lines: str) -> None:
