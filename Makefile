@@ -6,6 +6,9 @@ ARGS ?=
 SEEDS ?= 1-200
 JOBS ?= 6
 
+# Each test that starts a process would compile the whole agent anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test test-platform lint types tests bench soak deb sdist clean
 .DEFAULT_GOAL := help
 
@@ -29,7 +32,7 @@ types: .venv/.ready-test ## types
 	$(VENV)/mypy
 
 tests: .venv/.ready-test ## the tests alone (ARGS="tests/drivers -k bus")
-	$(VENV)/python -m pytest -n $(JOBS) --dist loadgroup --durations=10 $(ARGS)
+	$(VENV)/python -m $(if $(ARGS),pytest -n $(JOBS) --dist loadgroup --durations=10 $(ARGS),tests)
 
 test-platform: .venv/.ready-platform ## the package on booted systems, as root (ARGS="-k watchdog")
 	$(VENV)/python -m pytest -n 2 --dist loadgroup --durations=10 tests/platform $(ARGS)
