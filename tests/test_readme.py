@@ -117,7 +117,7 @@ def test_the_set_up_script_is_shell_and_refuses_a_word_that_it_does_not_know() -
     script = ROOT / "packaging/bootstrap.sh"
     subprocess.run(["bash", "-n", script], check=True, timeout=10)
     done = subprocess.run([script, "all"], capture_output=True, text=True, timeout=10, check=False)
-    assert (done.returncode, done.stderr) == (2, "usage: packaging/bootstrap.sh demo|test|platform\n")
+    assert (done.returncode, done.stderr) == (2, "usage: packaging/bootstrap.sh demo|test|platform|deb\n")
 
 
 def test_every_pinned_version_serves_what_is_declared() -> None:

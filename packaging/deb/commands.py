@@ -48,15 +48,31 @@ def all_commands() -> list[Command]:
 
 
 def _of_verb(verb: str, about: str) -> list[Command]:
+    parsers, printed = _asked(verb)
+    if not parsers:
+        return [_by_text(verb, about, printed)]
+    known = {parser.prog for parser in parsers}
+    for word in _elsewhere(verb, parsers):
+        parsers += [parser for parser in _asked(verb, word)[0] if parser.prog not in known]
+    return [command for parser in parsers for command in _of_parser(parser)]
+
+
+def _asked(*words: str) -> tuple[list[argparse.ArgumentParser], str]:
+    """The parsers behind a help, and what was printed without one."""
     from agent.__main__ import main
 
     caught: list[argparse.ArgumentParser] = []
     printed = io.StringIO()
     with _shown(caught), contextlib.redirect_stdout(printed), contextlib.suppress(_Shown):
-        main([verb, "--help"])
-    if not caught:
-        return [_by_text(verb, about, printed.getvalue())]
-    return [command for parser in caught for command in _of_parser(parser)]
+        main([*words, "--help"])
+    return caught, printed.getvalue()
+
+
+def _elsewhere(verb: str, parsers: list[argparse.ArgumentParser]) -> list[str]:
+    """Second words that the help of a verb only points at: "also: chargepoint meter read"."""
+    pointer = re.compile(rf"chargepoint {verb} ([a-z][a-z|-]*)")
+    found = [word for parser in parsers for words in pointer.findall(parser.epilog or "") for word in words.split("|")]
+    return list(dict.fromkeys(found))
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def _paths(commands: Sequence[Command]) -> dict[str, list[str]]:
             path = f"{path} {word}"
             found.setdefault(path, [])
         found[path] += [*(name for one in command.arguments for name in _options(one)), "--help"]
-    return found
+    return {path: sorted(words, key=lambda word: word.startswith("-")) for path, words in found.items()}
 
 
 def _options(one: Argument) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""The recipes of Yocto and Buildroot, as far as they can be checked without either: they parse, name what is there, and
+ask for all that the agent imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from hashlib import md5
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RECIPE = next((ROOT / "packaging/yocto").rglob("*.bb")).read_text("utf-8")
+MAKEFILE = (ROOT / "packaging/buildroot/package/chargepoint-agent/chargepoint-agent.mk").read_text("utf-8")
+CONFIG = (ROOT / "packaging/buildroot/package/chargepoint-agent/Config.in").read_text("utf-8")
+
+ASSIGNMENT = re.compile(r'^[A-Z_a-z]+(?::[${}A-Za-z]+)*(?:\[noexec\])? (?:=|\?=|\+=|\.=) "[^"]*"$')
+# Where openembedded-core puts the parts of Python's library; what is not named here is in python3-core.
+PARTS = {
+    "asyncio": "asyncio", "concurrent": "asyncio", "gzip": "compression", "tarfile": "compression",
+    "zipfile": "compression", "hashlib": "crypt", "ctypes": "ctypes", "calendar": "datetime", "datetime": "datetime",
+    "difflib": "difflib", "email": "email", "fcntl": "fcntl", "socket": "io", "ssl": "io", "tempfile": "io",
+    "termios": "io", "json": "json", "logging": "logging", "random": "math", "base64": "netclient",
+    "ftplib": "netclient", "hmac": "netclient", "http": "netclient", "secrets": "netclient", "urllib": "netclient",
+    "uuid": "netclient", "socketserver": "netserver", "contextvars": "numbers", "decimal": "numbers",
+    "fractions": "numbers", "numbers": "numbers", "sqlite3": "sqlite3", "string": "stringold", "pty": "terminal",
+    "tty": "terminal", "queue": "threading",
+}  # fmt: skip
+CORE = {
+    "__future__", "abc", "argparse", "array", "atexit", "binascii", "bisect", "collections", "codecs", "contextlib",
+    "copy", "csv", "dataclasses", "enum", "errno", "faulthandler", "functools", "gc", "glob", "grp", "heapq",
+    "importlib", "inspect", "io", "ipaddress", "itertools", "math", "operator", "os", "pathlib", "platform", "pwd",
+    "re", "readline", "select", "selectors", "shutil", "signal", "stat", "struct", "subprocess", "sys", "textwrap",
+    "threading", "time", "traceback", "types", "typing", "unicodedata", "warnings", "weakref", "zlib",
+}  # fmt: skip
+
+
+def imported() -> set[str]:
+    """Modules of Python's own library that any file of ours may import."""
+    found: set[str] = set()
+    for top in ("agent", "drivers"):
+        for path in (ROOT / top).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.split(".")[0])
+    return found & sys.stdlib_module_names
+
+
+def statements() -> list[str]:
+    """Of the recipe, without comments, continued lines joined, functions left out."""
+    text = re.sub(r"\\\n\s*", "", RECIPE)
+    text = re.sub(r"^do_\w+\(\) \{\n(?:    .*\n)*\}$", "", text, flags=re.MULTILINE)
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_every_statement_of_the_yocto_recipe_is_one() -> None:
+    odd = [line for line in statements() if not ASSIGNMENT.match(line) and not line.startswith("inherit ")]
+    assert odd == []
+
+
+def test_the_yocto_recipe_knows_the_licence() -> None:
+    found = re.search(r"file://LICENSE;md5=(\w+)", RECIPE)
+    assert found
+    assert found[1] == md5((ROOT / "LICENSE").read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_the_yocto_recipe_asks_for_all_of_python_that_is_imported() -> None:
+    modules = imported()
+    assert modules <= PARTS.keys() | CORE, "say in which package of openembedded-core it is"
+    wanted = {f"python3-{PARTS[module]}" for module in modules & PARTS.keys()}
+    asked = next(line for line in statements() if line.startswith("RDEPENDS")).split('"')[1].split()
+    assert wanted <= set(asked)
+
+
+def test_both_recipes_make_the_same_user() -> None:
+    yocto = re.search(r'CHARGEPOINT_UID \?= "(\d+)"', RECIPE)
+    buildroot = re.search(r"^\tchargepoint (\d+) chargepoint (\d+) ", MAKEFILE, re.MULTILINE)
+    assert yocto
+    assert buildroot
+    assert yocto[1] == buildroot[1] == buildroot[2]
+
+
+def test_both_recipes_build_by_the_common_script() -> None:
+    script = ROOT / "packaging/install.py"
+    options = set(re.findall(r'"(--[a-z]+)"', script.read_text("utf-8")))
+    for recipe in (RECIPE, MAKEFILE):
+        line = next(line for line in recipe.splitlines() if "packaging/install.py" in line)
+        assert set(re.findall(r"--[a-z]+", line)) <= options
+
+
+def test_the_external_tree_of_buildroot_finds_the_unpacked_sdist() -> None:
+    assert "$(realpath $(BR2_EXTERNAL_CHARGEPOINT_PATH)/../..)" in MAKEFILE
+    assert (ROOT / "packaging/buildroot/../../pyproject.toml").is_file()
+    for name in re.findall(r"_LICENSE_FILES = (.*)", MAKEFILE)[0].split():
+        assert (ROOT / name).is_file()
+
+
+def test_every_block_of_the_buildroot_package_ends() -> None:
+    assert MAKEFILE.count("\ndefine ") == MAKEFILE.count("\nendef\n")
+    assert MAKEFILE.rstrip().endswith("$(eval $(generic-package))")
+
+
+def test_the_buildroot_package_selects_what_python_lacks_otherwise() -> None:
+    for part in ("SQLITE", "SSL", "ZLIB"):
+        assert f"select BR2_PACKAGE_PYTHON3_{part}" in CONFIG
