@@ -151,7 +151,8 @@ class _EvseParts:
         section = self.top.section("stop_button")
         kind = Choice(self.defaults.row(section, "stop_button"), self._values(section, list(StopButton)))
         if section.has("count") != section.has("seen"):
-            section.fail("count", "and seen come together: presses so far, and presses taken note of")
+            missing, other = ("seen", "count") if section.has("count") else ("count", "seen")
+            section.fail(missing, f"and {other} come together: presses so far, and presses taken note of")
         count, seen = (self._inner_row(section, key) if section.has(key) else None for key in ("count", "seen"))
         section.done()
         return StopRegisters(kind, count, seen)

@@ -29,7 +29,7 @@ class Section:
 
     def fail(self, key: str, why: str) -> NoReturn:
         """Raise the one line."""
-        where = " ".join(part for part in (self.name, _printable(key)) if part)
+        where = " ".join(part for part in (self.name, _told(key)) if part)
         raise MapError(f"{self.file}: {where}: {why}")
 
     def keys(self) -> list[str]:
@@ -115,6 +115,11 @@ def _shown(value: object) -> str:
     """A value as it may stand in one line."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _told(key: str) -> str:
+    """A key as one word: names of a map's own, which have spaces, in quotes."""
+    return f'"{_printable(key)}"' if " " in key and key[0] not in '"[' else _printable(key)
 
 
 def _printable(key: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from drivers.api import DriverError, EvseReading
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings, Wire
+from drivers.io.iomap import IoMap
 from drivers.mapwords import Device, EvseMap, MeterMap
 from drivers.probe import judge, table
 from drivers.probe.judge import Finding
@@ -25,6 +26,7 @@ T = TypeVar("T")
 Settings = SerialSettings | TcpSettings
 Told = Callable[[float, EvseReading], None]
 PATIENT = Policy(deadline_s=4.0)
+IO_POLL_S = 0.2  # a switch that a hand pushes
 POLL_S = 1.0  # as the agent would, so that a controller's watchdog stays fed
 
 
@@ -144,6 +146,31 @@ def try_meter(place: Place, found: MeterMap, for_s: float, told: Callable[[Read,
             told(Read(identity, now, findings), True)
 
     _run(act())
+
+
+def try_io(place: Place, found: IoMap, for_s: float, told: Callable[[Read, bool, list[str]], None]) -> None:
+    """Look at a board for so long; `told` gets the first look, and the last (True) with the channels that changed."""
+
+    async def act() -> None:
+        async with _line(place, found.device) as bus:
+            identity = await table.read_identity(bus, place.unit, found.device)
+            values = await table.read_io(bus, place.unit, found)
+            told(Read(identity, values, list(judge.odd_channels(values))), False, [])
+            changed: dict[str, None] = {}
+            end = asyncio.get_running_loop().time() + for_s
+            while asyncio.get_running_loop().time() < end:
+                await asyncio.sleep(min(IO_POLL_S, for_s))
+                now = await table.read_io(bus, place.unit, found)
+                changed |= {v.row.key: None for v, was in zip(now, values, strict=True) if _differs(v, was)}
+                values = now
+            told(Read(identity, values, list(judge.odd_channels(values))), True, list(changed))
+
+    _run(act())
+
+
+def _differs(now: Value, was: Value) -> bool:
+    """Volts tremble always."""
+    return now.words != was.words and now.unit != "V"
 
 
 async def _findings(

@@ -34,6 +34,7 @@ TINY = 1e-6  # smaller than this, and not zero: bits that were put together wron
 SCALES = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 PHASES = ((Phase.L1, Phase.L1_N), (Phase.L2, Phase.L2_N), (Phase.L3, Phase.L3_N))
 LINES = (Phase.L1_L2, Phase.L2_L3, Phase.L3_L1)
+MOST_V = 60.0  # of an analogue input
 DEAD_V = 20.0  # below it a phase is not connected
 LEAST_W = 40.0  # below it a meter may be as wrong as it likes
 EXPORT_W = 15.0
@@ -155,6 +156,21 @@ def _energy(now: Samples, before: Samples, span_s: float, step_wh: float) -> Ite
     elif watts and due_wh >= 0 and new - old > 3 * max(watts) * span_s / 3600 + 2 * step_wh:
         text = f"grew by {new - old:.6g} Wh in {span_s:.0f} s at {max(watts):.0f} W: wrong unit or scale"
         yield Finding("energy", meaning[0], text)
+
+
+# --- IO boards -----------------------------------------------------------------------------------------------
+
+
+def odd_channels(values: Sequence[Value]) -> Iterator[Finding]:
+    """Channels that are neither on nor off, and volts that no such board measures. A relay in a holding register may
+    have bits of its own above the first eight."""
+    for value in values:
+        if value.unit == "V" and isinstance(value.value, float) and abs(value.value) > MOST_V:
+            yield Finding("range", value.row.key, f"is {value.value:.6g} V: wrong scale, type or register")
+        elif value.row.key.startswith("output ") and value.words and value.words[0] & 0xFF not in (0, 1):
+            yield Finding(
+                "range", value.row.key, f"is {value.words[0]:#06x}, neither on (1) nor off (0): wrong register"
+            )
 
 
 # --- words of registers --------------------------------------------------------------------------------------

@@ -32,9 +32,12 @@ FITS: dict[str, Any] = {  # what may stand in the place of a required key
     "vendor": "?", "model": "?", "source": "?", "at": 0, "words": 1, "max": 32.0, "value": 1, "timeout_s": 10.0,
     "current_a": 6.0, "values": {"1": "A"}, "baud": 9600, "pilot": {"at": 0, "values": {"1": "A"}},
     "offer": {"at": 1, "max": 32.0}, "outputs": {"at": 0, "count": 1}, "count": 1,
+    "on": 0x55, "off": 0xAA, "bit": 0,
     "registers": {ENERGY: {"at": 0, "type": "uint32"}},
     ENERGY: {"at": 0, "type": "uint32"},
 }  # fmt: skip
+CHOICES = ("pilot", "led", "stop_button")  # their values are a table; those of all others are a list
+PRESSES: dict[str, Any] = {"count": {"at": 0}, "seen": {"at": 1}}
 AnyMap = MeterMap | EvseMap | IoMap
 PARSE: dict[str, Callable[[str, dict[str, Any]], AnyMap]] = {
     "meter": parse_meter,
@@ -131,13 +134,14 @@ def _mend(data: dict[str, Any], path: tuple[str, ...]) -> None:
     for length, name in enumerate(path[:-1], 1):
         inner = place.get(name)
         if not isinstance(inner, dict):
-            return _put(place, path[length - 1])
+            return _put(place, path[length - 1], path[0])
         place = inner
-    return _put(place, path[-1])
+    return _put(place, path[-1], path[0])
 
 
-def _put(place: dict[str, Any], key: str) -> None:
-    fits = FITS.get(key)
+def _put(place: dict[str, Any], key: str, table: str) -> None:
+    fits = [1] if key == "values" and table not in CHOICES else FITS.get(key)
+    fits = PRESSES.get(key, fits) if table == "stop_button" else fits
     if fits is None or place.get(key) == fits:
         place.pop(key, None)
     else:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from drivers.io.iomap import IoMap, load_io
+from drivers.io.iomap import IoMap as IoMap
+from drivers.io.iomap import load_io, parse_io
 from drivers.mapfile import MapError
 from drivers.mapwords import Device, EvseMap, MeterMap
 from drivers.registers import Row
@@ -72,11 +73,11 @@ def evse(text: str, folders: Sequence[Path] = (), connector: int = 1) -> EvseMap
     return parse_evse(text, _read(text), connector) if is_file(text) else load_evse(text, folders, connector)
 
 
-def any_map(text: str, folders: Sequence[Path] = ()) -> Map:
+def any_map(text: str, folders: Sequence[Path] = ()) -> Map | IoMap:
     """A map of whichever kind; MapError."""
     kind = kind_of(text, _read(text)) if is_file(text) else _kind_by_name(text, folders)
     if kind == "io":
-        raise MapError(f"{text}: is the map of an IO board; meters and controllers are read here")
+        return parse_io(text, _read(text)) if is_file(text) else load_io(text, folders)
     return meter(text, folders) if kind == "meter" else evse(text, folders)
 
 

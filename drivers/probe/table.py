@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from drivers.api import UNIT, DriverError, Measurand, Phase
 from drivers.bus import Bus
+from drivers.io.iomap import IoMap
 from drivers.mapwords import Device, EvseMap, MeterMap
 from drivers.registers import Read, Row, decode, decode_text, plan
 
 Meaning = tuple[Measurand, Phase | None]
 Samples = dict[Meaning, float]
 Units = dict[Row, str]
+ANALOGUE = "analogue input"
 
 
 class Value(NamedTuple):
@@ -60,6 +62,35 @@ async def read_evse(bus: Bus, unit: int, found: EvseMap) -> list[Value]:
     rows = [row for read in found.reads for row in read.rows]
     values = await _in_order(bus, unit, found.reads, rows, units)
     return [v._replace(row=v.row._replace(key=faults.get(v.row, v.row.key))) for v in values]
+
+
+async def read_io(bus: Bus, unit: int, found: IoMap) -> list[Value]:
+    """All channels of an IO board, and what it keeps for the time without a master."""
+    rows, units = io_rows(found), {}
+    if found.watchdog is not None:
+        units[found.watchdog.row] = "s"
+    units |= {row: "V" for row in rows if row.key.startswith(ANALOGUE)}
+    return await _in_order(bus, unit, plan(rows, found.device.max_words, 0), rows, units)
+
+
+def io_rows(found: IoMap) -> list[Row]:
+    """Each channel as a register of its own name, then watchdog, safe values and settings."""
+    rows: list[Row] = []
+    if found.outputs is not None:
+        rows += _channels("output", found.outputs.row._replace(at=found.outputs.readback), found.outputs.numbers)
+    for name, part in (("input", found.inputs), (ANALOGUE, found.analog)):
+        if part is not None:
+            rows += _channels(name, part.row, part.numbers)
+    if found.watchdog is not None:
+        rows.append(found.watchdog.row)
+    if found.safe is not None and found.outputs is not None:
+        safe = Row("safe", "coil", found.safe.at, "bit", 1)
+        rows += _channels("safe value of output", safe, found.outputs.numbers)
+    return [*rows, *(write.row for write in found.settings)]
+
+
+def _channels(name: str, first: Row, numbers: Sequence[int]) -> list[Row]:
+    return [first._replace(key=f"{name} {number}", at=first.at + k) for k, number in enumerate(numbers)]
 
 
 async def read_identity(bus: Bus, unit: int, device: Device) -> list[Value]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from drivers.simulated.hardware import SimulatedHardware
-from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
+from drivers.simulated.plan import SimBoard, SimBus, SimChannel, SimEvse, SimStation, SimUnit, SimWiring
+from tests.end_to_end.agent_helpers import QuickHardware
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
@@ -52,13 +53,24 @@ async def chargepoint(*words: str, typed: str = "") -> Done:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, meter: str = "eastron_sdm630", controller: str = "reference", units: tuple[int, int] = (1, 2)
+    folder: Path,
+    meter: str = "eastron_sdm630",
+    controller: str = "reference",
+    units: tuple[int, int] = (1, 2),
+    board: str = "",
 ) -> AsyncIterator[tuple[str, SimulatedHardware]]:
-    """A line with a controller and a meter; its port and the hardware."""
+    """A line with a controller, a meter and, as unit 7, a board whose input 1 is a mirror contact; its port and the
+    hardware."""
     port = str(folder / "line")
-    evse = SimEvse(1, SimUnit(controller, "b", units[0]), SimUnit(meter, "b", units[1]), attached_cable=True)
-    station = SimStation((SimBus("b", port=port, baud=115200),), (evse,), map_dirs=(str(folder / "maps"),))
-    async with SimulatedHardware(station) as hardware:
+    wiring = (
+        SimWiring((("contactor", SimChannel("io", 1)),), (("mirror", SimChannel("io", 1, True)),)) if board else None
+    )
+    pilot, counts = SimUnit(controller, "b", units[0]), SimUnit(meter, "b", units[1])
+    evse = SimEvse(1, pilot, counts, attached_cable=True, wiring=wiring)
+    boards = (SimBoard("io", board, "b", 7),) if board else ()
+    bus, dirs = SimBus("b", port=port, baud=115200), (str(folder / "maps"),)
+    station = SimStation((bus,), (evse,), latency_s=(0.001, 0.003), boards=boards, map_dirs=dirs)
+    async with QuickHardware(station) as hardware:
         yield port, hardware
 
 

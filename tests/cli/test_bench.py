@@ -262,9 +262,32 @@ async def test_a_right_map_stands_the_test_on_its_device_under_load(tmp_path: Pa
 )
 async def test_a_wrong_map_is_told_what_would_make_sense(tmp_path: Path, old: str, new: str, said: str) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text((SHIPPED / "meter" / "eastron_sdm630.toml").read_text().replace(old, new, 1))
+    hasty = (SHIPPED / "meter" / "eastron_sdm630.toml").read_text().replace("pause_ms = 60", "pause_ms = 0")
+    file.write_text(hasty.replace(old, new, 1))
     async with bench(tmp_path) as (port, hardware):
         await charge(hardware)
         done = await chargepoint("map", "test", str(file), "--port", port, "--unit", "2", "--for-s", "0.1")
     assert done.code == 1
     assert said in done.out
+
+
+async def test_an_io_board_is_watched_while_a_hand_moves_the_contactor_and_nothing_is_switched(tmp_path: Path) -> None:
+    async with bench(tmp_path, board="lc_relay_8") as (port, hardware):
+        process = await start(
+            "map", "test", "lc_relay_8", "--port", port, "--unit", "7", "--baud", "115200", "--for-s", "1"
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b"watching the channels" not in (line := await process.stdout.readline()):
+                assert line
+        await hardware.do("fault", name="contactor", evse=1)  # welded: the mirror contact opens
+        out, err = await process.communicate()
+        assert hardware.world.points[1].controller.relay_count == 0
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode().splitlines() == ["changed in 1 s: input 1", "all values make sense"]
+
+
+async def test_an_io_board_that_is_not_there_is_one_line_and_code_1(tmp_path: Path) -> None:
+    async with bench(tmp_path) as (port, _):
+        done = await chargepoint("map", "test", "wp8025", "--port", port, "--unit", "7", "--timeout-ms", "50")
+    assert (done.code, done.err.count("\n")) == (1, 1)

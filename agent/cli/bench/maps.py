@@ -155,7 +155,9 @@ def _summary(checked: Checked) -> str:
 def _test(argv: list[str]) -> int:
     options_of = parser("map test", "Read a device with a map; flag what is nonsense, and say what would make sense.")
     line.add_device(options_of)
-    options_of.add_argument("--for-s", type=float, default=5.0, metavar="S", help="between two looks at the energy; 5")
+    options_of.add_argument(
+        "--for-s", type=float, default=5.0, metavar="S", help="between two looks at the energy, or at an IO board; 5"
+    )
     options = options_of.parse_args(argv)
     if not 0 < options.for_s <= MAX_FOR_S:
         options_of.error(f"--for-s is {options.for_s:g}; expected up to {MAX_FOR_S}")
@@ -171,6 +173,8 @@ def _test(argv: list[str]) -> int:
         place = line.place(options_of, options, found.device)
         if isinstance(found, EvseMap):
             return _test_evse(place, found, options.json)
+        if isinstance(found, shelf.IoMap):
+            return _test_io(place, found, options.for_s, options.json)
         return _test_meter(place, found, options.for_s, options.json)
 
     return guarded("chargepoint map", work)
@@ -217,6 +221,27 @@ def _test_evse(place: bench.Place, found: EvseMap, as_json: bool) -> int:
         return False
 
     bench.read_evse(place, found, told)
+    return _verdict(problems, as_json)
+
+
+def _test_io(place: bench.Place, found: shelf.IoMap, for_s: float, as_json: bool) -> int:
+    """Nothing is switched: a hand at an input, or at the contactor, shows in what changed."""
+    problems: list[Finding] = []
+
+    def told(read: bench.Read, last: bool, changed: list[str]) -> None:
+        values = [*read.identity, *read.values]
+        problems[:] = [*(Finding("register", v.row.key, v.why) for v in values if v.why), *read.findings]
+        if last and as_json:
+            findings = [show.finding_json(problem) for problem in problems]
+            shown = [show.value_json(value) for value in values]
+            tell_json({"map": found.device.name, "values": shown, "changed": changed, "findings": findings})
+        elif last:
+            tell(f"changed in {for_s:g} s: {', '.join(changed) or 'nothing'}")
+        elif not as_json:
+            tell("\n".join([show.head(found.device, line.shown(place)), *show.table(values, problems)]))
+            tell(f"watching the channels for {for_s:g} s; nothing is switched")
+
+    bench.try_io(place, found, for_s, told)
     return _verdict(problems, as_json)
 
 
