@@ -15,6 +15,7 @@ from agent.core.evse import Evse, charging_state, connector_status
 from agent.core.faults import CATALOGUE
 from agent.core.types import Instant, VariableId
 from agent.edge.link import Disconnected
+from agent.edge.reasons import REMEDIES
 from drivers.api import Measurand, Phase, shorten
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Report:
         return {
             "state": state,
             "why": why,
+            "remedy": REMEDIES.get(self._lost.why.kind) if self._lost and not up else None,
             "for_s": round(now.mono - self._link_since),
             "redial_in_s": redial_in_s,
             "rtt_s": link.rtt_s,

@@ -231,6 +231,7 @@ class Runtime:
                 self._offer(effect)
         elif isinstance(effect, Requeue):
             self._answer(effect.ref, await self.durable.requeue())
+            self.conversation.outbox.afresh()
         elif isinstance(effect, LearnTime):
             await self._learn(effect.utc, now, queue)
         else:

@@ -157,7 +157,10 @@ class Technician(Block):
                 self._stopping[evse.id] = _Open(e.ref)
                 self._deadlines.set(("stop", evse.id), now.mono + STOP_S)
 
-    def derive(self, _now: Instant) -> Out:
+    def derive(self, _now: Instant) -> Iterable[Event | Effect]:
+        return self._withheld() if self._stopping else ()
+
+    def _withheld(self) -> Iterator[Event | Effect]:
         for number in tuple(self._stopping):
             tx = self._facts.evses[number].tx
             if tx is not None and tx.stop is None and tx.leaving is not None:

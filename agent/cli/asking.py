@@ -13,10 +13,11 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.cli import Parser
+from agent.cli.tables import columns, wrapped
 from agent.errors import AgentError, NotRunning
 
 VERSION = 1
@@ -131,7 +132,7 @@ def order(options: argparse.Namespace, found: Parser, verb: str, program: str, w
     if options.json:
         print(json.dumps(told, ensure_ascii=False))
     elif done:
-        print(printable(f"{what}{told.get('text')}"))
+        tell([f"{what}{told.get('text')}"])
     else:
         raise Refused(f"chargepoint {program}: {what}{printable(str(told.get('text')))}")
     return 0 if done else 1
@@ -145,6 +146,12 @@ def reason(options: argparse.Namespace, found: Parser) -> str:
     if not (options.reason or "").strip():
         found.error("--reason TEXT is missing; it is kept in the logbook with your name")
     return str(options.reason)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Lines for people, within the width of the terminal."""
+    width = columns()
+    print("\n".join(part for line in lines for part in wrapped(printable(line), width)), flush=True)
 
 
 def printable(text: str) -> str:

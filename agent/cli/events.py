@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(answer, ensure_ascii=False))
         return Exit.OK
     rows = [_row(event) for event in answer.get("events") or ()]
-    print(asking.printable("\n".join(table(("when (UTC)", "kind", ">EVSE", "what"), rows)) if rows else "nothing yet"))
+    asking.tell(table(("when (UTC)", "kind", ">EVSE", "what"), rows) if rows else ["nothing yet"])
     return Exit.OK
 
 

@@ -6,16 +6,23 @@ do. Each is answered when it is known what became of it: {done, text}.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from agent.cli import Parser, asking
+
+STDIN = "-"  # in place of a card: what sudo runs stands in a log, word by word
 
 
 def start(argv: Sequence[str]) -> int:
     """As if a card were held to the reader of that EVSE; the exit code."""
     found = _parser("start", "Let somebody in at an EVSE, as a card at its reader does; then plug in.")
-    found.add_argument("--card", metavar="ID", help="the card's number; else the technician's token of [service]")
+    found.add_argument(
+        "--card", metavar="ID", help="the card's number, - takes it from stdin; else [service] technician_token"
+    )
     options = found.parse_args(list(argv))
+    if options.card == STDIN:
+        options.card = sys.stdin.readline().strip()
     return asking.order(options, found, "start", "start", _place(options.evse), evse=options.evse, token=options.card)
 
 

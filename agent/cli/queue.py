@@ -39,10 +39,10 @@ def _show(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(answer, ensure_ascii=False))
         return Exit.OK
-    print(asking.printable("\n".join(_lines(answer))), flush=True)
+    asking.tell(_lines(answer))
     while options.all and answer.get("next"):
         answer = asking.ask(path, "queue", after=answer["next"])
-        print(asking.printable("\n".join(_table(answer)[1:])), flush=True)
+        asking.tell(_table(answer)[1:])
     return Exit.OK
 
 
@@ -121,7 +121,7 @@ def _export(argv: list[str]) -> int:
             file.write(text)
     except OSError as error:
         raise Refused(f"chargepoint queue export: {options.file}: {error.strerror or error}") from None
-    print(f"{options.file}: {len(lines)} messages")
+    asking.tell([f"{options.file}: {len(lines)} {'message' if len(lines) == 1 else 'messages'}"])
     return Exit.OK
 
 

@@ -4,9 +4,9 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
 
     version       of the program                         uptime_s    of the process
     vendor, model, serial, identity                      config      the file
-    link          {state: "connected" | "connecting" | "waiting" | "stopped", host, why, for_s, redial_in_s, rtt_s,
-                   slot, slots, security_profile, set_by_csms_utc, change: null | "trial" | "probe", change_ends_s,
-                   answered_s, alive_s, unhealthy}
+    link          {state: "connected" | "connecting" | "waiting" | "stopped", host, why, remedy, for_s, redial_in_s,
+                   rtt_s, slot, slots, security_profile, set_by_csms_utc, change: null | "trial" | "probe",
+                   change_ends_s, answered_s, alive_s, unhealthy}
                   why: the last failure in words; for_s: how long it has been so; unhealthy: why a connection that
                   stands does not count; answered_s, alive_s: since the CSMS answered a CALL, since it gave any sign
     registration  "Accepted" | "Pending" | "Rejected" | "None"
@@ -127,6 +127,8 @@ def _link(a: Answer) -> Iterator[Line]:
     yield "CSMS", ", ".join(words), "" if up else RED
     if link.get("why") and not up:
         yield "", f"because: {link['why']}", ""
+    if link.get("remedy") and not up:
+        yield "", f"what to do: {link['remedy']}", ""
     if link.get("unhealthy"):
         yield "", f"not well: {link['unhealthy']}", RED
     yield from (("", text, "") for text in _link_more(link))

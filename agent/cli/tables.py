@@ -37,6 +37,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
+    """The same in lines of at most this width."""
     return textwrap.wrap(text, width, break_on_hyphens=False, drop_whitespace=True) if len(text) > width else [text]
 
 

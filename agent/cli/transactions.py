@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     elif options.export == "csv":
         print(_csv(rows), end="")
     else:
-        print(asking.printable("\n".join(_lines(rows, float(answer.get("now_utc") or 0.0)))))
+        asking.tell(_lines(rows, float(answer.get("now_utc") or 0.0)))
     return Exit.OK
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.cli import asking
 from agent.cli.asking import Answer
-from agent.cli.tables import columns, moment, wrapped
+from agent.cli.tables import moment
 from agent.errors import Exit
 
 STDIN = "-"
@@ -36,8 +36,7 @@ def _list(argv: list[str]) -> int:
         print(json.dumps(answer, ensure_ascii=False))
         return Exit.OK
     rows = answer.get("variables") or []
-    text = "\n".join(line for row in rows for line in wrapped(_short(row), columns()))
-    print(asking.printable(text or ("nothing was set" if options.changed else "no name has this in it")))
+    asking.tell([_short(row) for row in rows] or ["nothing was set" if options.changed else "no name has this in it"])
     return Exit.OK
 
 
@@ -63,7 +62,7 @@ def _get(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
-        print(asking.printable("\n".join(line for row in answer.get("variables") or () for line in _long(row))))
+        asking.tell(line for row in answer.get("variables") or () for line in _long(row))
     return Exit.OK
 
 

@@ -80,6 +80,23 @@ ERRNO_WORDS = {
     errno.EMFILE: (WhyKind.OTHER, "this process has too many files open"),
 }
 
+REMEDIES = {  # where somebody on the spot can do something
+    WhyKind.CONFIG: "chargepoint check-config says what is wrong in [csms]",
+    WhyKind.DNS: "is the name in [csms] url right, and does this charger have a DNS server?",
+    WhyKind.REFUSED: "is the port in [csms] url right, and does the central system run?",
+    WhyKind.UNREACHABLE: "check cable, WiFi or modem, and the router",
+    WhyKind.TIMEOUT: "check the network, and whether a firewall stands in the way",
+    WhyKind.TLS: "check the clock, the certificates (Trust, below) and [csms] ca_file",
+    WhyKind.UNAUTHORIZED: "compare identity and password with what the operator of the central system has",
+    WhyKind.FORBIDDEN: "ask the operator whether the central system knows this identity",
+    WhyKind.NOT_FOUND: "compare [csms] url and identity with what the operator of the central system has",
+    WhyKind.HTTP: "compare [csms] url, identity and versions with what the operator of the central system has",
+    WhyKind.SUBPROTOCOL: "compare [csms] versions with what the central system speaks",
+    WhyKind.NOT_WEBSOCKET: "is [csms] url that of the central system's OCPP endpoint?",
+    WhyKind.TOO_MANY: "wait; tell the operator of the central system if it lasts",
+    WhyKind.SERVER_ERROR: "wait; tell the operator of the central system if it lasts",
+}
+
 CLOSE_WORDS = {
     1000: "the server closed the connection (1000, normal)",
     1001: "the server is going away (1001)",

@@ -227,6 +227,10 @@ class Outbox:
         else:
             self._try = _Try()
 
+    def afresh(self) -> None:
+        """What was tried before does not count: somebody has mended its cause."""
+        self._try = _Try()
+
     def proven_alive(self, now: float) -> bool:
         """The CSMS answers others, yet left the head of the journal unanswered. True: it has had its attempts."""
         if not self._try.silent:

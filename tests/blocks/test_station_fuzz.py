@@ -41,6 +41,7 @@ from agent.core.events import (
 )
 from agent.core.evse import CONNECTED, EvseLimits
 from agent.core.profile import Kind, Period, Profile, Purpose, Recurrency
+from agent.core.technician import Ordered, RetryHere, ServiceHere, StartHere, StopHere, UnlockHere, WriteHere
 from agent.core.types import (
     ClockQuality,
     Instant,
@@ -195,12 +196,28 @@ REQUESTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(r.ReserveRequested, st.just(REF), RESERVATION, MOMENTS, TOKENS, NAMED, st.one_of(st.none(), TOKENS)),
     st.builds(r.ReservationCancelRequested, st.just(REF), RESERVATION),
 )
+HERE = r.Ref("2", "Fuzz", "anna")
+ORDERS: st.SearchStrategy[Event] = st.builds(
+    Ordered,
+    st.just(HERE),
+    st.one_of(
+        st.builds(StartHere, st.sampled_from([-1, 0, 1, 2, 3]), TOKENS, st.booleans()),
+        st.builds(StopHere, st.sampled_from([-1, 0, 1, 2, 3])),
+        st.builds(UnlockHere, st.sampled_from([0, 1, 2, 3])),
+        st.builds(ServiceHere, st.booleans(), NAMED),
+        st.builds(lambda write, value: WriteHere(write.id, value), WRITES, st.sampled_from(["1", "x", None])),
+        st.just(RetryHere()),
+    ),
+    st.just("why"),
+)
 RARE: st.SearchStrategy[Event] = st.one_of(
     st.builds(r.ResetRequested, st.just(REF), st.sampled_from(ResetKind), NAMED), st.just(Stopping(""))
 )
 # how long before the event, by how much UTC leaps meanwhile, and whose words the CSMS's answers to the journal are
 STEPS = st.tuples(
-    st.one_of(HARDWARE, HARDWARE, HARDWARE, RUNTIME, REQUESTS, st.builds(TransactionAnswered, st.none(), INFOS, NAMES)),
+    st.one_of(
+        HARDWARE, HARDWARE, HARDWARE, RUNTIME, REQUESTS, ORDERS, st.builds(TransactionAnswered, st.none(), INFOS, NAMES)
+    ),
     st.sampled_from([0.0, 0.1, 1.0, 1.0, 15.0, 70.0, 1000.0]),
     st.sampled_from([0.0] * 20 + [-3600.0, 0.3, 1e9]),
 )

@@ -192,3 +192,11 @@ def test_a_lost_link_fails_what_makes_no_sense_later() -> None:
         desk.box.ask(ask)
     assert desk.box.down() == [question, Boot("PowerUp")]
     assert desk.sent() == ["StatusNotification"]
+
+
+def test_whoever_has_mended_the_cause_need_not_wait_for_the_next_try() -> None:
+    desk = Desk(row(1))
+    desk.box.refused(desk.rows[0], 0.0)
+    before = desk.sent()
+    desk.box.afresh()
+    assert (before, desk.sent()) == ([], ["StartTransaction"])

@@ -349,3 +349,32 @@ def test_a_row_given_up_after_others_were_taken_leaves_the_rest_in_order(store: 
     assert take_next(store)
     give_up_next(store)
     assert [e.seq for e in drain(store)] == [3, 4, 5]
+
+
+# --- for whoever looks at it ---
+
+
+def test_the_journal_is_read_in_pages_without_changing_it(store: Store) -> None:
+    records = [record.event for record in whole("tx", 9)]
+    store.commit(whole("tx", 9))
+    first = store.page(0, 4)
+    second = store.page(first[-1].id, 100)
+    assert [row.event for row in (*first, *second)] == records
+    assert drain(store) == records
+
+
+def test_a_sample_that_the_csms_has_taken_waits_no_more(store: Store) -> None:
+    store.commit(whole("tx", 5))
+    answer_next(store, "7")
+    row = store.head()
+    assert row is not None
+    assert store.take(row.id)
+    assert [each.event.seq for each in store.page(0, 2)] == [2, 3]
+
+
+def test_it_is_known_how_many_rows_of_each_transaction_wait(store: Store) -> None:
+    store.commit([started("a"), ended("a", 1), started("b"), sample("b", 1), ended("b", 2)])
+    before = store.waiting()
+    for _ in range(3):
+        answer_next(store, "7")
+    assert (before, store.waiting()) == ({"a": 2, "b": 3}, {"b": 2})
