@@ -43,6 +43,7 @@ from agent.setup import Built, build
 from agent.store.recorder import FOLDER as RECORDER
 from agent.support import Support
 from agent.technician import Technician
+from agent.workbench import Workbench
 
 if TYPE_CHECKING:
     from agent.vendors import Vendors
@@ -87,6 +88,7 @@ class Daemon:
         self.recorder = self._recorder()
         self.support = Support(self)
         self.technician = Technician(self)
+        self.workbench = Workbench(self)
         self.runtime = Runtime(
             station=self.built.station,
             conversation=self.built.conversation,
@@ -96,7 +98,7 @@ class Daemon:
             hardware=self.hardware,
             log=log,
             work=self.built.work,
-            leave=self._leave,
+            leave=self.leave,
             errand=self.errands.begin,
             trace=self.support.frame,
             decide=self.recorder.decide if self.recorder is not None else None,
@@ -287,7 +289,7 @@ class Daemon:
     async def _feed(self, event: Event) -> None:
         await self.runtime.feed(event)
 
-    def _leave(self, restart: Restart) -> None:
+    def leave(self, restart: Restart) -> None:
         self._restart = restart
         self._stop.set()
 

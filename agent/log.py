@@ -270,6 +270,10 @@ class Log:
         first, last = oldest if oldest is not None else 0.0, latest if latest is not None else float("inf")
         return [f"{_utc(at)} {text}" for at, text in list(self._recent) if first <= at <= last]
 
+    def since(self, after: float) -> list[tuple[float, str]]:
+        """The last lines of this process from after a moment of the system's clock on, each with its moment."""
+        return [(at, text) for at, text in list(self._recent) if at > after]
+
     def _keep(self, line: str) -> None:
         self._recent.append((time.time(), line))
         self._recent_size += len(line) + RECENT_COST

@@ -22,6 +22,7 @@ The event of a step is flat, or, for most of them are readings, `["M", evse, num
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,13 +36,14 @@ from agent.core.events import Event, MeterRead
 from agent.core.flat import Mask, Unfit, flat
 from agent.core.network import Links
 from agent.core.types import Instant
-from agent.store.recorder import Ring
+from agent.recording_mask import newest
+from agent.store.recorder import Ring, Torn, lines
 from agent.worker import Worker
 
 FORMAT = 1
 BLOCK_STEPS = 256
 BLOCK_S = 300.0
-SOON_S, CALM_S = 2.0, 15.0  # after a warning, and between two blocks that warnings have hastened
+SOON_S, CALM_S = 2.0, 6.0  # after a warning, and between two blocks that warnings have hastened
 MAX_PENDING = 4 * BLOCK_STEPS
 LONGEST_FRAME = 4096
 REST_S = 600.0  # of a recorder whose disk did not take what it had
@@ -70,6 +72,7 @@ class Recorder:
         self._handle = station.handle
         self._ring = Ring(folder, budget_bytes)
         self._worker: Worker | None = None
+        self._task: asyncio.Future[None] | None = None
         self._pending: list[Entry] = []
         self._due = self._written_at = float("-inf")
         self._layers = -1
@@ -129,13 +132,11 @@ class Recorder:
         return [("head", about, self._build), ("image", state)]
 
     def _hand_over(self, write: Callable[[], None], mono: float) -> None:
-        import asyncio
-
         if self._worker is None:
             self._worker = Worker("recorder")
         self._busy = True
-        task = asyncio.ensure_future(self._worker.do(write))
-        task.add_done_callback(lambda done: self._done(done, mono))
+        self._task = asyncio.ensure_future(self._worker.do(write))
+        self._task.add_done_callback(lambda done: self._done(done, mono))
 
     def _done(self, done: Any, mono: float) -> None:
         self._busy = False
@@ -185,6 +186,27 @@ class Recorder:
             return _dumps([kind, entry[1], flat(entry[2], mask)])
         return _dumps([kind, flat(entry[1], mask) if kind == "layers" else entry[1]])
 
+    # --- for a bundle -------------------------------------------------------------------------------------------
+
+    async def flush(self, now: Instant) -> None:
+        """Write what has gathered, and return when that is done or has failed. Not within a step."""
+        await self._idle()
+        self._turn(now)
+        await self._idle()
+
+    async def _idle(self) -> None:
+        while self._task is not None and self._busy:
+            await asyncio.wait([self._task])
+            await asyncio.sleep(0)
+
+    def newest(self, limit: int) -> list[str]:
+        """Lines of the newest segments, in characters no more than `limit`. Where it may wait for the disk."""
+
+        def reader(path: Path) -> Callable[[], Sequence[str]]:
+            return lambda: list(_whole(path))
+
+        return newest([reader(path) for path in reversed(self._ring.segments())], limit)
+
     # --- the end ------------------------------------------------------------------------------------------------
 
     def close(self, timeout_s: float = 3.0) -> None:
@@ -200,3 +222,11 @@ class Recorder:
         except (OSError, Unfit):
             return
         self._pending = []
+
+
+def _whole(path: Path) -> Iterator[str]:
+    """As much of a segment as can be read."""
+    try:
+        yield from lines(path)
+    except (OSError, Torn):
+        return

@@ -32,6 +32,7 @@ from drivers.wire import make_bus
 
 DATABASE = "chargepoint.db"
 META = "meta"
+RESET_MARK = "factory-reset"
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Built:
 
 def build(config: Config, clock: Clock, log: Log) -> Built:
     """ConfigError when the configuration names what does not fit the device model or the drivers."""
+    _reset(config, log)
     store = Store(Path(config.storage.dir) / DATABASE, _limits(config))
     opened = store.open(clock.boot)
     _tell_opened(opened, config, log)
@@ -130,6 +132,14 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
     variables.layer("pin", conversation.dialect.pins)
     built.set_variables(config)
     return built
+
+
+def _reset(config: Config, log: Log) -> None:
+    """A factory reset that the last process was told of."""
+    if (Path(config.storage.dir) / RESET_MARK).exists():
+        from agent import resetting
+
+        resetting.carry_out(config, log)
 
 
 def _limits(config: Config) -> Limits:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
+from agent.blocks.security import Security
 from agent.core.diagnostics import DropLog, LogSent, SendLog
 from agent.edge.trace import Trace
 from agent.errors import AgentError, TransferError
@@ -22,6 +24,7 @@ from agent.worker import Worker
 if TYPE_CHECKING:
     from agent.daemon import Daemon
     from agent.edge.redaction import Redactor
+    from agent.recording import Recorder
 
 FOLDER = "outgoing"
 KNOWN_HOSTS = "known_hosts"
@@ -96,13 +99,11 @@ class Support:
             redactor, text = self._redactor(), "\n".join([*errand.lines, ""])
             await _beside(lambda: bundle.write_text(path, redactor.text(text), redactor))
         else:
-            await self.bundle(path, errand.oldest, errand.latest, errand.lines)
+            await self.bundle(path, errand.oldest, errand.latest)
 
     # --- the bundle ---------------------------------------------------------------------------------------------
 
-    async def bundle(
-        self, path: Path, oldest: float | None = None, latest: float | None = None, security: tuple[str, ...] = ()
-    ) -> None:
+    async def bundle(self, path: Path, oldest: float | None = None, latest: float | None = None) -> None:
         """Write the bundle (tar.gz). Raises TransferError when the disk does not take it."""
         from agent.edge import bundle
 
@@ -111,7 +112,11 @@ class Support:
         ring = "" if log else "\n".join([*self._d.log.recent(oldest, latest), ""])
         frames = list(self.trace.lines(now, oldest, latest))
         status, settings = self._d.report.status(), self._settings()
-        about = self._about()
+        about, recorder = self._about(), self._d.recorder
+        security = next(block for block in self._d.built.station.blocks if isinstance(block, Security))
+        alarms = security.lines(oldest, latest)
+        if recorder is not None:
+            await recorder.flush(now)
 
         def pack() -> None:
             parts = {
@@ -121,12 +126,20 @@ class Support:
                 "configuration.json": _json(redactor.value(self._configuration())),
                 "frames.txt": "".join(f"{at} {way} {redactor.frame(text)}\n" for at, way, text in frames),
                 "log.txt": redactor.text(bundle.tail(log or ring)),
-                "security.txt": redactor.text("\n".join([*security, ""])),
+                "security.txt": redactor.text("\n".join([*alarms, ""])),
                 "board.txt": redactor.text(bundle.board()),
+                bundle.RECORDING: _recording(recorder, redactor) if recorder is not None else "",
             }
             bundle.write_bundle(path, parts, redactor, now.utc)
 
         await _beside(pack)
+
+    def asked_for(self) -> Path:
+        """Where a bundle is made that somebody at the charger has asked for."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._d.clock.now().utc))
+        station = self._d.config.station
+        name = "".join(c if c.isalnum() else "-" for c in station.serial or station.model)
+        return self._folder / f"support-{name}-{stamp}.tar.gz"
 
     def _redactor(self) -> Redactor:
         from agent.edge.redaction import Redactor
@@ -177,6 +190,17 @@ async def _beside(work: Any) -> None:
         raise TransferError("the file was not made in time") from None
     finally:
         worker.leave()
+
+
+def _recording(recorder: Recorder, redactor: Redactor) -> str:
+    """Half of what the part may have: a mask may be longer than what it hides."""
+    import secrets
+
+    from agent.edge.bundle import RECORDING_BYTES
+    from agent.recording_mask import Mask
+
+    mask = Mask(secrets.token_bytes(16), redactor.value)
+    return "".join(f"{line}\n" for line in mask.lines(recorder.newest(RECORDING_BYTES // 2)))
 
 
 def _json(value: Any) -> str:

@@ -27,7 +27,7 @@ from agent.core.technician import (
     WriteHere,
 )
 from agent.core.types import SetStatus
-from agent.edge.control import Peer
+from agent.edge.control import Peer, Stream
 from agent.errors import AgentError
 from agent.report_details import Details, whole
 from drivers.api import IdToken
@@ -43,7 +43,7 @@ MAX_WHY, MAX_NAME, MAX_TOKEN, MAX_VALUE = 200, 40, 36, 2500
 ROOT = 0
 
 Request = Mapping[str, Any]
-Handler = Callable[[Request, Peer], Awaitable[dict[str, Any]]]
+Handler = Callable[[Request, Peer], Awaitable[dict[str, Any] | Stream]]
 
 _SET_WORDS = {
     SetStatus.ACCEPTED: (True, "is set"),
@@ -76,7 +76,7 @@ class Technician:
     def serve(self, verb: str, handler: Handler) -> None:
         self._handlers[verb] = handler
 
-    async def answer(self, request: dict[str, Any], peer: Peer) -> dict[str, Any]:
+    async def answer(self, request: dict[str, Any], peer: Peer) -> dict[str, Any] | Stream:
         """One request of the control socket."""
         if request.get("v", VERSION) != VERSION:
             raise AgentError(
@@ -141,7 +141,7 @@ class Technician:
         if len(self._open) >= MAX_OPEN:
             raise AgentError("too many orders at once")
         self._count += 1
-        ref = Ref(f"here-{self._count}", verb, await _name(peer, request))
+        ref = Ref(f"here-{self._count}", verb, await who(peer, request))
         future = self._open[ref.id] = asyncio.get_running_loop().create_future()
         try:
             await self._d.runtime.feed(Ordered(ref, order, _clean(why, MAX_WHY)))
@@ -170,7 +170,7 @@ def _evse(request: Request) -> int:
     return whole(request, "evse", 1, 99)
 
 
-async def _name(peer: Peer, request: Request) -> str:
+async def who(peer: Peer, request: Request) -> str:
     """Who asks, by the system's word for his number; root may say in whose place he acts."""
     try:
         async with asyncio.timeout(NAME_S):  # a directory service may be far away

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
-from drivers.busstats import BusStats, DeviceStats
+from drivers.busstats import BusStats, DeviceStats, Exchange
 
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 BUSY = (5, 6)  # acknowledge, server device busy: ask again
@@ -144,6 +144,7 @@ class _Device:
     stats: DeviceStats
     pause_s: float = 0.0
     timeout_s: float | None = None
+    maps: list[object] = field(default_factory=list)  # what its registers mean, for a technician who looks on
     last_at: float = 0.0  # end of its last answer
     not_before: float = 0.0  # a failing device waits this long for its next turn
     quiet_until: float = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
@@ -157,25 +158,23 @@ class _Request(NamedTuple):
 
 
 class Bus:
-    """One line and its policy. Create it anywhere; all else inside a running loop."""
+    """One line and its policy. Create it anywhere; all else inside a running loop. A `tap` is told of each exchange."""
 
     def __init__(self, wire: Wire, settings: SerialSettings | TcpSettings, policy: Policy | None = None) -> None:
         self.name = settings.name
         self.stats = BusStats()
+        self.tap: Callable[[Exchange], None] | None = None
         self._wire = wire
         self._settings = settings
         self._policy = policy or Policy()
         self._clock: Callable[[], float] | None = None
         self._lock = asyncio.Lock()
         self._devices: dict[int, _Device] = {}
-        self._waiting = 0
-        self._dirty = False
-        self._closed = False
+        self._waiting = self._failures = 0
+        self._dirty = self._closed = False
         self._last_at = 0.0
         self._last_unit: int | None = None
-        self._failures = 0
-        self._connect_at = 0.0
-        self._connect_pause_s = 0.0
+        self._connect_at = self._connect_pause_s = 0.0
         self._connect_why = ""
 
     @property
@@ -183,12 +182,15 @@ class Bus:
         """Counts the connections made: a driver that wrote set-up registers in another epoch writes them again."""
         return self.stats.connects
 
-    def device(self, unit: int, label: str, pause_s: float = 0.0, timeout_s: float | None = None) -> None:
-        """Tell how a unit is called in messages and how much silence it wants. Two drivers of one unit: the longer."""
+    def device(
+        self, unit: int, label: str, pause_s: float = 0.0, timeout_s: float | None = None, meaning: object = None
+    ) -> None:
+        """Tell how a unit is called in messages, how much silence it wants (of two drivers: the longer) and its map."""
         device = self._device(unit)
         device.label = label
         device.pause_s = max(device.pause_s, pause_s)
         device.timeout_s = timeout_s if timeout_s is not None else device.timeout_s
+        device.maps += [meaning] if meaning is not None else []
 
     async def read(self, unit: int, table: str, address: int, count: int) -> list[int]:
         """Registers (or bits as 0 and 1) of a table: "input", "holding", "coil", "discrete"."""
@@ -286,14 +288,16 @@ class Bus:
         device, payload = request.device, request.payload
         await self._connect()
         await self._silence(device)
+        began, answer, why = self._now(), [], "interrupted"
         device.stats.requests += 1
         self._dirty = True
         try:
             answer = await self._wire.transact(device.unit, request.function, request.address, payload, timeout_s)
             if isinstance(payload, int) and len(answer) != payload:
                 raise WireError("garbage", f"{len(answer)} values where {payload} were asked")
-            self._dirty = False
+            self._dirty, why = False, ""
         except WireError as error:
+            why = f"exception {error.code}" if error.code else str(error)
             self._dirty = error.kind in ("timeout", "garbage")
             raise
         except asyncio.CancelledError:
@@ -303,6 +307,8 @@ class Bus:
         finally:
             self._last_at = device.last_at = self._now()
             self._last_unit = device.unit
+            if self.tap is not None:
+                self.tap(Exchange(self.name, *request, answer, why, self._last_at - began))
         return answer
 
     async def _silence(self, device: _Device) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 
 @dataclass(slots=True)
@@ -26,3 +28,17 @@ class BusStats:
     quarantines: int = 0
     busy_s: float = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
     devices: dict[int, DeviceStats] = field(default_factory=dict)
+
+
+class Exchange(NamedTuple):
+    """A request and its answer, as a tap is told of it. `device` has a `unit`, a `label` and its `maps`; `error`: why
+    there is no answer."""
+
+    bus: str
+    device: Any
+    function: int
+    address: int
+    payload: int | Sequence[int]  # how many were asked for, or what was written
+    answer: Sequence[int]
+    error: str
+    took_s: float

@@ -71,7 +71,7 @@ class MappedEvse:
         self._ordered_at = self._fed_at = -float("inf")
         self._paused = True
         self._armed: int | None = None  # the bus epoch in which the set-up registers were written
-        bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
+        bus.device(unit, self._label, self.map.device.pause_s, timeout_s, self.map)
         if self.map.unlock:
             self.unlock = self._unlock
         if self.map.led:

@@ -59,7 +59,7 @@ class MappedMeter:
         self._fast = [_Block(read, meanings) for read in self.map.fast]
         self._all = [*self._fast, *(_Block(read, meanings) for read in self.map.slow)]
         self._sums = {(r.measurand, r.phase): 1 + len(r.plus) for r in self.map.registers if r.plus}
-        bus.device(unit, self._label, self.map.device.pause_s, timeout_s)
+        bus.device(unit, self._label, self.map.device.pause_s, timeout_s, self.map)
 
     async def read(self) -> Sequence[Sample]:
         """All samples of one poll; DriverError when the device or its energy register is silent."""

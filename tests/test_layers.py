@@ -80,8 +80,15 @@ RULES: dict[str, Rule] = {
     "agent.log": Rule(("agent.errors", "agent.core.troubles"), ("systemd",)),
     "agent.clock": Rule(("agent.core.types",)),
     "agent.worker": Rule(),
+    "agent.recording_mask": Rule(not_std=OUTSIDE_WORLD),
+    "agent.overhearing": EVERYTHING,
+    "agent.resetting": EVERYTHING,
+    "agent.workbench": EVERYTHING,
     "agent.recording": Rule(
-        ("agent.core", "agent.blocks.station", "agent.blocks.image", "agent.store.recorder", "agent.worker"),
+        (
+            *("agent.core", "agent.blocks.station", "agent.blocks.image", "agent.store.recorder"),
+            *("agent.recording_mask", "agent.worker"),
+        ),
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
     "agent.errands": Rule(("agent.core",)),
@@ -111,6 +118,7 @@ RULES: dict[str, Rule] = {
         )
     ),
     # The core on a desk, fed from a file.
+    "agent.cli.log": Rule(("agent.cli", "agent.errors", "agent.core.troubles"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay": Rule(("agent.cli", "agent.errors", "agent.store.recorder"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay_run": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay_story": Rule(("agent.cli", "agent.core", "drivers.api"), not_std=("asyncio", "sqlite3")),

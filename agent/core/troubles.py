@@ -109,6 +109,12 @@ TROUBLES: tuple[Trouble, ...] = (
         ("RecorderRests",),
     ),
     Trouble(
+        "factory-reset",
+        "a factory reset was ordered, and was not done or not wholly",
+        "read why; look at the storage folder; order it again",
+        ("FactoryResetRefused", "FactoryResetNotWhole"),
+    ),
+    Trouble(
         "request-refused",
         "an order of the CSMS was refused",
         "the line says why; tell the CSMS's operator",

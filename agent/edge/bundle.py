@@ -18,6 +18,7 @@ from agent.edge.redaction import Redactor
 from agent.errors import TransferError
 
 PART_BYTES = 2 << 20
+RECORDING, RECORDING_BYTES = "recorder.jsonl", 4 << 20  # it is cut where it is made: whole segments, or none
 RESERVE_BYTES = 16 << 20  # of the disk, that no bundle may take
 JOURNAL_S = 20.0
 UNIT = "chargepoint"
@@ -46,7 +47,8 @@ def write_bundle(path: Path, parts: Mapping[str, str], redactor: Redactor, mtime
     folder = path.name.removesuffix(".tar.gz")
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as tar:
         for name, text in parts.items():
-            data = redactor.finish(tail(text)).encode("utf-8", "replace")
+            limit = RECORDING_BYTES if name == RECORDING else PART_BYTES
+            data = redactor.finish(tail(text, limit)).encode("utf-8", "replace")
             head = tarfile.TarInfo(f"{folder}/{name}")
             head.size, head.mtime, head.mode = len(data), max(0, int(mtime)), 0o640
             tar.addfile(head, BytesIO(data))

@@ -1,8 +1,9 @@
 """The door for the technician: a UNIX socket on which the command `chargepoint` asks the running agent.
 
 One connection, one request: a JSON object on one line. One answer: a JSON object on one line, then the connection is
-closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away. An answer may take
-its time (an order waits for what becomes of it); meanwhile the others are served. Rules kept:
+closed. A request with `"watch": SECONDS` is answered again and again until the other side goes away; some answers are
+streams of lines. An answer may take its time (an order waits for what becomes of it); meanwhile the others are served.
+Rules kept:
 
 * Whoever may open the socket (mode 0660) and is root, the agent's own user or a member of its group may ask: the kernel
   vouches for that, whatever became of the file's mode. Who asked what is logged with the peer's uid and pid.
@@ -21,7 +22,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,13 @@ class Peer(NamedTuple):
     gid: int
 
 
-Answer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any]]]
+class Stream(NamedTuple):
+    """An answer of many lines, each sent when it is there; the other side may go away at any of them."""
+
+    lines: AsyncIterator[dict[str, Any]]
+
+
+Answer = Callable[[dict[str, Any], Peer], Awaitable[dict[str, Any] | Stream]]
 
 
 class Control:
@@ -143,7 +150,11 @@ class Control:
             await self._send(writer, {"error": STRANGER})
             return
         self._note(request, peer)
-        await self._send(writer, await self._answered(request, peer))
+        answer = await self._answered(request, peer)
+        if isinstance(answer, Stream):
+            await self._stream(answer.lines, reader, writer)
+            return
+        await self._send(writer, answer)
         if "watch" in request:
             await self._watch(request, peer, reader, writer)
 
@@ -158,9 +169,43 @@ class Control:
                     if not await reader.read(1024):  # gone; what it may say is not heard
                         return
             except TimeoutError:
-                await self._send(writer, await self._answered(request, peer))
+                answer = await self._answered(request, peer)
+                assert not isinstance(answer, Stream), "a stream is asked for once"
+                await self._send(writer, answer)
 
-    async def _answered(self, request: dict[str, Any], peer: Peer) -> dict[str, Any]:
+    async def _stream(
+        self, lines: AsyncIterator[dict[str, Any]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        gone = asyncio.ensure_future(reader.read(1024))
+        line: asyncio.Future[dict[str, Any] | None] | None = None
+        try:
+            async with asyncio.timeout(WATCH_LIMIT_S):
+                while not gone.done():
+                    line = asyncio.ensure_future(anext(lines, None))
+                    await asyncio.wait({gone, line}, return_when=asyncio.FIRST_COMPLETED)
+                    if line.done():
+                        found = self._told(line)
+                        if found is None:
+                            return
+                        await self._send(writer, found)
+        finally:
+            left = [task for task in (gone, line) if task is not None and not task.done()]
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+            await lines.aclose()  # type: ignore[attr-defined]
+
+    def _told(self, line: asyncio.Future[dict[str, Any] | None]) -> dict[str, Any] | None:
+        try:
+            return line.result()
+        except AgentError as e:
+            return {"error": str(e)}
+        except Exception as e:  # noqa: BLE001  as for a single answer
+            self._log.error("ControlFailed", f"{type(e).__name__} in the middle of a stream: {e}")
+            return {"error": "the agent failed to answer; see its log"}
+
+    async def _answered(self, request: dict[str, Any], peer: Peer) -> dict[str, Any] | Stream:
         try:
             return await self._answer(request, peer)
         except AgentError as e:

@@ -25,6 +25,7 @@ SUFFIX = ".cpfr"
 MAGIC = b"CPF1"
 SEGMENTS = 16  # about so many share the budget
 LEAST_SEGMENT_BYTES = 32 << 10
+SEGMENT_CHARACTERS = 1_500_000  # not packed; a bundle takes whole segments
 MAX_FILES = 64
 MAX_BLOCK_BYTES = 4 << 20  # compressed
 MAX_TEXT_BYTES = 32 << 20  # of one block
@@ -39,31 +40,33 @@ class Ring:
         self._folder = folder
         self._budget_bytes = budget_bytes
         self._segment: Path | None = None
-        self._size = 0
+        self._size = self._characters = 0
 
     @property
     def full(self) -> bool:
         """The next block should begin a new segment."""
         limit = max(LEAST_SEGMENT_BYTES, self._budget_bytes // SEGMENTS)
-        return self._segment is None or self._size >= limit
+        return self._segment is None or self._size >= limit or self._characters >= SEGMENT_CHARACTERS
 
     def begin(self) -> None:
         """A new segment, for what is written from now on."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in self.segments() if path.stem.isdecimal()]
         self._segment = self._folder / f"{max(numbers, default=0) + 1:08}{SUFFIX}"
-        self._size = 0
+        self._size = self._characters = 0
 
     def write(self, lines: Iterable[str]) -> None:
         """One block. Without `begin` it goes on with the segment of the block before."""
         assert self._segment is not None, "no segment has begun"
-        data = zlib.compress("\n".join(lines).encode("utf-8", "replace"), 6)
+        text = "\n".join(lines)
+        data = zlib.compress(text.encode("utf-8", "replace"), 6)
         if len(data) > min(MAX_BLOCK_BYTES, self._budget_bytes):
             raise OSError("a block is larger than the recorder may be")
         self._make_room(len(data) + _HEAD.size)
         with os.fdopen(os.open(self._segment, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
             file.write(_HEAD.pack(MAGIC, len(data), zlib.crc32(data)) + data)
         self._size += _HEAD.size + len(data)
+        self._characters += len(text)
 
     def segments(self) -> list[Path]:
         """The oldest first."""

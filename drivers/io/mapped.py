@@ -48,7 +48,7 @@ class MappedIo:
         self._levels: dict[int, bool] = {}  # what was ordered
         self._held_at: dict[int, float] = {}
         self._armed: int | None = None  # the bus epoch in which the settings were written
-        bus.device(unit, self._label, self.map.device.pause_s)
+        bus.device(unit, self._label, self.map.device.pause_s, meaning=self.map)
 
     async def read(self) -> IoReading:
         try:

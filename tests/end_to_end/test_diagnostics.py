@@ -62,7 +62,7 @@ async def test_a_bundle_arrives_under_the_name_that_was_answered(files: Files, v
         assert answer["status"] == "Accepted"
         assert set(parts(files.files[f"/logs/{answer['filename']}?sig={QUERY}"])) == {
             *("about.txt", "status.json", "settings.json", "configuration.json"),
-            *("frames.txt", "log.txt", "security.txt", "board.txt"),
+            *("frames.txt", "log.txt", "security.txt", "board.txt", "recorder.jsonl"),
         }
         assert statuses(c, "LogStatusNotification") == ["Uploading", "Uploaded"]
         await until(lambda: not list((c.folder / "memory" / "outgoing").iterdir()), "the file is removed")

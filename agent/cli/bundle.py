@@ -1,0 +1,72 @@
+"""`chargepoint support-bundle [FILE]`: everything that a supporter needs, in one file: the very bundle that the CSMS
+gets when it asks for diagnostics. Nothing secret is in it, and no whole card number.
+
+What is in it: status, settings and configuration; the journal and the security log; the last OCPP frames; the board's
+memory, load and disks; and a flight recording for `chargepoint replay`. It is written by you, with your rights.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agent.cli import asking
+from agent.cli.streaming import stream
+from agent.cli.tables import size
+from agent.errors import AgentError, Exit
+
+PACKING_S = 180.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Have it made, and write it; the exit code."""
+    parser = asking.parser("support-bundle", "Write everything that a supporter needs into one file, without secrets.")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a file or a folder; if none is given, the current one")
+    options = parser.parse_args(list(argv))
+    lines = stream(asking.socket_of(options), "bundle", "support-bundle", silent_s=PACKING_S)
+    path = _target(options.file, Path(str(next(lines, {}).get("name", ""))).name)
+    try:
+        written = _write(path, lines)
+    except OSError as error:
+        raise AgentError(f"chargepoint support-bundle: {path}: {error.strerror or error}") from None
+    if options.json:
+        print(json.dumps({"file": str(path), "bytes": written}))
+    else:
+        print(f"{path}: {size(written)}; nothing secret is in it. Send it to whoever helps you.")
+    return Exit.OK
+
+
+def _target(wanted: str | None, name: str) -> Path:
+    path = Path(wanted) if wanted else Path.cwd()
+    return path / (name or "support.tar.gz") if path.is_dir() else path
+
+
+def _write(path: Path, lines: Iterator[dict[str, Any]]) -> int:
+    """Under another name until it is whole."""
+    fresh = path.with_name(f"{path.name}.new")
+    whole, written = False, 0
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            for line in lines:
+                whole = line.get("done") is True
+                written += file.write(_piece(line))
+        if not whole:
+            raise AgentError("chargepoint support-bundle: the agent went away before the bundle was whole")
+        fresh.replace(path)
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return written
+
+
+def _piece(line: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(str(line.get("data", "")), validate=True)
+    except (binascii.Error, ValueError):
+        raise AgentError("chargepoint support-bundle: the agent sent what is no bundle") from None
