@@ -53,6 +53,7 @@ def composed_of(evse: EvseConfig, boards: Boards, make_pilot: Callable[[], EvseC
             contactor["verify_ms"] / 1000,
             at(contactor["three_phase"]),
             at(contactor["three_phase_mirror"]),
+            at(contactor["fan"]),
         ),
         parts.Guards(**{key: at(channel) for key, channel in (made_of.guards or {}).items()}),
         _lock(made_of.lock, at),

@@ -122,6 +122,8 @@ def _check_made_of(evse: EvseConfig, table: Table) -> None:
     made_of = evse.controller.composed
     if made_of is None:
         return
+    if made_of.contactor["fan"] is not None and not evse.ventilation:
+        table.fail("ventilation", "is false, yet [evse.controller.contactor] has a fan; set it to true")
     if evse.phase_switching is not None and made_of.contactor["three_phase"] is None:
         table.fail("phase_switching", "needs a second contactor: [evse.controller.contactor] three_phase")
     if evse.wake_up is not None and made_of.pilot["interrupt"] is None and made_of.pilot["driver"] == IO_PILOT:

@@ -23,7 +23,15 @@ IO_PILOT = "io-pilot"
 BOARDS = ("mapped-io", "gpio")
 ANY_UNIT = 255
 LARGEST_RTU_UNIT = 247
-OUTPUTS = ("output", "three_phase", "lock", "unlock", "enable", "interrupt")  # keys of channels that are switched
+OUTPUTS = (
+    "output",
+    "three_phase",
+    "lock",
+    "unlock",
+    "enable",
+    "interrupt",
+    "fan",
+)  # keys of channels that are switched
 WORDS = (
     *("off", "starting", "available", "preparing", "charging", "suspendedev", "suspendedevse", "finishing"),
     *("reserved", "unavailable", "faulted", "accepted", "refused"),
@@ -94,6 +102,7 @@ CONTACTOR: Mapping[str, Key] = {
     "mirror": _channel(default=None),
     "three_phase": _channel(default=None),
     "three_phase_mirror": _channel(default=None),
+    "fan": _channel(default=None),
     "verify_ms": whole(50, 2000, 250),
     "min_open_s": number(1, 600, "seconds", 5.0),
     "after_fault_s": number(5, 3600, "seconds", 30.0),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__, custody
 from agent import report_access as access
+from agent.blocks.heat import allowed
 from agent.blocks.metering import NOMINAL_V
 from agent.core.evse import Evse, charging_state, connector_status
 from agent.core.faults import CATALOGUE
@@ -118,9 +119,10 @@ class Report:
             "operative": evse.operative,
             "offer_a": evse.offer_a,
             "explanation": evse.explanation,
-            "phases": evse.phases_now,
+            "phases_now": evse.phases_now,
             "phases_wanted": evse.phases_wanted if evse.phases_now else None,
             "current_a": current_a(evse),
+            **self._heat(evse),
             "power_w": power_w(evse),
             "energy_wh": meter.energy_wh if meter else None,
             "meter_age_s": round(now.mono - meter.at.mono, 1) if meter else None,
@@ -139,6 +141,15 @@ class Report:
                 for fault, info in evse.faults.items()
             ],
         }
+
+    def _heat(self, evse: Evse) -> dict[str, Any]:
+        """The hottest that is told, and what it leaves of the current where a curve is set."""
+        reading, curve = self._d.hardware.reading(evse.id), evse.limits.derating
+        told = [s.value for s in (evse.meter.samples if evse.meter else ()) if s.measurand is Measurand.TEMPERATURE]
+        told += [] if reading is None or reading.temperature_c is None else [reading.temperature_c]
+        hottest_c = max(told, default=None)
+        limit_a = None if curve is None or hottest_c is None else allowed(curve, evse.limits.max_a, hottest_c)
+        return {"temperature_c": hottest_c, "temperature_limit_a": limit_a}
 
     def _dead_letters(self) -> list[dict[str, Any]]:
         return [

@@ -44,13 +44,14 @@ LOCK_SETTLES_S = 1.0
 
 class Contactor(NamedTuple):
     """`mirror` is on while the main contacts are closed. `three_phase`: a second contactor behind the first, on for
-    three phases, off for one, and its mirror contact."""
+    three phases, off for one, and its mirror contact. `fan` runs while the car wants air (state D)."""
 
     output: Channel
     mirror: Channel | None = None
     verify_s: float = 0.25
     three_phase: Channel | None = None
     three_phase_mirror: Channel | None = None
+    fan: Channel | None = None
 
 
 class Guards(NamedTuple):
@@ -102,6 +103,7 @@ class ComposedEvse:
         self._pressed = False
         self._met = False
         self._phases: int | None = None
+        self._airy: bool | None = None  # what the fan was told
         self._interrupt = interrupt
         self._away: Pulse | None = None
         if interrupt is not None:
@@ -224,13 +226,17 @@ class ComposedEvse:
             self._offered = wanted.offer_a
         if wanted.locked is not None and wanted.locked != facts.locked:
             await self._drive(wanted.locked)
+        fan, airy = self._contactor.fan, facts.pilot is Pilot.D
+        if fan is not None and airy is not self._airy:
+            await fan.set(airy)
+            self._airy = airy
         if wanted.closed and not facts.coil:
             await self._switch(True)
 
     async def _let_go(self) -> None:
         """Something does not answer: what can be reached is switched off."""
         self._interlock.fell_off(_now())
-        self._offered = None
+        self._offered = self._airy = None
         with contextlib.suppress(DriverError):
             await self._contactor.output.set(False)
         with contextlib.suppress(DriverError):

@@ -147,8 +147,20 @@ def _describe(facts: Facts, about: Mapping[str, str]) -> None:
         variables.compute(f"Connector@{evse.id}/1.AvailabilityState", lambda _now, evse=evse: _state(evse))  # type: ignore[misc]
         for key in (f"EVSE@{evse.id}.SupplyPhases", f"Connector@{evse.id}/1.SupplyPhases"):
             variables.compute(key, lambda _now, evse=evse: str(evse.limits.phases))  # type: ignore[misc]
+        if len(evse.limits.phase_rotation) == len("RST"):
+            key = f"Connector@{evse.id}/1.PhaseRotation"
+            variables.compute(key, lambda _now, evse=evse: _rotation(evse, variables))  # type: ignore[misc]
         power_w = evse.limits.max_a * evse.limits.phases * 230
         variables.compute(f"EVSE@{evse.id}.Power", lambda _now, power_w=power_w: f"{power_w:.0f}")  # type: ignore[misc]
+
+
+def _rotation(evse: Evse, variables: Variables) -> str:
+    """Which of the supply's phases each of its own is; "x" for what is not connected. The CSMS may have said otherwise
+    than the configuration."""
+    told = dict(part.split(".", 1) for part in variables.members("ChargingStation.ConnectorPhaseRotation"))
+    word = told.get(str(evse.id), "")
+    letters = word if len(word) == len("RST") else evse.limits.phase_rotation
+    return letters[: evse.limits.phases].ljust(3, "x")
 
 
 def _state(evse: Evse) -> str:

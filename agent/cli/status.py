@@ -12,9 +12,11 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
     registration  "Accepted" | "Pending" | "Rejected" | "None"
     protocol      "2.0.1" | "1.6" | null
     clock         {quality: "synced" | "system" | "unknown", utc: "2026-11-21T10:00:00Z"}
-    evses         [{id, status, pilot, cable_a, contactor, locked, operative, offer_a, explanation, phases,
-                    phases_wanted, power_w, current_a, energy_wh, meter_age_s, transaction, faults}]
-                  phases: of an outlet that can be switched, else null; current_a: of the phase that carries most
+    evses         [{id, status, pilot, cable_a, contactor, locked, operative, offer_a, explanation, phases_now,
+                    phases_wanted, power_w, current_a, temperature_c, temperature_limit_a, energy_wh, meter_age_s,
+                    transaction, faults}]
+                  phases_*: of an outlet that can be switched, else null; current_a: of the phase that carries most
+                  temperature_limit_a: what [evse.derating] leaves; null: all, or there is no such table
                   transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
                   faults: [{id, text, remedy, info}]
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
@@ -241,7 +243,7 @@ def evse_lines(e: Answer) -> Iterator[Line]:
 
 def _phases(e: Answer) -> str:
     """Where they can be switched: how many there are, and how many are wanted."""
-    now, wanted = e.get("phases"), e.get("phases_wanted")
+    now, wanted = e.get("phases_now"), e.get("phases_wanted")
     if not now:
         return ""
     return f"; {now} of 3 phases" + (f", {wanted} wanted" if wanted and wanted != now else "")

@@ -187,7 +187,8 @@ _CONNECTOR: tuple[_T, ...] = (
 )
 
 
-_ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+_WIRED = ("RST", "RTS", "SRT", "STR", "TRS", "TSR")
+_ROTATIONS = ("NotApplicable", "Unknown", *_WIRED)
 
 
 def _hardware(evses: Sequence[int], unlocks: bool, wiring: str, switches: bool) -> Iterator[_T]:
@@ -232,6 +233,9 @@ def rows(
         for place in (0,) if component == "ChargingStation" else evses:
             problem: _T = (component, variable, "", "boolean", "false", RO, {})
             yield _row(problem, place, 1 if component == "Connector" else 0)
+    for number, _dot, word in (part.partition(".") for part in wiring.split(",")):
+        if int(number) and word in _WIRED:
+            yield _row(("Connector", "PhaseRotation", "", "string", word, RO, {}), int(number), 1)
     for evse in evses:
         for line in _EVSE:
             yield _row(line, evse, 0)

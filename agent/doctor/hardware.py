@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.config import Config, EvseConfig
 from agent.core.faults import CATALOGUE
+from agent.doctor import electrical
 from agent.doctor.report import Check, State, fail, note, ok, skip, warn
 from agent.edge.hardware import EvseParts
 from agent.parts import Parts
@@ -58,6 +59,8 @@ async def check(config: Config, parts: Parts, read_only: bool, card_s: float) ->
             yield result
         async for result in _meter(evse, found, withheld):
             yield result
+        if evse.derating is not None:
+            yield await electrical.derating(evse, found)
     for name, bus in parts.buses.items():
         yield _line(name, bus)
     for place, reader in enumerate(parts.readers, 1):

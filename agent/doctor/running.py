@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agent.doctor import electrical
 from agent.doctor.report import Check, fail, note, ok, warn
 
 METER_OLD_S = 30.0
@@ -69,6 +70,7 @@ def _evse(evse: Answer) -> Iterator[Check]:
         )
     else:
         yield ok(f"{name}.meter", f"{(evse.get('energy_wh') or 0) / 1000:.3f} kWh, {age_s:g} s ago")
+    yield from electrical.running(name, evse)
     if (evse.get("power_w") or 0.0) < -15.0:
         text = f"power is {evse['power_w']:.0f} W: what the car takes must count as import"
         yield fail(f"{name}.meter.sign", text, "swap the ends of the current path")

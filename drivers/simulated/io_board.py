@@ -262,6 +262,7 @@ _DOES: Mapping[str, Callable[[ChargingPoint, SimWiring, bool], None]] = {
     "enable": _offer,
     "three_phase": _feed,
     "interrupt": _cut,
+    "fan": lambda _point, _wiring, _on: None,
     "lock": _lock,
     "unlock": _unlock,
 }

@@ -59,8 +59,8 @@ class SimChannel:
 class SimWiring:
     """How a charging point made of parts hangs on its boards. `inputs` and `outputs` by what they are:
 
-    outputs contactor, three_phase, lock, unlock, enable, interrupt; inputs mirror, three_phase_mirror, residual,
-    dc_residual, emergency, locked, connected, requesting, failed.
+    outputs contactor, three_phase, lock, unlock, enable, interrupt, fan; inputs mirror, three_phase_mirror,
+    residual, dc_residual, emergency, locked, connected, requesting, failed.
     """
 
     outputs: tuple[tuple[str, SimChannel], ...]

@@ -14,8 +14,10 @@ from agent.core.events import (
     Stopping,
     StorageFailed,
 )
+from agent.core.evse import charging_state
+from agent.core.record import replace
 from agent.core.requests import AvailabilityRequested, Ref
-from agent.core.types import ConnectorStatus
+from agent.core.types import ChargingState, ConnectorStatus
 from drivers.api import Fault, Pilot
 from tests.blocks.helpers import OTHER_CARD, Bench, of, offers
 
@@ -72,6 +74,26 @@ def test_an_unknown_or_faulty_pilot_takes_power_away(pilot: Pilot) -> None:
     bench.charge()
     assert offers(bench.read(pilot)) == [0.0]
     assert told(bench)[-1] is ConnectorStatus.FAULTED
+
+
+def test_where_there_is_a_fan_a_car_that_wants_air_charges_as_any_other() -> None:
+    bench = Bench()
+    bench.evse.limits = replace(bench.evse.limits, ventilation=True)
+    bench.ready()
+    bench.charge()
+    assert offers(bench.read(Pilot.D)) == []
+    bench.meter(power_w=7000.0)
+    assert (bench.evse.faults, charging_state(bench.evse)) == ({}, ChargingState.CHARGING)
+
+
+def test_a_car_that_stops_wanting_air_charges_on_after_a_rest() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.read(Pilot.D)
+    assert list(bench.evse.faults) == [Fault.VENTILATION]
+    bench.read(Pilot.C)
+    bench.wait(31)
+    assert (bench.evse.faults, bench.evse.offer_a) == ({}, 32.0)
 
 
 def test_ventilation_that_is_not_there_is_a_fault() -> None:

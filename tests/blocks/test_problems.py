@@ -104,6 +104,14 @@ def test_the_device_model_shows_it_while_it_stands() -> None:
 
 
 def test_the_wiring_of_the_phases_is_told_as_it_was_configured() -> None:
-    limits = [EvseLimits(1, phase_rotation="RST"), EvseLimits(2), EvseLimits(3, phase_rotation="STR")]
+    limits = [EvseLimits(1, phase_rotation="RST"), EvseLimits(2), EvseLimits(3, phases=1, phase_rotation="STR")]
     variables = assemble(limits, prefix="t").facts.variables
     assert variables.text("ChargingStation.ConnectorPhaseRotation") == "0.Unknown,1.RST,3.STR"
+    told = [variables.view(VariableId("Connector", "PhaseRotation", "", n, 1), Bench().now).value for n in (1, 2, 3)]
+    assert told == ["RST", None, "Sxx"]
+
+
+def test_the_csms_may_correct_how_the_phases_are_wired() -> None:
+    variables = assemble([EvseLimits(1, phase_rotation="RST")], prefix="t").facts.variables
+    variables.write(VariableId("ChargingStation", "ConnectorPhaseRotation"), "1.TRS")
+    assert variables.view(VariableId("Connector", "PhaseRotation", "", 1, 1), Bench().now).value == "TRS"

@@ -12,7 +12,7 @@ import pytest
 
 from agent.config import load
 from agent.config_csms import CsmsConfig
-from agent.doctor import csms, hardware, host
+from agent.doctor import csms, hardware, host, running
 from agent.doctor.report import Check, State
 from agent.parts import Parts
 from drivers.api import Fault
@@ -183,6 +183,43 @@ async def test_without_feedback_a_weld_is_said_to_be_invisible() -> None:
     async with at_rest(evse_map="heidelberg_ec") as c:
         [check] = [check for check in await felt(c) if check.name == "evse1.contactor"]
     assert (check.state, "cannot be seen" in check.text) == (State.NOTE, True)
+
+
+WARM = {"evse_map": "heidelberg_ec", "max_a": 16.0, "attached_a": 16.0, "evse_tables": "[evse.derating]"}
+
+
+@pytest.mark.parametrize(("celsius", "state"), [(40.0, State.OK), (70.0, State.WARN), (90.0, State.FAIL)])
+async def test_the_heat_is_held_against_its_curve(celsius: float, state: State) -> None:
+    async with at_rest(**WARM) as c:
+        c.hw.world.points[1].temperature_c = celsius
+        [check] = [check for check in await felt(c) if check.name == "evse1.derating"]
+    assert check.state is state
+    assert float(check.text.split()[0]) == pytest.approx(celsius, abs=3.0), "it cools down meanwhile"
+
+
+async def test_a_curve_that_no_thermometer_serves_is_told() -> None:
+    async with at_rest(evse_tables="[evse.derating]") as c:
+        found = bad(await felt(c))
+    assert "neither meter nor controller tells one" in found["evse1.derating"]
+
+
+TOLD = {"id": 1, "pilot": "C", "contactor": True, "meter_age_s": 0.5, "offer_a": 16.0, "current_a": 15.8}
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({}, ""),
+        ({"current_a": 18.0}, ""),  # 10 % and half an ampere are allowed
+        ({"current_a": 18.2}, "evse1.current"),
+        ({"offer_a": 0.0, "contactor": False, "current_a": 3.0}, "evse1.current"),
+        ({"offer_a": 0.0, "contactor": False, "current_a": 0.3}, ""),
+        ({"temperature_c": 71.0, "temperature_limit_a": 10.0}, "evse1.derating"),
+    ],
+)
+def test_what_the_running_agent_sees_flow_is_held_against_what_it_offers(more: dict[str, Any], name: str) -> None:
+    found = [check for check in running._evse({**TOLD, **more}) if check.state in BAD]
+    assert [check.name for check in found] == ([name] if name else [])
 
 
 async def test_a_controller_without_a_watchdog_is_said() -> None:

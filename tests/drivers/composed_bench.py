@@ -101,13 +101,15 @@ class PilotBoard:
 class Rig:
     """`step` is one poll of the agent."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, fan: int | None = None, **options: Any) -> None:
         self.board, self.pilot = Board(), PilotBoard()
         self.pilot.is_cut = lambda: self.board.outputs[CUT]
         at = self.at
 
         parts: dict[str, Any] = {
-            "contactor": Contactor(at(COIL), at(MIRROR, True), three_phase=at(THREE)),
+            "contactor": Contactor(
+                at(COIL), at(MIRROR, True), three_phase=at(THREE), fan=None if fan is None else at(fan)
+            ),
             "interrupt": at(CUT),
             "guards": Guards(at(RESIDUAL, True), at(EMERGENCY, True)),
             "lock": Lock(at(LOCK), at(UNLOCK), at(LOCKED), 0.4),

@@ -18,6 +18,7 @@ from drivers.api import (
     Unlocks,
 )
 from drivers.composed import ComposedEvse, Contactor
+from drivers.interlock import Rules
 from drivers.io.channel import Channel
 from drivers.io.resistor import Divider, rating_a, resistance_ohm
 from tests.drivers.composed_bench import (
@@ -435,6 +436,23 @@ def test_the_pilots_line_is_cut_for_four_seconds_and_the_car_is_not_taken_for_go
         assert (await rig.step(3)).pilot is Pilot.C
 
     play(scene)
+
+
+def test_the_fan_runs_before_a_car_that_wants_air_gets_power_and_as_long_as_it_does() -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.step(30)
+        rig.pilot.plugged, rig.pilot.forced = True, Pilot.D
+        rig.board.orders.clear()
+        await rig.step(2)
+        await rig.evse.offer(16.0)
+        await rig.step(3)
+        assert rig.board.closed
+        assert rig.board.orders.index((GREEN, True)) < rig.board.orders.index((COIL, True))
+        rig.pilot.forced = Pilot.B
+        await rig.step(2)
+        assert not rig.board.outputs[GREEN] and not rig.board.closed
+
+    play(scene, fan=GREEN, rules=Rules(ventilation=True))
 
 
 def test_the_line_of_a_car_that_charges_is_not_cut() -> None:

@@ -84,6 +84,7 @@ poll_ms = {poll_ms}
 bus = "line{line}"
 unit = {meter_unit}
 poll_ms = 250
+{evse_tables}
 [[reader]]
 driver = "rdm6300"
 port = "{folder}/reader{n}"
@@ -104,6 +105,7 @@ class Plan:
     meter: str = ""  # lines of its table instead of that map
     attached_a: float | None = None
     max_a: float = 32.0
+    evse_tables: str = ""  # further tables of each EVSE
     poll_ms: int = 100
     resume: str = "if-still-plugged"
     station: str = ""
@@ -127,6 +129,7 @@ class Plan:
             cable="attached" if self.attached_a else "socket", evse_map=self.evse_map,
             meter=self.meter or f'map = "{self.meter_map}"',
             cable_a=f"cable_a = {self.attached_a}" if self.attached_a else "", poll_ms=self.poll_ms,
+            evse_tables=self.evse_tables,
         )  # fmt: skip
 
 
