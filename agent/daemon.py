@@ -206,7 +206,8 @@ class Daemon:
         while True:
             await self.runtime.idle()
             self.watchdog.beat("loop")
-            self.service.status(self.report.line())
+            if self.service.listened:
+                self.service.status(self.report.line())
             await self.network.look(self.link, self.built.conversation.answered_mono)
             await asyncio.sleep(until_next(1.0, asyncio.get_running_loop().time()))
 

@@ -42,6 +42,7 @@ from agent.errors import OperatingFault
 
 SILENT_S = 900.0  # a CSMS that has answered nothing for so long is asked for a sign of life
 ASK_AGAIN_S = 60.0
+LIST_S = 15.0  # certificates that somebody else puts on the disk are seen so much later
 WORDS: Mapping[str, str] = {"OCPP201": "2.0.1", "OCPP16": "1.6"}  # of the variable OcppVersion
 _WORD_OF = {version: word for word, version in WORDS.items()}
 _ABOVE_TLS = (WhyKind.HTTP, WhyKind.FORBIDDEN, WhyKind.UNAUTHORIZED, WhyKind.CONFIG)
@@ -49,7 +50,9 @@ _OURS = (WhyKind.DROPPED, WhyKind.REDIAL, WhyKind.STOPPED)  # not failures of th
 
 
 class Trust(Protocol):
-    """Certificates on disk: `agent.edge.trust.Trust`."""
+    """Certificates on disk: `agent.edge.trust.Trust`. `changes` counts them."""
+
+    changes: int
 
     def client_certificate(self, *, spare: bool = False) -> tuple[str, str] | None: ...
     def csms_ca_file(self) -> str | None: ...
@@ -104,6 +107,8 @@ class Network:
         self._dialled: Target = self._target
         self._hidden = ""
         self._known = (False, False)
+        self._changes = 0
+        self._list_at = float("-inf")  # when the disk is looked at again, though nothing has changed there by us
         self._asked_at = float("-inf")
         self._up_at = 0.0
 
@@ -127,6 +132,7 @@ class Network:
     def settings(self) -> LinkSettings:
         """For the dial that begins now."""
         target = self._dialled = self._target
+        self._list_at = float("-inf")
         profile, csms = target.profile, self._csms(target.slot)
         variables = self._station.facts.variables
         offers = self._offers.setdefault(target.slot, Offers())
@@ -196,7 +202,7 @@ class Network:
 
     async def configured(self, config: Config) -> bool:
         """The file was read again. True: the station has ordered what follows for the link."""
-        self._config = config
+        self._config, self._list_at = config, float("-inf")
         number = self._target.number
         fresh = links(config)
         await self._feed(LinksConfigured(tuple(fresh.files.values()), fresh.versions))
@@ -204,11 +210,11 @@ class Network:
 
     async def look(self, link: Link, answered_mono: float) -> None:
         """Once in a while: what nobody tells by himself."""
-        known = self._credentials()
-        if known != self._known:
-            self._known = known
-            await self._feed(CredentialsKnown(*known))
         now = self._mono()
+        changes = self.trust.changes if self.trust is not None else 0
+        if changes != self._changes or now >= self._list_at:
+            self._changes, self._list_at = changes, now + LIST_S
+            await self._look_at_credentials()
         accepted = self._station.facts.registration is Registration.ACCEPTED
         if not (link.is_up and accepted):
             return
@@ -219,6 +225,12 @@ class Network:
         if age_s > SILENT_S and now - self._asked_at > ASK_AGAIN_S:
             self._asked_at = now
             await self._feed(LinkSilent(age_s))
+
+    async def _look_at_credentials(self) -> None:
+        known = self._credentials()
+        if known != self._known:
+            self._known = known
+            await self._feed(CredentialsKnown(*known))
 
     async def _proven(self, link: Link) -> None:
         """What vouches for the CSMS, and for us, has proved good: it need not be doubted any more."""

@@ -3,7 +3,8 @@
 `handle(event, now)` tells every block that hears this type of event, in the order of the list; what they yield is told
 in turn until nothing more is yielded. Then each block may `derive` what follows from the facts as they stand now (an
 offer, a status, a start); events derived are told again. Both are bounded: a station that does not settle is a bug.
-From a mere question (`QUESTIONS`) nothing follows but its answer, so nothing is derived.
+From a mere question (`QUESTIONS`) nothing follows but its answer, so nothing is derived; nor from news that only some
+blocks keep in mind (`REMARKS`), unless they have something to say to it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from agent.core.effects import Effect
-from agent.core.events import Event, Tick
+from agent.core.events import Event, QueueEmptied, QueueFilled, Tick
 from agent.core.evse import Evse
 from agent.core.requests import LocalListRequested, TransactionStatusRequested, VariablesRequested
 from agent.core.types import Instant, Registration
@@ -22,6 +23,7 @@ from agent.core.variables import Variables
 MAX_STEPS = 2000  # events of one handling; a report of many parts stays far below
 
 QUESTIONS = (VariablesRequested, LocalListRequested, TransactionStatusRequested)  # they change no fact
+REMARKS = (QueueFilled, QueueEmptied)  # twice a sample while each is told at once
 
 Out = Iterator[Event | Effect]
 
@@ -75,7 +77,8 @@ class Station:
         self.facts = facts
         self.blocks = blocks
         self._deriving = [block for block in blocks if type(block).derive is not Block.derive]
-        self._timed = [block for block in blocks if type(block).next_deadline is not Block.next_deadline]
+        timed = [block for block in blocks if type(block).next_deadline is not Block.next_deadline]
+        self._deadlines = [block.next_deadline for block in timed]
         self._hearers: dict[type[Event], list[Callable[[Event, Instant], Iterable[Event | Effect]]]] = {}
         for block in blocks:
             for kind, method in block.HEARS.items():
@@ -93,7 +96,7 @@ class Station:
                 current = queue.popleft()
                 for hear in self._hearers.get(type(current), ()):
                     _sort(hear(current, now), queue, effects)
-            if type(event) in QUESTIONS:
+            if type(event) in QUESTIONS or (type(event) in REMARKS and steps == 1 and not effects):
                 return effects
             for block in self._deriving:
                 _sort(block.derive(now), queue, effects)
@@ -111,7 +114,7 @@ class Station:
         return kind in self._hearers
 
     def next_deadline(self) -> float | None:
-        return min((at for block in self._timed if (at := block.next_deadline()) is not None), default=None)
+        return min([at for ask in self._deadlines if (at := ask()) is not None], default=None)
 
     def tick(self, now: Instant) -> list[Effect]:
         return self.handle(Tick(), now)

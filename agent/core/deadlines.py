@@ -26,11 +26,12 @@ class Deadlines:
         return name in self._at
 
     def next(self) -> float | None:
-        return min(self._at.values(), default=None)
+        return min(self._at.values()) if self._at else None
 
     def due(self, mono: float) -> list[Hashable]:
         """Names whose moment has come, each reported once, the earliest first."""
-        names = sorted((name for name, at in self._at.items() if at <= mono), key=lambda name: self._at[name])
+        names = [name for name, at in self._at.items() if at <= mono] if self._at else []
+        names.sort(key=lambda name: self._at[name])
         for name in names:
             del self._at[name]
         return names

@@ -87,16 +87,40 @@ class _Silence:
         self._now = asyncio.get_running_loop().time
         self._heard = self._now()
         self._why = ""
+        self._asking: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # one for many questions, for they are asked for years
+        self._expired = False
         self.lost = False
 
     async def ask(self, question: Awaitable[T]) -> T:
         """Wait for the device, but no longer than until it counts as lost; DriverError either way."""
-        until = None if self.lost else self._heard + self._limit_s
+        if self.lost:
+            return await question
+        task = self._asking = asyncio.current_task()
+        assert task is not None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(self._heard + self._limit_s, self._look)
         try:
-            async with asyncio.timeout_at(until):
-                return await question
-        except TimeoutError:
+            return await question
+        except asyncio.CancelledError:
+            if not self._expired or task.cancelling() > 1:
+                raise
             raise DriverError(self._why or f"no answer for {self._limit_s:g} s") from None
+        finally:
+            self._asking = None
+            if self._expired:
+                self._expired = False
+                task.uncancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._asking is None:
+            return
+        due = self._heard + self._limit_s
+        if self._now() < due:
+            self._timer = asyncio.get_running_loop().call_at(due, self._look)
+        else:
+            self._expired = self._asking.cancel()
 
     async def answered(self) -> bool:
         """True when it had been lost."""

@@ -49,6 +49,10 @@ class Notifier:
             self._socket.setblocking(False)
             self._address = "\0" + wanted[1:] if wanted.startswith("@") else wanted
 
+    @property
+    def listened(self) -> bool:
+        return self._binding is not None or self._socket is not None
+
     def __call__(self, state: str) -> bool:
         """True if somebody was there to be told."""
         with suppress(OSError):
@@ -74,10 +78,12 @@ def _binding() -> Callable[[str], bool] | None:
 
 
 class Service:
-    """What the agent tells its manager of itself."""
+    """What the agent tells its manager of itself. `listened`: there is one."""
 
     def __init__(self, notify: Callable[[str], bool] | None = None) -> None:
-        self._notify = notify or Notifier()
+        notifier = notify or Notifier()
+        self.listened = not isinstance(notifier, Notifier) or notifier.listened
+        self._notify = notifier
         self._status = ""
 
     def ready(self, status: str = "") -> None:

@@ -43,6 +43,7 @@ class Trust:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.changes = 0
         self._doubted = False  # TLS has refused the CSMS as vouched for by roots on which no link has stood yet
         self._gave_roots = False
         self._gave: int | None = None
@@ -224,6 +225,7 @@ class Trust:
             raise TrustError(f"{file} cannot be read: {error.strerror or error}") from None
 
     def _write(self, file: Path, content: bytes) -> None:
+        self.changes += 1
         beside = file.with_name(f".{file.name}.new")
         try:
             for folder in (self.folder, file.parent):
@@ -240,6 +242,7 @@ class Trust:
             raise TrustError(f"{file} cannot be written: {error.strerror or error}") from None
 
     def _remove(self, *files: Path) -> None:
+        self.changes += 1
         try:
             for file in files:
                 file.unlink(missing_ok=True)

@@ -66,6 +66,7 @@ def append(draft: Draft, event: TransactionEvent) -> None:
     )
     draft.row_added(event.transaction, event.seq, role, event.energy_wh, len(body))
     draft.added.append((row_id, event.transaction, sum_, body))
+    draft.newest = row_id, event
 
 
 def _remember(draft: Draft, effect: Remember) -> None:

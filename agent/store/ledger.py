@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.core.record import record, replace
+from agent.core.types import TransactionEvent
 from agent.store.database import Database
 from agent.store.thinning import Role
 
@@ -65,6 +66,7 @@ class Draft:
         self.next_id, self.reserved = ledger.next_id, ledger.reserved
         self.rows, self.bytes, self.dead = ledger.rows, ledger.bytes, ledger.dead
         self.added: list[tuple[int, str, int, str]] = []  # (id, transaction, check sum, body)
+        self.newest: tuple[int, TransactionEvent] | None = None  # as it was before it became text
         self.removed: list[int] = []
         self.reordered = False
 

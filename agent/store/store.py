@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from agent.core.effects import Effect, Record
 from agent.core.events import OpenTransaction, Restored
 from agent.core.record import record, replace
-from agent.core.types import ClockQuality, TxKind
+from agent.core.types import ClockQuality, TransactionEvent, TxKind
 from agent.store import changes
 from agent.store import ledger as facts
 from agent.store.changes import OPEN, Committed, Limits
@@ -78,6 +78,7 @@ class Store:
         self._clocks: dict[str, tuple[float, ClockQuality]] = {}
         self._head: Row | None = None
         self._next: Row | None = None  # the row after the head, read in good time
+        self._newest: tuple[int, TransactionEvent] | None = None  # most often told at once: it need not be read again
         self._taken: list[int] = []  # samples that the CSMS has; they go from the file with the next commit
         self._counts = Counts()
         self._pinned = 0
@@ -344,6 +345,7 @@ class Store:
         result = self._db.transact(whole)
         self._ledger = draft.settle()
         self._window.follow(draft)
+        self._newest = draft.newest
         self._taken.clear()
         return result
 
@@ -370,8 +372,9 @@ class Store:
 
     def _row(self, raw: Raw) -> Row:
         row_id, tx_id, sum_, body = raw
-        tx = self._ledger.txs[tx_id]
-        return Row(row_id, retimed(read_body(body, sum_), self._clocks), tx.wire_id, tx.via)
+        tx, newest = self._ledger.txs[tx_id], self._newest
+        event = newest[1] if newest is not None and newest[0] == row_id else read_body(body, sum_)
+        return Row(row_id, retimed(event, self._clocks), tx.wire_id, tx.via)
 
     def _count(self) -> None:
         ledger, head = self._ledger, self._head
