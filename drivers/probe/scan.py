@@ -192,8 +192,8 @@ class Scan:
         """How far it is, if nobody else answers."""
         left = self._left()
         later = left[left.index(settings) + 1 :] if settings in left else []
-        here_s = (len(units) + len(later) * len(units)) * _cost_s(timeout_s)
-        after = list(self._stages())[stage + 1 :]
+        here, *after = list(self._stages())[stage:]
+        here_s = (len(units) + len(later) * len(here[0])) * _cost_s(timeout_s)
         left_s = here_s + sum(len(left) * len(more) * _cost_s(patience_s) for more, patience_s in after)
         total = 2 * len(left) * sum(len(more) for more, _ in self._stages())
         self._told(Progress(self._asked, max(total, self._asked), left_s, f"{say(settings)} unit {units[0]}"))

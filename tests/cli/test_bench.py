@@ -9,6 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.__main__ import main
+from agent.cli.bench.bus import _Screen
+from drivers.bus import SerialSettings
+from drivers.probe.bench import wire_of
+from drivers.probe.scan import Progress, Scan
+from drivers.simulated.pdu import answer
+from drivers.simulated.registers import SimDevice
 from tests.cli.bench_helpers import bench, charge, chargepoint, start
 
 SHIPPED = Path(__file__).parents[2] / "drivers" / "maps"
@@ -46,11 +53,50 @@ async def test_a_scan_of_an_empty_line_finds_nothing_and_says_so(tmp_path: Path)
     assert (done.code, "0 devices found" in done.out) == (1, True)
 
 
-async def test_a_scan_never_writes(tmp_path: Path) -> None:
-    async with bench(tmp_path) as (port, hardware):
-        before = [hardware.devices["b", 1].read("holding", at, 1) for at in range(28, 33)]
-        await chargepoint("bus", "scan", "--port", port, "--units", "1", "--baud", "115200", "--parity", "N")
-        assert [hardware.devices["b", 1].read("holding", at, 1) for at in range(28, 33)] == before
+LOOKS = [
+    ("bus", "scan", "--units", "1,7", "--baud", "115200", "--parity", "N"),
+    ("meter", "read", "eastron_sdm630", "--unit", "2"),
+    ("evse", "read", "reference", "--unit", "1"),
+    ("map", "test", "reference", "--unit", "1"),
+    ("map", "test", "waveshare_relay_8_d", "--unit", "7", "--baud", "115200", "--for-s", "0.1"),
+]
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+async def test_nothing_that_looks_writes_a_byte_to_any_device(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions: set[int] = set()
+
+    def heard(device: SimDevice, pdu: bytes) -> bytes | None:
+        functions.add(pdu[0])
+        return answer(device, pdu)
+
+    monkeypatch.setattr("drivers.simulated.server.answer", heard)
+    async with bench(tmp_path, board="waveshare_relay_8_d") as (port, _):
+        assert (await chargepoint(*words, "--port", port)).code == 0
+    assert functions
+    assert functions <= {1, 2, 3, 4}, "reads of coils, inputs and registers"
+
+
+def test_a_bar_shows_how_far_a_search_is_and_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    clock = iter([0.0, 30.0, 30.1, 90.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    screen = _Screen(False)
+    screen.search = Scan([SerialSettings("/dev/ttyS1")], range(1, 248), wire_of)
+    screen.begin(1, 247)
+    for left_s in (90.0, 89.0, 0.0):
+        screen.told(Progress(1, 2, left_s, "9600 8N1 unit 7"))
+    told = capsys.readouterr()
+    assert "asks 247 units at 1 settings; the usual ones first, in 4 s, all in at most 94 s" in told.out
+    bars = [line.rstrip() for line in told.err.split("\r") if line]
+    assert bars == [
+        "[######..................]     90 s left, 9600 8N1 unit 7",  # a quarter of two minutes; soon after, no other
+        "[########################]      0 s left, 9600 8N1 unit 7",
+    ]
 
 
 async def test_ctrl_c_ends_a_scan_with_what_was_found(tmp_path: Path) -> None:
@@ -141,9 +187,15 @@ async def test_a_port_that_is_not_there_is_one_line() -> None:
         ("evse", "offer", "reference", "3", "--port", "x", "--yes"),
     ],
 )
-async def test_a_wrong_command_line_is_one_line_and_code_2(words: tuple[str, ...]) -> None:
-    done = await chargepoint(*words)
-    assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
+def test_a_wrong_command_line_is_one_line_and_code_2(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: object = main(list(words))
+    except SystemExit as end:
+        code = end.code
+    told = capsys.readouterr()
+    assert (code, told.err.count("\n"), told.out) == (2, 1, "")
 
 
 async def test_a_controller_is_read_as_the_agent_sees_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from drivers.api import DriverError
 from drivers.bus import READ_FUNCTION, SerialSettings, TcpSettings, WireError
-from drivers.probe.scan import Result, Scan, Settings, serial_settings
+from drivers.probe.scan import Progress, Result, Scan, Settings, serial_settings
 from drivers.probe.shelf import Entry, entries
 
 PLACES = serial_settings("/dev/ttyS1", [], [], [], [])
@@ -156,3 +157,23 @@ def test_the_estimate_holds_for_an_empty_line() -> None:
     _, at_most_s = scan.estimate()
     asyncio.run(scan.run())
     assert len(line.asked) * 0.1 < at_most_s < len(line.asked) * 0.7
+
+
+def test_what_is_left_shrinks_with_each_step_and_is_never_more_than_was_estimated() -> None:
+    told: list[Progress] = []
+    scan = Scan(PLACES[:3], range(1, 31), Line(PLACES[0], {}).wire, told=told.append)
+    _, at_most_s = scan.estimate()
+    asyncio.run(scan.run())
+    assert at_most_s + 0.01 >= told[0].left_s
+    assert all(later.left_s < sooner.left_s for sooner, later in itertools.pairwise(told))
+    assert all(later.done > sooner.done for sooner, later in itertools.pairwise(told))
+    assert told[-1].left_s < 1.0, "the last unit at the last speed"
+
+
+def test_a_find_shortens_what_is_left_to_its_speed() -> None:
+    told: list[Progress] = []
+    scan = Scan(PLACES, range(1, 31), Line(PLACES[0], {4: {}}).wire, told=told.append)
+    asyncio.run(scan.run())
+    found = next(place for place, step in enumerate(told) if step.where.endswith("unit 5"))
+    assert told[found].left_s < told[found - 1].left_s / 4
+    assert {step.where.rpartition(" unit ")[0] for step in told} == {"9600 8N1"}
