@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agent.edge.x509 import certificates_in, check_issued_by, not_after_utc, not_before_utc
 from agent.errors import OperatingFault
 
 if TYPE_CHECKING:
@@ -45,14 +46,13 @@ def _reading() -> Iterator[None]:
 
 def read_all(pem: str, most_chars: int) -> list[Certificate]:
     """The certificates in this text."""
-    from cryptography import x509
 
     if len(pem) > most_chars:
         raise Unfit(f"it is longer than {most_chars} characters")
     if not pem.isascii() or "PRIVATE KEY" in pem:
         raise Unfit("it is not a certificate in PEM form")
     with _reading():
-        found = x509.load_pem_x509_certificates(pem.encode("ascii"))
+        found = certificates_in(pem.encode("ascii"))
     if len(found) > MAX_CERTIFICATES:
         raise Unfit(f"it has more than {MAX_CERTIFICATES} certificates")
     for certificate in found:
@@ -127,7 +127,7 @@ def _path(leaf: Certificate, rest: list[Certificate], utc: float | None) -> list
 
 def signed_by(certificate: Certificate, issuer: Certificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(issuer)
+        check_issued_by(certificate, issuer)
     except Exception:  # noqa: BLE001  another name, another key, a broken signature, an unknown algorithm
         return False
     return True
@@ -141,14 +141,14 @@ def _is_self_issued(certificate: Certificate) -> bool:
 def _check_dates(certificate: Certificate, utc: float | None) -> None:
     _check_expiry(certificate, utc)
     with _reading():
-        since = certificate.not_valid_before_utc.timestamp()
+        since = not_before_utc(certificate)
     if utc is not None and since > utc + SKEW_S:
         raise Unfit("it is not valid yet")
 
 
 def _check_expiry(certificate: Certificate, utc: float | None) -> None:
     with _reading():
-        until = certificate.not_valid_after_utc.timestamp()
+        until = not_after_utc(certificate)
     if utc is not None and until <= utc:
         raise Unfit("it has expired")
 

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.edge.x509 import check_issued_by, not_after_utc, not_before_utc
+
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateRevocationList
 
@@ -178,9 +180,9 @@ def _check_chain(
 def _check_time(certificate: Certificate, utc: float | None) -> None:
     if utc is None:
         return
-    if utc < certificate.not_valid_before_utc.timestamp():
+    if utc < not_before_utc(certificate):
         raise Unfit("is not valid yet")
-    if utc > certificate.not_valid_after_utc.timestamp():
+    if utc > not_after_utc(certificate):
         raise Unfit("has expired")
 
 
@@ -196,7 +198,7 @@ def _has_issued(issuer: Certificate, subject: Certificate, below: int) -> bool:
     if usage is not None and not usage.key_cert_sign:
         return False
     try:
-        subject.verify_directly_issued_by(issuer)
+        check_issued_by(subject, issuer)
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.platform.host import ROOT
 from tests.platform.machine import Machine
 from tests.platform.releases import release
 
@@ -19,6 +20,36 @@ NAME = "chargepoint-agent"
 NEWER = "0.2.0"
 # What an installation may leave on a machine that never had the package: caches and logs of the system's own.
 NOT_OURS = ("proc", "sys", "run", "tmp", "dev", "var/log", "var/cache", "var/lib/dpkg", "var/lib/systemd", "root")
+
+
+JUDGE = """
+import sys
+sys.path.insert(0, "/usr/lib/chargepoint/site")
+from agent.edge import certificates, signing
+from pki import UTC_NOW, issue
+
+def told(work):
+    try:
+        work()
+    except certificates.Unfit as why:
+        return str(why)
+    return ""
+
+root, other = issue("Root"), issue("Other")
+leaf = issue("CP", root, ca=False, client=True)
+old = issue("Old", days=(-9, -1))
+assert told(lambda: certificates.root(root.pem, UTC_NOW)) == ""
+assert certificates.signed_by(leaf.certificate, root.certificate)
+print("fit")
+assert told(lambda: certificates.root(old.pem, UTC_NOW)) == "it has expired"
+print("expired")
+assert not certificates.signed_by(leaf.certificate, other.certificate)
+print("stranger")
+signer = issue("Signer", root, ca=False)
+assert signing.check_signer(signer.pem, [root.pem.encode()], UTC_NOW) == ("", "")
+assert signing.check_signer(signer.pem, [other.pem.encode()], UTC_NOW) != ("", "")
+print("signer")
+"""
 
 
 @pytest.fixture
@@ -104,10 +135,16 @@ def test_a_drivers_package_of_the_manufacturer_is_found(installed: Machine) -> N
     assert ": ok" in installed.run("chargepoint", "check-config")
 
 
-def test_certificates_and_journal_use_the_packages_of_debian(installed: Machine) -> None:
+def test_the_journal_is_spoken_to_through_the_package_of_debian(installed: Machine) -> None:
     installed.until(lambda: is_up(installed), "the agent is up")
     pid = installed.show("chargepoint", "MainPID")
     assert "/systemd/_journal" in installed.run("cat", f"/proc/{pid}/maps")
+
+
+def test_the_package_of_debian_judges_certificates(installed: Machine) -> None:
+    installed.put("/root/pki.py", (ROOT / "tests/edge/pki.py").read_text())
+    installed.put("/root/judge.py", JUDGE)
+    assert installed.run("python3", "/root/judge.py").split() == ["fit", "expired", "stranger", "signer"]
 
 
 def test_an_upgrade_keeps_what_was_edited_and_what_is_secret(installed: Machine, newer: Path) -> None:
