@@ -40,8 +40,6 @@ from agent.config_keys import (
 from agent.config_toml import Table, plain_texts, read, show, with_paths
 from agent.errors import ConfigError
 
-DEFAULT_FILE = "/etc/chargepoint/agent.toml"
-DEFAULT_SOCKET = "/run/chargepoint/control.sock"
 TABLES = (
     *("station", "csms", "bus", "io", "evse", "reader", "transactions", "safety", "storage", "service", "firmware"),
     *("security", "variables"),
@@ -278,12 +276,6 @@ def load(path: str | Path) -> Config:
     )
     more = check_station(config, top, evse_tables, reader_tables)
     return _with_warnings(config, more)
-
-
-def control_socket(path: str | Path) -> str:
-    """Only where the control socket is: for people who may not read the passwords of the same configuration."""
-    top, _files = read(Path(path))
-    return str(Path(path).absolute().parent / top.table("service").values(SERVICE)["socket"])
 
 
 def _with_warnings(config: Config, more: list[str]) -> Config:

@@ -103,16 +103,24 @@ RULES: dict[str, Rule] = {
     "agent.config_quirks": Rule(("agent.config_keys", "agent.config_toml", "agent.ocpp.quirks", "drivers.api")),
     "agent.config_checks": Rule((*CONFIG, "agent.config_composed", "agent.errors", "drivers.api", "drivers.registry")),
     "agent.config_firmware": Rule(("agent.config_keys", "agent.config_toml")),
+    "agent.config_socket": Rule(("agent.config_keys", "agent.config_toml")),
     "agent.config_keys": Rule(("agent.config_toml",)),
     "agent.config_toml": Rule(("agent.errors",), ("tomli",)),
     "agent.config_variables": Rule((*CONFIG, "agent.core", "agent.ocpp.v16.keys", "agent.errors")),
     "agent.cli": Rule(
-        ("agent.core.types", "agent.cli", "agent.config", "agent.errors"), not_std=("asyncio", "sqlite3")
+        ("agent.core.types", "agent.cli", "agent.config_socket", "agent.errors"), not_std=("asyncio", "sqlite3")
     ),
     # Makes the checks of the agent's start without starting it, register maps included.
     "agent.cli.check": Rule(
         (
-            *("agent.cli", "agent.config", "agent.config_composed", "agent.config_variables", "agent.errors"),
+            *(
+                "agent.cli",
+                "agent.config",
+                "agent.config_socket",
+                "agent.config_composed",
+                "agent.config_variables",
+                "agent.errors",
+            ),
             "agent.composing",
             *("drivers.api", "drivers.regmap", "drivers.mapwords"),
         )

@@ -56,7 +56,7 @@ def socket_of(options: argparse.Namespace) -> str:
     """The control socket that the options, or the configuration in its usual place, name."""
     if options.socket:
         return str(options.socket)
-    from agent.config import DEFAULT_FILE, DEFAULT_SOCKET, control_socket
+    from agent.config_socket import DEFAULT_FILE, DEFAULT_SOCKET, control_socket
 
     if options.config is None and not os.access(DEFAULT_FILE, os.R_OK):
         return DEFAULT_SOCKET

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli import Parser
-from agent.config import DEFAULT_FILE, Config, EvseConfig, load
+from agent.config import Config, EvseConfig, load
+from agent.config_socket import DEFAULT_FILE
 from agent.errors import ConfigError, Exit
 from drivers.api import gap
 

@@ -20,7 +20,8 @@ from agent import __version__
 from agent.cli import Parser
 from agent.cli.check import complete, summary
 from agent.cli.status import Refused, ask
-from agent.config import DEFAULT_FILE, Config, control_socket, load
+from agent.config import Config, load
+from agent.config_socket import DEFAULT_FILE, control_socket
 from agent.doctor import csms, hardware, host, report, running
 from agent.doctor.report import Check, fail, skip
 from agent.errors import AgentError, ConfigError, Exit, NotRunning

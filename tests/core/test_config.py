@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, control_socket, load
+from agent.config import Config, load
+from agent.config_socket import control_socket
 from agent.config_variables import resolve
 from agent.errors import ConfigError
 from drivers.registry import BUILT_IN

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent import __main__, __version__, config, config_keys
+from agent import __main__, __version__, config_keys, config_socket
 from agent.edge.control import Control, Peer
 from agent.log import Log
 from tests.core.test_config import BASE
@@ -169,7 +169,7 @@ def test_run_loads_neither_argparse_nor_the_other_verbs(tmp_path: Path) -> None:
 
 
 def test_all_parts_of_the_command_look_for_the_same_file_and_socket() -> None:
-    shown = (config.DEFAULT_FILE, config.DEFAULT_SOCKET)
+    shown = (config_socket.DEFAULT_FILE, config_socket.DEFAULT_SOCKET)
     assert shown == (__main__.DEFAULT_FILE, config_keys.SERVICE["socket"].default)
 
 
