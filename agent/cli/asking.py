@@ -149,9 +149,14 @@ def reason(options: argparse.Namespace, found: Parser) -> str:
 
 
 def tell(lines: Iterable[str]) -> None:
-    """Lines for people, within the width of the terminal."""
+    """Lines for people."""
+    print(fitted(lines), flush=True)
+
+
+def fitted(lines: Iterable[str]) -> str:
+    """Within the width of the terminal, and without what could command it."""
     width = columns()
-    print("\n".join(part for line in lines for part in wrapped(printable(line), width)), flush=True)
+    return "\n".join(part for line in lines for part in wrapped(printable(line), width))
 
 
 def printable(text: str) -> str:

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     asking.show(
         options,
         lambda: asking.ask(path, "meter", evse=options.evse),
-        lambda answer: asking.printable("\n\n".join("\n".join(_lines(one)) for one in answer.get("meters") or ())),
+        lambda answer: "\n\n".join(asking.fitted(_lines(one)) for one in answer.get("meters") or ()),
     )
     return Exit.OK
 

@@ -9,6 +9,8 @@ import asyncio
 import csv
 import io
 import json
+import re
+import shlex
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -18,7 +20,7 @@ from agent.__main__ import main
 from agent.cli.asking import Refused, ask
 from tests.conformance.csms import Refusal
 from tests.conformance.ledger import begun, over, status
-from tests.end_to_end.agent_helpers import CARD, Charger, charger, eventually
+from tests.end_to_end.agent_helpers import CARD, ROOT, Charger, charger, eventually
 
 WHY = ("--reason", "a test")
 
@@ -165,3 +167,29 @@ async def test_orders_want_a_reason_and_an_evse_that_is_there() -> None:
         for odd in ({"evse": "1"}, {"evse": True}, {"evse": 0}, {"evse": 1, "why": 7}, {"evse": 1, "why": " "}):
             with pytest.raises(Refused):
                 await asyncio.to_thread(ask, path, "stop", **odd)
+
+
+# --- the manual ---
+
+
+def manual() -> list[list[str]]:
+    """The commands of packaging/README.md's part on the technician's command."""
+    text = (ROOT / "packaging/README.md").read_text().split("## The technician's command\n", 1)[1]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text.split("\n### ", 1)[0], re.MULTILINE | re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in lines]
+
+
+async def test_every_command_of_the_manual_does_what_stands_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = [words for words in manual() if "--watch" not in words]
+    assert len(commands) >= 20
+    async with charger("1.6") as c:
+        await c.ready()
+        monkeypatch.chdir(c.folder)
+        c.csms.cards["0100A57C21"] = ("Accepted", "")
+        for words in commands:
+            assert await shown(c, *words), words
+            if words[0] == "start":
+                await c.do("plug-in", evse=1)
+                await begun(c.csms)
+        assert (c.folder / "given-up.jsonl").read_text() == ""
