@@ -96,8 +96,9 @@ class OpenEvse:
 
     def _reading(self, state: list[str], amps: list[str]) -> EvseReading:
         try:
-            evse, pilot, current_a = int(state[0], 16), int(state[2], 16), float(amps[0])
-        except (ValueError, IndexError):
+            (evse_word, _, pilot_word, _), (amps_word, _) = state[:4], amps[:2]
+            evse, pilot, current_a = int(evse_word, 16), int(pilot_word, 16), float(amps_word)
+        except ValueError:
             self._dirty = True
             raise self._error(f"garbled answer ({' '.join((*state, *amps))})") from None
         found = PILOTS.get(pilot, Pilot.UNKNOWN)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.blocks.metering import MARGIN_WH
-from drivers.api import DriverError, Measurand, Sample
+from drivers.api import DriverError, EvseReading, Measurand, Sample
 from drivers.bus import Bus
 from drivers.composed import ComposedEvse, Contactor
+from drivers.evse.innogy import InnogyEbox
+from drivers.evse.smartevse import EdgetechSmartEvse
 from drivers.io.channel import Channel
 from drivers.io.mapped import MappedIo
 from drivers.mapped_evse import MappedEvse
@@ -128,6 +130,37 @@ async def test_an_order_that_is_not_an_error_was_taken(fault: str, tmp_path: Pat
             assert slave.words[UNIT][28] == 160
         finally:
             await bus.close()
+
+
+# ---- controllers with a page of their own: an order and a look
+
+
+FEW = ("bad crc", "silence", "no such register", "short answer", "echo before the answer", "echo and no answer")
+
+
+async def obeyed(evse: MappedEvse) -> EvseReading:
+    await evse.offer(10.0)
+    return await evse.read()
+
+
+def advertising(state: int) -> Bank:
+    return {0x0102: 0, 0x0103: state, 0x0104: 20, 0x0201: 0}
+
+
+def box(state: bytes) -> Bank:
+    return dict.fromkeys(range(1012, 1018), 0) | {275: int.from_bytes(state, "big")}
+
+
+@pytest.mark.parametrize("fault", [*FEW, "late by more"])
+async def test_an_ebox_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (box(b"A1"), box(b"B2"), box(b"C2"))
+    await never_lies(Subject(lambda bus: InnogyEbox(bus, UNIT), obeyed, moments), fault, tmp_path)
+
+
+@pytest.mark.parametrize("fault", [*FEW, "late by more"])
+async def test_a_smartevse_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (advertising(1), advertising(2), advertising(3))
+    await never_lies(Subject(lambda bus: EdgetechSmartEvse(bus, UNIT), obeyed, moments), fault, tmp_path)
 
 
 # ---- IO boards

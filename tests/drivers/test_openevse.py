@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.api import DriverError, EvseController, Fault, Guard, Pilot, gap
+from drivers.evse import openevse
 from drivers.evse.openevse import OpenEvse
 from drivers.evse.rapi import Lines, line
 from drivers.registry import find
@@ -172,6 +173,66 @@ async def test_a_silent_or_garbling_board_is_one_error(rig: Rig, mode: str, why:
         await rig.evse.read()
     rig.board.mode = "ok"
     assert (await rig.evse.read()).pilot is Pilot.A
+
+
+# ---- what a line may do to an answer
+
+
+Says = Callable[[bytes], None]
+FAULTS: dict[str, Callable[[Says, bytes, bytes], None]] = {  # how to say, the answer, and the question that it is for
+    "check wrong": lambda say, answer, asked: say(answer[:-2] + b"!\r"),
+    "one bit flipped": lambda say, answer, asked: say(answer[:4] + bytes([answer[4] ^ 0x04]) + answer[5:]),
+    "silence": lambda say, answer, asked: None,
+    "refused": lambda say, answer, asked: say(line("NK")),
+    "short answer": lambda say, answer, asked: say(line("OK 01")),
+    "no words": lambda say, answer, asked: say(line("OK")),
+    "cut short": lambda say, answer, asked: say(answer[: len(answer) // 2]),
+    "echo before the answer": lambda say, answer, asked: say(asked + answer),
+    "echo and no answer": lambda say, answer, asked: say(asked),
+    "noise before the answer": lambda say, answer, asked: say(b"\x00\xff$O" + answer),
+    "said twice": lambda say, answer, asked: say(answer + answer),
+    "news in between": lambda say, answer, asked: say(line("AT 03 03 16 0000") + answer),
+    "late": lambda say, answer, asked: later(0.12, say, answer),
+}
+
+
+def later(delay_s: float, say: Says, answer: bytes) -> None:
+    asyncio.get_running_loop().call_later(delay_s, say, answer)
+
+
+@pytest.mark.parametrize("struck", ["GS", "GE"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_fault_of_the_line_makes_it_tell_what_is_not_so(
+    rig: Rig, fault: str, struck: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openevse, "TIMEOUT_S", 0.08)
+    monkeypatch.setattr(openevse, "REST_S", 0.1)
+    say, todo = rig.board._port.write, [fault]
+
+    def said(answer: bytes) -> None:
+        asked = rig.board.asked[-1]
+        if todo and asked == struck:
+            FAULTS[todo.pop()](say, answer, line(asked))
+        else:
+            say(answer)
+
+    async def told() -> tuple[Pilot, float | None, tuple[Fault, ...]] | None:
+        try:
+            reading = await rig.evse.read()
+        except DriverError:
+            return None
+        return reading.pilot, reading.offered_a, reading.faults
+
+    await rig.evse.offer(16.0)
+    assert await told() == (Pilot.A, 16.0, ())
+    monkeypatch.setattr(rig.board._port, "write", said)
+    rig.point.plug_in("hold")
+    assert await told() in (None, (Pilot.B, 16.0, ()))
+    assert todo == []
+    rig.point.unplug_car()
+    async with asyncio.timeout(5):
+        while (now := await told()) != (Pilot.A, 16.0, ()):
+            assert now is None
 
 
 async def test_an_unknown_port_is_one_error(tmp_path: Path) -> None:

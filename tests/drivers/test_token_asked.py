@@ -103,16 +103,19 @@ async def test_a_reader_that_does_not_answer_is_an_error(make: Make, monkeypatch
         await bounded(asyncio.create_task(reader.token()))
 
 
-async def test_a_reader_that_is_plugged_in_again_is_greeted_again(make: Make) -> None:
-    hardware, reader = make("pn532", "pn532")
+@pytest.mark.parametrize(("driver", "kind", "form", "tag"), KINDS)
+async def test_a_reader_that_is_plugged_in_again_is_used_again(
+    make: Make, driver: str, kind: str, form: str, tag: str
+) -> None:
+    hardware, reader = make(driver, kind, form, spelling=Spelling(strip_separators=False))
     waiting = await waiting_for_a_card(reader)
     hardware.close()
     with pytest.raises(DriverError, match="went away"):
         await bounded(waiting)
     hardware.open()
     waiting = await waiting_for_a_card(reader)
-    hardware.tap(UID)
-    assert await bounded(waiting) == UID
+    hardware.tap(tag)
+    assert await bounded(waiting) == tag
 
 
 async def test_a_reader_that_lost_its_power_for_a_moment_is_greeted_again(make: Make) -> None:
