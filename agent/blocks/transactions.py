@@ -295,7 +295,7 @@ class Transactions(Block):
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
         readings = end_readings(self._vars, evse, tx, at)
         evse.tx = None
-        self._worn.wear(evse)
+        self._worn.wear(evse, tx.stop_mono)
         self._deadlines.clear(evse.id)
         ended = self._event(evse, tx, at, TxKind.ENDED, stop.trigger, stop.token, readings, stop.reason)
         yield ended

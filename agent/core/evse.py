@@ -189,6 +189,13 @@ class Evse:
         unused = self.grant is None and (self.tx is None or (self.tx.token is None and self.tx.stop is None))
         return unused and self.operative and not self.stopped_by_fault
 
+    @property
+    def clearing(self) -> bool:
+        """Its EV has gone and its transaction is ending: soon it will be free."""
+        tx = self.tx
+        left = self.seen and tx is not None and tx.stop is not None and not self.plugged and self.grant is None
+        return left and self.operative and not self.stopped_by_fault
+
 
 def charging_state(evse: Evse) -> ChargingState:
     """OCPP 2 chargingState of the transaction on this EVSE."""
