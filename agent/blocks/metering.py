@@ -75,6 +75,8 @@ class Metering(Block):
 
     def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
         evse.meter = MeterState(now, energy_wh, e.samples)
+        if evse.rest is None or evse.rest.energy_wh >= energy_wh or (evse.offer_a <= 0 and evse.open_since is not None):
+            evse.rest = evse.meter
         if draws(e.samples):
             self._drew_at[evse.id] = now.mono
         evse.drawing = now.mono - self._drew_at[evse.id] < IDLE_S
@@ -117,6 +119,7 @@ class Metering(Block):
     def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
         # The other blocks hear this event in the same round and still need the old value; the next reading replaces it.
         self._replaced.add(e.evse)
+        self._facts.evses[e.evse].rest = None
         return iter(())
 
     def on_found(self, e: DeviceFound, _now: Instant) -> Out:
