@@ -356,9 +356,9 @@ class Checker:
         self.complain(f"EVSE {evse}: {gap_wh:.1f} Wh belong to no transaction {where} ({from_s:.1f} to {to_s:.1f} s)")
 
     def _lost_wh(self, evse: int, from_s: float, to_s: float, swapped: bool) -> float:
-        """What may be in no transaction: by a meter that lied or was silent past the stated wait, by one that was
-        swapped, and, where energy flows before its transaction is on disk (TxStartPoint EnergyTransfer), by a process killed
-        just then: for what the car takes in these seconds the disk knows nobody."""
+        """What may be in no transaction: by a meter that lied or was silent past the stated wait; by one that was
+        swapped; and, where energy flows before its transaction is on disk (TxStartPoint EnergyTransfer), by a process
+        killed just then: for what the car takes in these seconds the disk knows nobody."""
         if self.silent_at(evse, from_s):
             return LOST_WH_MAX
         killed = any(from_s <= at <= to_s + READ_S for at in self.killed.get(evse, ()))
