@@ -39,6 +39,13 @@ def layers(debian: Path, deb: Path) -> Iterator[tuple[Path, ...]]:
         yield layers
 
 
+@pytest.fixture(scope="session")
+def layers13(deb: Path) -> Iterator[tuple[Path, ...]]:
+    """Debian 13 with the package on it."""
+    with installed(rootfs("trixie"), deb) as layers:
+        yield layers
+
+
 @pytest.fixture
 def network() -> Iterator[Network]:
     with Network() as network:

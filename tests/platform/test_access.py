@@ -59,6 +59,14 @@ async def test_a_question_in_the_middle_of_a_restart_is_answered_by_the_next_age
         assert '"identity":"CP-7"' in await asking
 
 
+async def test_a_question_after_a_crash_is_answered_by_the_next_agent(layers: Layers, network: Network) -> None:
+    async with station(layers, network) as s:
+        await s.ready()
+        await s.run("systemctl", "kill", "-s", "KILL", "chargepoint")
+        assert '"identity":"CP-7"' in await ask(s, "root")
+        assert await s.show("NRestarts") == "1"
+
+
 async def test_a_password_and_keys_are_given_by_the_manager_and_by_nobody_else(
     layers: Layers, network: Network
 ) -> None:

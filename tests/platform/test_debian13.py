@@ -1,0 +1,51 @@
+"""The same package on Debian 13: another Python, a systemd that knows Type=notify-reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.ledger import begun, over, read
+from tests.platform.network import Network
+from tests.platform.station import FILE, station
+
+Layers = tuple[Path, ...]
+pytestmark = pytest.mark.xdist_group("debian13")
+
+
+async def test_the_package_runs_a_charge_on_debian_13(layers13: Layers, network: Network) -> None:
+    async with station(layers13, network, "1.6") as s:
+        await s.ready()
+        await s.do("plug-in", evse=1)
+        await s.tap()
+        await begun(s.csms)
+        await s.do("unplug", evse=1)
+        await over(s.csms)
+        assert 'PRETTY_NAME="Debian GNU/Linux 13' in await s.run("cat", "/etc/os-release")
+        assert await s.run("systemctl", "--failed", "--quiet") == ""
+        await s.run("systemd-analyze", "security", "--no-pager", "--threshold=15", "chargepoint.service")
+        complaints = s.machine.journal("_PID=1", "-p", "warning")
+        assert [line["MESSAGE"] for line in complaints if "chargepoint" in str(line)] == []
+
+
+async def test_a_drop_in_makes_the_reload_wait_for_the_new_settings(layers13: Layers, network: Network) -> None:
+    lines = ("Type=notify-reload", "ExecReload=")
+    async with station(layers13, network, prepare=lambda s: s.drop_in(*lines)) as s:
+        await s.ready()
+        file = s.machine.root / FILE[1:]
+        file.write_text(file.read_text() + '"ConnectionTimeOut" = 77\n')
+        await s.run("systemctl", "reload", "chargepoint")
+        assert "Reloaded" in s.machine.log()
+        assert await read(s.csms, "ConnectionTimeOut") == "77"
+        await s.seen("it is up", ActiveState="active", SubState="running", NRestarts="0")
+
+
+async def test_the_socket_stays_open_while_systemd_257_restarts_the_agent(layers13: Layers, network: Network) -> None:
+    """From Python 3.13 on asyncio would remove the socket's file at the end of the old agent."""
+    async with station(layers13, network) as s:
+        await s.ready()
+        before = await s.run("stat", "-c", "%i", "/run/chargepoint/control.sock")
+        await s.run("systemctl", "restart", "chargepoint")
+        assert await s.run("stat", "-c", "%i", "/run/chargepoint/control.sock") == before
+        assert (await s.status())["identity"] == "CP-7"
