@@ -135,7 +135,7 @@ class Guest:
         tree = kernel()
         self._console = disk.with_name("console")
         words = ["setpriv", "--pdeathsig", "KILL", *QEMU, "-kernel", str(tree / "vmlinuz")]
-        words += ["-initrd", str(tree / "initrd"), "-append", "console=ttyAMA0 quiet systemd.show_status=1"]
+        words += ["-initrd", str(tree / "initrd"), "-append", "console=ttyAMA0 quiet panic=-1 systemd.show_status=1"]
         words += [
             "-drive",
             f"if=none,id=disk,file={disk},format=raw,cache=unsafe",
@@ -159,6 +159,10 @@ class Guest:
         self._process.wait(10)
         if kind is not None:
             print(self.console())
+
+    def is_on(self) -> bool:
+        """False once its kernel has given up."""
+        return self._process is not None and self._process.poll() is None
 
     def console(self) -> str:
         """What it said on its serial line."""

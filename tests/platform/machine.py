@@ -163,6 +163,7 @@ class Machine:
             if at.exists():
                 continue
             at.mkdir()
+            assert not any((layer / folder).is_symlink() for layer in self.layers), f"/{folder} is a link"
             for layer in self.layers:
                 if (layer / folder).is_dir():
                     status = (layer / folder).stat()

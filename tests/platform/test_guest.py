@@ -35,13 +35,15 @@ async def test_an_arm64_charger_with_a_clock_from_the_past_is_accepted_and_tells
             url = csms.url.replace("127.0.0.1", HOST)
             files = {
                 "/etc/chargepoint/agent.toml": config(url, "2.0.1"),
-                "/lib/systemd/system/hardware.service": HARDWARE,
-                "/lib/systemd/system/tell.service": TELL,
+                "/usr/lib/systemd/system/hardware.service": HARDWARE,
+                "/usr/lib/systemd/system/tell.service": TELL,
             }
             Path(name).chmod(0o755)
             disk = await asyncio.to_thread(image, deb, Path(name), files, ("hardware.service", "tell.service"))
             with Guest(disk, "-rtc", "base=2000-01-01") as guest:
-                boot = await csms.hear("BootNotification", 0, BOOT_S)
+                await until(lambda: csms.calls("BootNotification") or not guest.is_on(), "it boots", BOOT_S)
+                assert guest.is_on()
+                boot = await csms.hear("BootNotification")
                 assert boot["reason"] == "PowerUp"
                 await csms.until(lambda: csms.calls("StatusNotification"), "its status", BOOT_S)
                 await status(csms, "Available")
