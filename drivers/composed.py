@@ -214,8 +214,11 @@ class ComposedEvse:
         told = self._interlock.closed
         if told and not facts.coil:
             self._interlock.fell_off(_now())
-        elif (told and facts.mirror is False) or (not told and facts.mirror and not facts.coil):
-            await self._judge(told)
+        elif told and facts.mirror is False:
+            if self._interlock.asks(facts):  # else the pilot controller's own relay was quicker than we are
+                await self._judge(True)
+        elif not told and facts.mirror and not facts.coil:
+            await self._judge(False)
         # A coil that is on without an order is switched off by `_act`.
 
     async def _act(self, wanted: Wanted, facts: Facts) -> None:
@@ -268,7 +271,11 @@ class ComposedEvse:
         if self._interlock.welded or await self._obeys(closed):
             return
         if closed:
-            self._interlock.did_not_close(_now())
+            pilot = (await self._pilot_told()).pilot
+            if self._interlock.asks(Facts(pilot)):
+                self._interlock.did_not_close(_now())
+            else:  # the car has let go meanwhile
+                self._interlock.fell_off(_now())
             await self._contactor.output.set(False)
         else:
             self._interlock.did_not_open(_now())

@@ -128,7 +128,7 @@ class Interlock:
         elif stopped:
             self._not_before = max(self._not_before, now + self.rules.after_fault_s)
         ready = self._is_ordered() and not stopped and facts.cable_a != 0 and self._is_held(facts)
-        if not self.closed and ready and self._asks(facts) and now >= self._not_before:
+        if not self.closed and ready and self.asks(facts) and now >= self._not_before:
             self.closed, self._force_off_at = True, None
         waits = now < self._not_before - self.rules.min_open_s  # long, after a fault: the car shall not ask in vain
         offer_a = self.order_a if (ready and not waits) or (self.order_a is None and not stopped) else 0.0
@@ -157,7 +157,7 @@ class Interlock:
     def _maybe_open(self, facts: Facts, stopped: bool, now: float) -> None:
         if stopped:
             self._open(now, self.rules.after_fault_s)
-        elif not self._asks(facts):
+        elif not self.asks(facts):
             self._open(now, self.rules.min_open_s)
         elif self._is_ordered() and self._is_held(facts):
             self._force_off_at = None
@@ -171,7 +171,8 @@ class Interlock:
         self.order_a = self.order_a or 0.0
         self._not_before = max(self._not_before, now + rest_s)
 
-    def _asks(self, facts: Facts) -> bool:
+    def asks(self, facts: Facts) -> bool:
+        """The car wants power, and may have it."""
         return facts.pilot is Pilot.C or (facts.pilot is Pilot.D and self.rules.ventilation)
 
     def _is_held(self, facts: Facts) -> bool:

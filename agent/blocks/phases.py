@@ -42,6 +42,7 @@ class Phases(Block):
         self._goals: dict[int, int] = {}  # by EVSE that is being switched
         self._steps: dict[int, str] = {}
         self._failed: dict[int, int] = {}
+        self._saw: dict[int, bool] = {}  # by EVSE: a car was there when the order was given
         self._ends = Deadlines()  # by EVSE: of its step
         self._again = Deadlines()  # by EVSE: not before
 
@@ -98,6 +99,7 @@ class Phases(Block):
         step, goal = self._steps[evse.id], self._goals[evse.id]
         if step == RESTING and _is_empty(evse, now):
             self._go(evse, ORDERED, now.mono + OBEYED_S)
+            self._saw[evse.id] = evse.plugged
             yield SwitchPhases(evse.id, goal)
             return
         self._give_back(evse, now.mono + rule.every_s)
@@ -120,7 +122,7 @@ class Phases(Block):
         """The car may have power again."""
         del self._steps[evse.id], self._goals[evse.id]
         evse.switching = ""
-        if evse.plugged:
+        if evse.plugged and self._saw.pop(evse.id, True):
             self._again.set(evse.id, again)
 
     HEARS: ClassVar = {EvseRead: "on_read", Unplugged: "on_unplugged", Tick: "on_tick"}

@@ -129,6 +129,19 @@ def test_the_next_car_does_not_wait() -> None:
     assert [phases for _, phases in box.live(20)] == [3]
 
 
+def test_a_car_that_comes_while_it_is_switched_has_not_seen_it() -> None:
+    box = Wallbox().going()
+    box.profile(16.0, 1)
+    box.look(Pilot.B)
+    box.look(Pilot.A)
+    box.live(14)
+    assert (box.phases, box.evse.switching) == (1, "switching to 1 phase")
+    box.feed(ProfileClearRequested(REF, profile_id=7))
+    box.tap()
+    box.look(Pilot.B)
+    assert [phases for _, phases in box.live(40)] == [3]
+
+
 def test_nothing_is_switched_for_a_car_that_nobody_has_authorized() -> None:
     box = Wallbox()
     box.ready()

@@ -32,12 +32,15 @@ class Board:
         self.ohm = 220.0
         self.orders: list[tuple[int, bool]] = []
         self.both_ways = False
+        self.in_series: Callable[[], bool] = lambda: True  # the pilot controller's own relay in the coil's circuit
         self._moved_at = -1.0
 
     @property
     def closed(self) -> bool:
         """The main contacts, which follow the coil after a moment."""
         old = self.welded
+        if not old and not self.in_series():
+            return False
         if asyncio.get_running_loop().time() - self._moved_at < CONTACTS_S:
             return old or not self.outputs[COIL]
         return old or (self.outputs[COIL] and not self.stuck)

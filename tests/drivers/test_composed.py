@@ -374,6 +374,46 @@ def test_the_board_at_the_coil_is_the_guard() -> None:
     assert rig.evse.guard() is None
 
 
+def pilot_first(rig: Rig) -> None:
+    """The pilot controller has a relay of its own in the coil's circuit, as it should, and is quicker than we are."""
+    rig.board.in_series = lambda: rig.pilot.plugged and bool(rig.pilot.offered_a) and rig.pilot.forced is None
+
+
+@pytest.mark.parametrize("ends", ["order", "car"])
+def test_a_pilot_controller_that_opens_first_is_no_fault(ends: str) -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.charge()
+        pilot_first(rig)
+        if ends == "order":
+            await rig.evse.offer(0.0)
+        else:
+            rig.pilot.forced = Pilot.B
+        readings = [await rig.step() for _ in range(8)]
+        assert [reading.faults for reading in readings] == [()] * 8
+        assert not rig.board.outputs[COIL]
+
+    play(scene)
+
+
+def test_a_car_that_lets_go_while_the_contactor_closes_is_no_fault() -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.step(30)
+        rig.pilot.plugged = True
+        await rig.step(2)
+        pilot_first(rig)
+        closing = asyncio.ensure_future(rig.evse.offer(16.0))
+        while not rig.board.outputs[COIL]:
+            if closing.done():
+                closing = asyncio.ensure_future(rig.evse.read())
+            await asyncio.sleep(0.005)
+        rig.pilot.forced = Pilot.B
+        await closing
+        assert (await rig.step()).faults == ()
+        assert not rig.board.outputs[COIL]
+
+    play(scene)
+
+
 # ---- phases and waking
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.ledger import begun, charges, over, remote_start, status
+from tests.conformance.ledger import begun, charges, limit, over, profile, remote_start, status
 from tests.end_to_end import agent_helpers
 from tests.end_to_end.agent_helpers import CARD, Charger, charger
 
@@ -149,3 +149,26 @@ async def test_an_agent_that_dies_leaves_an_open_contactor_and_goes_on_after_its
         await c.tap(CARD, 1)
         await over(c.csms, evse=1)
         assert len(charges(c.csms)) == 1
+
+
+async def test_its_second_contactor_switches_to_one_phase_for_a_profile_and_never_under_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = agent_helpers._EVSE.replace('output = "io{n}.0"', 'output = "io{n}.0"\nthree_phase = "io{n}.4"')
+    monkeypatch.setattr(agent_helpers, "_EVSE", text.replace("[[reader]]", "{evse_tables}\n[[reader]]"))
+    async with charger("2.0.1", evse_tables="[evse.phase_switching]\npause_s = 2") as c:
+        await c.ready()
+        await c.wait("phases", "3")  # at power-up it is off, and no car is there
+        await c.tap(CARD, 1)
+        await c.do("plug-in", evse=1)
+        await begun(c.csms, evse=1)
+        await c.charging(1)
+        what = profile(c.csms, 16.0)
+        what["chargingSchedule"][0]["chargingSchedulePeriod"][0]["numberPhases"] = 1
+        assert await limit(c.csms, 1, what) == "Accepted"
+        await c.wait("phases", "1", timeout_s=40.0)
+        evse = (await c.status())["evses"][0]
+        assert (evse["offer_a"], evse["explanation"]) == (0.0, "0 A: switching to 1 phase")
+        await c.charging(1)
+        assert (await c.status())["evses"][0]["phases_now"] == 1
+        assert await c.see("live-switches") == "0"

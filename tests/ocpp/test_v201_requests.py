@@ -67,7 +67,7 @@ NEUTRAL_PROFILE = Profile(
     purpose=Purpose.STATION_EXTERNAL,
     kind=Kind.ABSOLUTE,
     unit="W",
-    periods=(Period(0, 7400.0, 3),),
+    periods=(Period(0, 7400.0, 3, 1),),
     transaction="0042",
 )
 
