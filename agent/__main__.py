@@ -45,6 +45,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another fun
     "doctor": ("agent.doctor.main", "check a charger before it is left alone, with a dated report"),
     "bus": ("agent.cli.bench.bus", "find the devices on a serial line, and the maps that fit them"),
     "map": ("agent.cli.bench.maps", "list the maps; check one; try one on its device"),
+    "plug-and-test": ("agent.cli.plug_test", "guide through a test charge, and say what is wrong"),
     "trace": ("agent.cli.trace", "what crosses the lines, OCPP and Modbus, decoded, as it crosses"),
     "log": ("agent.cli.log", "what the agent has written into the journal, and what to do about it"),
     "support-bundle": ("agent.cli.bundle", "write all that a supporter needs into one file, without secrets"),

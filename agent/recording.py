@@ -18,6 +18,7 @@ The lines, each a JSON list: `head` (facts of the recording, and the arguments o
 variables, when the dialect or the file has changed them), `step` (mono, utc, clock quality, event, effects), `bug` (the
 same with what was raised), `frame` (mono, way, text), `samples` (a number, and what a meter tells of in which order).
 The event of a step is flat, or, for most of them are readings, `["M", evse, number of the samples, value, value ...]`.
+Where calls to the CSMS are asked for or answered, a list of their numbers follows: the event's, then the others.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any
 from agent import __version__
 from agent.blocks.image import image
 from agent.blocks.station import Station
-from agent.core.effects import Effect, Note
+from agent.core.effects import Ask, Effect, Note
 from agent.core.events import Event, MeterRead
 from agent.core.flat import Mask, Unfit, flat
 from agent.core.network import Links
@@ -45,6 +46,7 @@ BLOCK_STEPS = 256
 BLOCK_S = 300.0
 SOON_S, CALM_S = 2.0, 6.0  # after a warning, and between two blocks that warnings have hastened
 MAX_PENDING = 4 * BLOCK_STEPS
+MAX_ASKED = 256  # calls whose answers are awaited
 LONGEST_FRAME = 4096
 REST_S = 600.0  # of a recorder whose disk did not take what it had
 _LOUD = ("warning", "error")
@@ -79,8 +81,10 @@ class Recorder:
         self._afresh = True  # what comes next cannot be understood from what is written
         self._busy = False
         self._rests_until = float("-inf")
-        self._layouts: dict[tuple[Any, ...], int] = {}  # these two are the writing thread's
+        self._layouts: dict[tuple[Any, ...], int] = {}  # these are the writing thread's
         self._news: list[str] = []
+        self._asked: dict[int, tuple[int, object]] = {}  # by identity; held, so that none is given to another
+        self._count = 0
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -155,6 +159,7 @@ class Recorder:
         if head is not None:
             self._ring.begin()
             self._layouts.clear()
+            self._asked.clear()
             self._ring.write(self._lines(head, mask))
 
     def _lines(self, entries: Sequence[Entry], mask: Mask) -> Iterator[str]:
@@ -173,13 +178,29 @@ class Recorder:
             self._news.append(_dumps(["samples", number, flat(layout)]))
         return ["M", event.evse, number, *[sample.value for sample in event.samples]]
 
+    def _numbers(self, event: Event, effects: Sequence[Effect]) -> list[list[int | None]]:
+        """Which call this is about, and which it asks for: a block knows its own call from another that is equal."""
+        asked = [effect.call for effect in effects if type(effect) is Ask]
+        about = getattr(event, "call", None)
+        if about is None and not asked:
+            return []
+        known = self._asked.get(id(about))
+        numbers: list[int | None] = [known[0] if known else None]
+        for call in asked:
+            numbers.append(self._asked.setdefault(id(call), (self._count, call))[0])
+            self._count += 1
+        while len(self._asked) > MAX_ASKED:
+            del self._asked[next(iter(self._asked))]
+        return [numbers]
+
     def _line(self, entry: Entry, mask: Mask) -> str:
         kind = entry[0]
         if kind in ("step", "bug"):
             at, event, more = entry[1:]
             told = more if kind == "bug" else [flat(effect, mask) for effect in more]
             heard = self._reading(event) if type(event) is MeterRead else flat(event, mask)
-            return _dumps([kind, at.mono, at.utc, int(at.quality), heard, told])
+            calls = self._numbers(event, more) if kind == "step" else []
+            return _dumps([kind, at.mono, at.utc, int(at.quality), heard, told, *calls])
         if kind == "frame":
             return _dumps([kind, entry[1], entry[2], self._frame(entry[3])])
         if kind == "head":

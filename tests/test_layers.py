@@ -126,6 +126,7 @@ RULES: dict[str, Rule] = {
         )
     ),
     # The core on a desk, fed from a file.
+    "agent.cli.plug_steps": Rule(("agent.core.faults",), not_std=("asyncio", "sqlite3")),
     "agent.cli.log": Rule(("agent.cli", "agent.errors", "agent.core.troubles"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay": Rule(("agent.cli", "agent.errors", "agent.store.recorder"), not_std=("asyncio", "sqlite3")),
     "agent.cli.replay_run": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=("asyncio", "sqlite3")),

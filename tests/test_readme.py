@@ -6,11 +6,12 @@ with the simulated charger are run for real in `tests/end_to_end`. The excerpt o
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 
@@ -54,11 +55,10 @@ def commands(program: str) -> list[tuple[str, str]]:
 @cache
 def help_of(*words: str) -> str:
     """What `chargepoint WORDS --help` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "agent", *words, "--help"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
-    return done.stdout
+    out = io.StringIO()
+    with redirect_stdout(out), suppress(SystemExit):  # argparse ends so
+        main([*words, "--help"])
+    return out.getvalue()
 
 
 # --- commands ---

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -21,7 +21,7 @@ from agent.core.effects import Ask, Call, Effect
 from agent.core.events import Event, MeterRead
 from agent.core.flat import Unreadable, flat, unflat
 from agent.core.network import Links
-from agent.core.record import record
+from agent.core.record import record, replace
 from agent.core.types import ClockQuality, Instant
 from drivers.api import Sample
 
@@ -52,7 +52,8 @@ class Player:
         self._station: Station | None = None
         self._offset_s = 0.0
         self._boot = ""
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, Call] = {}  # by what they say, for those from before the recording
+        self._asked: dict[int | None, Call] = {}  # by their numbers in the recording
         self._layouts: dict[int, Any] = {}
 
     def play(self, lines: Iterator[str]) -> Iterator[Played]:
@@ -71,7 +72,7 @@ class Player:
     # --- the kinds of lines -------------------------------------------------------------------------------------
 
     def _head(self, about: dict[str, Any], build: Any) -> Iterator[Played]:
-        self._station, self._calls, self._layouts = None, {}, {}
+        self._station, self._calls, self._asked, self._layouts = None, {}, {}, {}
         self._boot = str(about["boot"])
         self._offset_s = float(about["utc"]) - float(about["mono"])
         text = str(about.get("trouble", ""))
@@ -106,10 +107,14 @@ class Player:
         samples = (Sample(what, value, phase) for (what, phase), value in zip(layout, told[3:], strict=True))
         return MeterRead(told[1], tuple(samples))
 
-    def _step(self, mono: float, utc: float, quality: int, event: Any, told: Any) -> Iterator[Played]:
+    def _step(
+        self, mono: float, utc: float, quality: int, event: Any, told: Any, calls: Sequence[int | None] = (None,)
+    ) -> Iterator[Played]:
         now = Instant(mono, utc, ClockQuality(quality), self._boot)
         self._offset_s = utc - mono
         heard = self._heard(event)
+        if calls[0] in self._asked:
+            heard = replace(heard, call=self._asked[calls[0]])
         if self._station is None:
             effects = tuple(unflat(effect, self._find) for effect in told)
             yield Played("step", utc, heard, effects)
@@ -120,7 +125,7 @@ class Player:
             self._station = None
             yield Played("step", utc, heard, (), same=False, missing=_shown(told), new=(f"raises {_named(error)}",))
             return
-        self._remember(effects)
+        self._remember(effects, calls[1:])
         recorded, given = [_dumps(one) for one in told], [_dumps(flat(one)) for one in effects]
         missing = tuple(one for one in recorded if one not in given)
         new = tuple(one for one in given if one not in recorded)
@@ -162,12 +167,13 @@ class Player:
         made: Call = cls(*parts)
         return self._calls.setdefault(repr(flat(made)), made)
 
-    def _remember(self, effects: tuple[Effect, ...]) -> None:
-        for effect in effects:
-            if isinstance(effect, Ask):
-                if len(self._calls) >= MAX_CALLS:
-                    del self._calls[next(iter(self._calls))]
-                self._calls[repr(flat(effect.call))] = effect.call
+    def _remember(self, effects: tuple[Effect, ...], numbers: Sequence[int | None]) -> None:
+        asked = [effect.call for effect in effects if isinstance(effect, Ask)]
+        for call in asked:
+            if len(self._calls) >= MAX_CALLS:
+                del self._calls[next(iter(self._calls))]
+            self._calls[repr(flat(call))] = call
+        self._asked.update(zip(numbers, asked, strict=False))
 
 
 def _dumps(value: Any) -> str:

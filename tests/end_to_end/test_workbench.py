@@ -5,13 +5,21 @@ their own against the running agent.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import tarfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+
+from agent.__main__ import main
+from tests.end_to_end import agent_helpers
 from tests.end_to_end.agent_helpers import CARD, ROOT, Charger, charger, until
 
 PATIENCE_S = 60.0
@@ -30,9 +38,15 @@ async def end(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     return process.returncode, out.decode()
 
 
-async def do(c: Charger, *words: str) -> tuple[int | None, str]:
-    """Run it to its end: exit code, and what it prints."""
-    return await end(await begin(c, *words))
+async def do(_c: Charger, *words: str) -> tuple[int | None, str]:
+    """Run it to its end, in this process: exit code, and what it prints."""
+    out = io.StringIO()
+
+    def run() -> int:
+        with redirect_stdout(out), redirect_stderr(out):
+            return main(words)
+
+    return await asyncio.wait_for(asyncio.to_thread(run), PATIENCE_S), out.getvalue()
 
 
 def where(c: Charger) -> tuple[str, str]:
@@ -63,10 +77,11 @@ async def test_a_technician_looks_on_packs_replays_and_resets() -> None:
         assert code == 0
         assert "TransactionBegan" in out
 
-        code, out = await do(c, "support-bundle", "bundle.tar.gz", *where(c))
+        bundle = str(c.folder / "bundle.tar.gz")
+        code, out = await do(c, "support-bundle", bundle, *where(c))
         assert (code, "nothing secret" in out) == (0, True), out
         assert CARD.encode() not in whole(c.folder / "bundle.tar.gz")
-        code, out = await do(c, "replay", "bundle.tar.gz")
+        code, out = await do(c, "replay", bundle)
         assert code == 0, out
         assert "TokenPresented" in out
         assert "steps gave the same effects" in out
@@ -74,13 +89,34 @@ async def test_a_technician_looks_on_packs_replays_and_resets() -> None:
         await c.do("unplug")
         await c.csms.hear("TransactionEvent", eventType="Ended")
         await c.delivered()
-        await resets(c)
+        *others, reset = [words for words in manual() if words[0] != "plug-and-test"]
+        assert len(others) == 7
+        for words in others:
+            code, out = await do(c, *placed(c, words))
+            assert code == 0, (words, out)
+        assert reset[0] == "factory-reset"
+        await resets(c, *reset, "--yes")
 
 
-async def resets(c: Charger) -> None:
+def manual() -> list[list[str]]:
+    """The commands of the section of packaging/README.md that is about these tools."""
+    section = (ROOT / "packaging/README.md").read_text().split("### Looking closer\n", 1)[1].split("\n### ", 1)[0]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True)[1:] for block in blocks for line in block.splitlines()]
+
+
+def placed(c: Charger, words: list[str]) -> list[str]:
+    """With the folders of this charger, and an end to what only ends with Ctrl-C."""
+    places = {"/tmp": str(c.folder), "/var/lib/chargepoint/recorder": str(c.folder / "memory" / "recorder"), "60": "1"}
+    short = {"trace": [] if "--count" in words or "--for-s" in words else ["--for-s", "1"]}
+    found = [places.get(word, word) for word in words if word != "--follow"]
+    return [*found, *short.get(words[0], []), *(where(c) if words[0] != "replay" else ())]
+
+
+async def resets(c: Charger, *words: str) -> None:
     memory = c.folder / "memory"
     before = set(memory.glob("recorder/*"))
-    resetting = await begin(c, "factory-reset", "--yes", "--reason", "back to stock", *where(c))
+    resetting = await begin(c, *words, *where(c))
     assert await c.exit_code() == 82
     await c.start()  # as a service manager does
     code, out = await end(resetting)
@@ -110,3 +146,38 @@ async def test_what_led_to_a_fault_is_recorded_although_the_agent_is_killed() ->
         code, out = await do(c, "replay", str(recorder))
         assert code == 0, out
         assert "too hot" in out
+
+
+# --- the guided test charge ---------------------------------------------------------------------------------
+
+
+async def guided(c: Charger, *words: str) -> tuple[int | None, str]:
+    """A technician who does what he is told."""
+    process = await begin(c, "plug-and-test", "1", *words, *where(c))
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(2 * PATIENCE_S):
+        while line := (await process.stdout.readline()).decode():
+            said += line
+            if "-> Plug a car" in line:
+                await c.do("plug-in")
+            elif "-> Hold a card" in line:
+                await c.tap()
+            elif "-> Unplug" in line:
+                await c.do("unplug")
+    return await process.wait(), said
+
+
+async def test_a_guided_test_charge_passes_and_another_one_names_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_helpers, "PACE", 1.0)  # the register is compared with a clock
+    async with charger("2.0.1") as c:
+        await c.ready()
+        code, said = await guided(c, "--report", "report.txt", "--measure-s", "4")
+        assert code == 0, said
+        assert (c.folder / "report.txt").read_text().endswith("passed\n")
+        assert said.count("\nok ") == 11
+        await c.do("fault", name="ground")
+        await c.csms.hear("StatusNotification", connectorStatus="Faulted")
+        code, said = await guided(c)
+        assert (code, "FAIL  before     fault ground" in said) == (1, True), said
+        assert "what to do:" in said
