@@ -234,7 +234,7 @@ class Authorization(Block):
         plugged = [v for v in free if v.plugged]
         if not plugged and not self._has_room(free, grant):
             yield from self._deny(question.evses, question.token, "every free EVSE waits for somebody else")
-        elif plugged or len(free) == 1:
+        elif plugged or (len(free) == 1 and free[0].free):
             yield from self._give(max(plugged, key=lambda v: v.plugged_at) if plugged else free[0], grant, now)
         else:
             self._float(Floating(grant, tuple(v.id for v in free)), now)
@@ -292,9 +292,14 @@ class Authorization(Block):
         self._deadlines.clear(e.evse)
         return iter(())
 
-    def on_ended(self, e: TransactionEnded, _now: Instant) -> Out:
-        self._facts.evses[e.evse].grant = None
-        return iter(())
+    def on_ended(self, e: TransactionEnded, now: Instant) -> Out:
+        """Whoever has come meanwhile, with a car or for this EVSE alone, is next."""
+        evse = self._facts.evses[e.evse]
+        evse.grant = None
+        floating = self._waiting.at(evse)
+        if floating is not None and (evse.plugged or floating.evses == (evse.id,)):
+            self._land(floating)
+            yield from self._give(evse, floating.grant, now)
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
         for name in self._deadlines.due(now.mono):
@@ -323,7 +328,9 @@ class Authorization(Block):
         yield Note("info", "Denied", f"card {shorten(token.value)} refused: {why}", (("TOKEN", shorten(token.value)),))
 
     def _free(self, evses: Sequence[int]) -> list[Evse]:
-        return [] if self._facts.closing else [v for n in evses if (v := self._facts.evses[n]).free]
+        """Those that are free, or are just being left."""
+        places = [] if self._facts.closing else [self._facts.evses[n] for n in evses]
+        return [v for v in places if v.free or v.clearing]
 
     def on_reservation_ended(self, e: ReservationEnded, _now: Instant) -> Out:
         """A grant that would have used it stands, but uses it no longer."""

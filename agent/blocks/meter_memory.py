@@ -78,6 +78,8 @@ class MeterMemory(Block):
             yield MeterReplaced(e.evse, why, e.number)
 
     def on_replaced(self, e: MeterReplaced, _now: Instant) -> Iterator[Event | Effect]:
+        if not e.why:
+            return
         if not e.number and self._numbers.pop(e.evse, None) is not None:
             self._named.discard(e.evse)
             yield Forget(TABLE, str(e.evse))  # its register told so; the number that it tells next is no news

@@ -51,6 +51,7 @@ class Metering(Block):
         self._facts = facts
         self._knows = knows
         self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
+        self._agreed = dict.fromkeys(facts.evses, 0)  # readings that went on from one another
         self._replaced: set[int] = set()
         self._incredible_since: dict[int, float] = {}
         self._drew_at: dict[int, float] = dict.fromkeys(facts.evses, -IDLE_S)
@@ -64,6 +65,7 @@ class Metering(Block):
             yield from self._disbelieve(evse, now)
             return
         self._doubted[evse.id].clear()
+        self._agreed[evse.id] += 1
         self._accept(evse, e, energy_wh, now)
         if self._incredible_since.pop(evse.id, now.mono) <= now.mono - INCREDIBLE_S:
             yield FaultCleared(evse.id, Fault.METER)
@@ -75,6 +77,8 @@ class Metering(Block):
 
     def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
         evse.meter = MeterState(now, energy_wh, e.samples)
+        if evse.rest is None or evse.rest.energy_wh >= energy_wh or (evse.offer_a <= 0 and evse.open_since is not None):
+            evse.rest = evse.meter
         if draws(e.samples):
             self._drew_at[evse.id] = now.mono
         evse.drawing = now.mono - self._drew_at[evse.id] < IDLE_S
@@ -111,12 +115,16 @@ class Metering(Block):
         yield Note(
             "warning", "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields
         )
-        yield MeterReplaced(evse.id, "its register leapt for good")  # heard while evse.meter is still the old one
+        proven = self._agreed[evse.id] >= CONFIRMATIONS  # else it was the first reading that lied
+        why = "its register leapt for good" if proven else ""
+        yield MeterReplaced(evse.id, why)  # heard while evse.meter is still the old one
         yield MeterRead(evse.id, e.samples)
 
     def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
         # The other blocks hear this event in the same round and still need the old value; the next reading replaces it.
         self._replaced.add(e.evse)
+        self._agreed[e.evse] = 0
+        self._facts.evses[e.evse].rest = None
         return iter(())
 
     def on_found(self, e: DeviceFound, _now: Instant) -> Out:

@@ -29,7 +29,7 @@ from agent.core.events import (
     TransactionBegan,
     VariableChanged,
 )
-from agent.core.evse import Evse, Transaction
+from agent.core.evse import Evse, MeterState, Transaction
 from agent.core.types import ClockQuality, Context, Instant, Reading, Trigger
 from agent.core.variables import Variables
 from drivers.api import Measurand, Sample
@@ -238,10 +238,9 @@ def selected(variables: Variables, key: str, reading: Reading | None) -> Reading
     return Reading(reading.at, reading.context, samples) if samples else None
 
 
-def begin_reading(evse: Evse) -> Reading:
+def begin_reading(meter: MeterState) -> Reading:
     """What the meter says as the transaction begins; no energy has flowed since it was read."""
-    assert evse.meter is not None
-    return Reading(evse.meter.at, Context.BEGIN, evse.meter.samples)
+    return Reading(meter.at, Context.BEGIN, meter.samples)
 
 
 def end_readings(variables: Variables, evse: Evse, tx: Transaction, at: Instant) -> tuple[Reading, ...]:

@@ -37,6 +37,12 @@ def start_points(evse: Evse, variables: Variables) -> tuple[str, ...]:
     return (*points, TxPoint.POWER_PATH_CLOSED) if evse.signs and TxPoint.ENERGY_TRANSFER in points else points
 
 
+def first_of(evse: Evse, trigger: Trigger) -> MeterState:
+    """The reading that a transaction begins with. What flowed before the meter told of power belongs to it, too."""
+    assert evse.meter is not None
+    return evse.rest if trigger is Trigger.CHARGING_STATE_CHANGED and evse.rest is not None else evse.meter
+
+
 def start_trigger(evse: Evse, grant: Grant | None, start_points: Sequence[str]) -> Trigger:
     """What came last and made the transaction start."""
     if grant is None:

@@ -26,6 +26,7 @@ from agent.blocks.transaction_events import (
     authorize,
     build,
     count,
+    first_of,
     is_over_limit,
     note,
     points_of,
@@ -120,15 +121,15 @@ class Transactions(Block):
             yield from self._start(evse, now)
 
     def _start(self, evse: Evse, now: Instant) -> Iterator[Event | Effect]:
-        assert evse.meter is not None
         self._count += 1
-        grant, wh = evse.grant, round(evse.meter.energy_wh)
-        name, begin = f"{self._prefix}-{evse.id}-{self._count}", begin_reading(evse)
+        grant = evse.grant
+        trigger = start_trigger(evse, grant, self._vars.members("TxCtrlr.TxStartPoint"))
+        name, first = f"{self._prefix}-{evse.id}-{self._count}", first_of(evse, trigger)
+        wh, begin = round(first.energy_wh), begin_reading(first)
         tx = Transaction(name, now, wh, last_wh=wh, last_read=(wh, begin.at), begin=begin)
         if grant is not None:
             authorize(tx, grant)
         evse.tx, evse.finished = tx, False
-        trigger = start_trigger(evse, grant, self._vars.members("TxCtrlr.TxStartPoint"))
         started = selected(self._vars, "SampledDataCtrlr.TxStartedMeasurands", tx.begin)
         yield Remember("counters", "transactions", self._count)
         yield self._event(evse, tx, now, TxKind.STARTED, trigger, readings=(started,) if started else ())
@@ -295,7 +296,7 @@ class Transactions(Block):
         at = now if evse.meter is None or evse.meter.at.mono < tx.stop_mono else evse.meter.at
         readings = end_readings(self._vars, evse, tx, at)
         evse.tx = None
-        self._worn.wear(evse)
+        self._worn.wear(evse, tx.stop_mono)
         self._deadlines.clear(evse.id)
         ended = self._event(evse, tx, at, TxKind.ENDED, stop.trigger, stop.token, readings, stop.reason)
         yield ended

@@ -37,7 +37,8 @@ class Waiting:
 
     def at(self, evse: Evse) -> Floating | None:
         """Whose it is when this one is plugged in."""
-        return next((f for f in self._list if evse.id in f.evses and evse in self._choice(f)), None)
+        here = [f for f in self._list if evse.id in f.evses] if evse.free else []
+        return next((f for f in here if evse in self._choice(f)), None)
 
     def strangers(self, among: Sequence[Evse] | None = None) -> int:
         """How many without a reservation wait for one of these, or for any."""
@@ -46,7 +47,8 @@ class Waiting:
 
     def _choice(self, floating: Floating) -> list[Evse]:
         grant = floating.grant
-        free = [v for n in floating.evses if (v := self._evses[n]).free]
+        places = [self._evses[n] for n in floating.evses]
+        free = [v for v in places if v.free or v.clearing]
         return self._holds.usable(free, grant.token, grant.info.group)
 
     def _reserved(self, floating: Floating) -> bool:

@@ -35,10 +35,11 @@ class Worn:
             self._points[evse.id] &= points
         return points - self._points[evse.id]
 
-    def wear(self, evse: Evse) -> None:
-        """A transaction has ended just now."""
-        evse.finished = evse.plugged or evse.cable_present
-        self._points[evse.id] = points_of(evse)
+    def wear(self, evse: Evse, stop_mono: float) -> None:
+        """A transaction has ended just now, after a stop at that time; a car that has come since then is new."""
+        new = evse.plugged and 0 < stop_mono < evse.plugged_at
+        evse.finished = (evse.plugged or evse.cable_present) and not new
+        self._points[evse.id] = frozenset() if new else points_of(evse)
 
     def restore(self, e: Restored) -> Iterator[Effect]:
         kept = Kept(e, TABLE)

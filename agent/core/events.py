@@ -204,7 +204,8 @@ class MeterNamed(Event):
 
 @record
 class MeterReplaced(Event):
-    """Another meter counts from now on; `evse.meter` is still the last reading of the old one."""
+    """Another meter counts from now on; `evse.meter` is still the last reading of the old one. Without `why` it is the
+    same one, of which a single reading was wrong that had been believed."""
 
     evse: int
     why: str = ""

@@ -1,6 +1,6 @@
 """The facts of one EVSE. What OCPP calls its status and its charging state are *functions* of these, never stored.
 
-Each fact has one writer: `pilot` to `faults` the connection block, `meter` and `drawing` metering, `grant`
+Each fact has one writer: `pilot` to `faults` the connection block, `meter` to `drawing` metering, `grant`
 authorization, `tx` and `finished` transactions, `reserved` reservation, `operative` availability, `limit_a` profiles,
 `phases_wanted` (None: all) profiles, `phases_now` (None: not switchable, or not told yet) and `switching` (why no power
 may be offered meanwhile) phases, `offer_a`, `explanation` and `in_line` (since when it stands in line for a shared
@@ -127,6 +127,7 @@ class Evse:
     locked: bool | None = None
     faults: dict[str, str] = field(default_factory=dict)
     meter: MeterState | None = None
+    rest: MeterState | None = None  # the newest reading before energy began to flow
     drawing: bool = False
     grant: Grant | None = None
     tx: Transaction | None = None
@@ -188,6 +189,13 @@ class Evse:
         """A new authorization could be used here."""
         unused = self.grant is None and (self.tx is None or (self.tx.token is None and self.tx.stop is None))
         return unused and self.operative and not self.stopped_by_fault
+
+    @property
+    def clearing(self) -> bool:
+        """Its EV has gone and its transaction is ending: soon it will be free."""
+        tx = self.tx
+        left = self.seen and tx is not None and tx.stop is not None and not self.plugged and self.grant is None
+        return left and self.operative and not self.stopped_by_fault
 
 
 def charging_state(evse: Evse) -> ChargingState:

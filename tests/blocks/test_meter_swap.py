@@ -171,6 +171,19 @@ def test_the_same_number_does_not_make_a_register_believed_that_goes_back() -> N
     assert end.energy_wh == 6000
 
 
+def test_a_first_reading_that_was_wrong_is_no_new_meter() -> None:
+    bench = Board()
+    bench.boot()
+    bench.read(Pilot.A)
+    bench.meter(2500.0)
+    read(bench, 5000.0, 6)
+    assert bench.evse.meter is not None
+    assert bench.evse.meter.energy_wh == 5000.0
+    assert not bench.evse.faults
+    read(bench, 99_000.0)
+    assert [*bench.evse.faults] == [Own.METER_REPLACED]
+
+
 def test_a_new_meter_of_an_idle_charger_is_told_as_a_warning_for_a_day() -> None:
     before = Board()
     before.ready()

@@ -405,3 +405,29 @@ def test_a_card_right_after_a_restart_stops_what_it_had_started() -> None:
     assert again.evse.offer_a == 0.0
     stop(again)
     assert again.journal[-1].stop_reason is StopReason.LOCAL
+
+
+@pytest.mark.parametrize("waits_s", [2, 7200])
+def test_what_flowed_before_the_meter_told_so_belongs_to_the_transaction_that_begins_with_energy(waits_s: int) -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="EnergyTransfer").ready()
+    bench.meter(5001.0)
+    bench.tap()
+    bench.read(Pilot.B)
+    bench.wait(waits_s)
+    bench.meter(5001.0)
+    read_at = bench.mono
+    bench.wait(1)
+    bench.read(Pilot.C)
+    bench.wait(1)
+    bench.meter(5003.0, power_w=90.0)
+    assert bench.journal == []
+    bench.wait(1)
+    bench.meter(5009.0, power_w=5000.0)
+    started = bench.journal[0]
+    assert (started.kind, started.started_wh, started.energy_wh) == (TxKind.STARTED, 5001, 5001)
+    assert bench.evse.tx is not None
+    assert bench.evse.tx.begin is not None
+    assert bench.evse.tx.begin.at.mono == read_at
+    bench.wait(1)
+    bench.meter(5010.0, power_w=5000.0)
+    assert bench.evse.tx.last_wh == 5010

@@ -222,10 +222,23 @@ def test_what_the_running_agent_sees_flow_is_held_against_what_it_offers(more: d
     assert [check.name for check in found] == ([name] if name else [])
 
 
-async def test_a_controller_without_a_watchdog_is_said() -> None:
-    async with at_rest(evse_map="evse_wb") as c:
-        found = bad(await felt(c))
-    assert "the last offer stands" in found["evse1.watchdog"]
+@pytest.mark.parametrize(
+    ("evse_map", "state", "said"),
+    [
+        ("heidelberg_ec", State.OK, "15 s after the agent has died 0 A are offered"),  # any request feeds it
+        ("eprowallbox", State.OK, "15 s after the agent has died 0 A are offered"),  # a register of its own does
+        ("delta_ac_max_3p", State.OK, "15 s after the agent has died 0 A are offered"),  # only an order does
+        ("alfen_ng9xx", State.WARN, "60 s after the agent has died it offers what is set in the device itself"),
+        ("abb_terra_ac", State.WARN, "60 s after the agent has died it offers what is set in the device itself"),
+        ("evse_wb", State.WARN, "has no watchdog: if the agent dies while charging, the last offer stands"),
+    ],
+)
+async def test_what_a_controller_of_each_sort_does_without_an_agent_is_said(
+    evse_map: str, state: State, said: str
+) -> None:
+    async with at_rest(evse_map=evse_map, max_a=16.0) as c:
+        [check] = [check for check in await felt(c) if check.name == "evse1.watchdog"]
+    assert (check.state, said in check.text) == (state, True)
 
 
 async def test_read_only_writes_nothing() -> None:

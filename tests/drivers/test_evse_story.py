@@ -38,7 +38,8 @@ class Rig:
         self.world = World(SimStation((line,), (place,)))
         self.point = self.world.points[1]
         units = {unit: device for (_, unit), device in build_devices(self.world).items()}
-        self.bus = Bus(SimWire(line, units, Thinking((0.005, 0.02), 0.65, 1), self.now), SerialSettings("/dev/ttyS1"))
+        self.wire = SimWire(line, units, Thinking((0.005, 0.02), 0.65, 1), self.now)
+        self.bus = Bus(self.wire, SerialSettings("/dev/ttyS1"))
         self.evse = MappedEvse(self.bus, 1, name)
 
     def now(self) -> None:
@@ -164,6 +165,26 @@ def test_an_order_lasts_as_long_as_somebody_polls(name: str) -> None:
         assert guard is not None
         await rig.poll(3 * guard.timeout_s)
         assert 9.9 <= rig.point.controller.pwm_a <= 10.0
+
+    play(name, scene)
+
+
+@pytest.mark.parametrize("name", [name for name in GUARDED if (w := load_evse(name).watchdog) and w.row])
+def test_the_watchdog_is_armed_again_at_every_connect(name: str) -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.charge()
+        controller, guard = rig.point.controller, rig.evse.guard()
+        assert guard is not None
+        for _ in range(2):
+            assert controller.watchdog_s == guard.timeout_s
+            controller.watchdog_s = 0.0  # it has forgotten, and still charges: nothing else tells
+            rig.wire.plugged = False
+            with pytest.raises(DriverError):
+                await rig.poll(0.0)
+            rig.wire.plugged = True
+            await asyncio.sleep(6.0)
+            await rig.poll(0.0)
+        assert controller.watchdog_s == guard.timeout_s
 
     play(name, scene)
 

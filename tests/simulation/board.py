@@ -411,6 +411,8 @@ class Life:
 
     def die(self) -> None:
         self.dead = True
+        for n, point in self.scene.points.items():
+            self.scene.checker.dies(n, point.controller.closed)
         self._over("cut")
 
     # --- ending -------------------------------------------------------------------------------------------------

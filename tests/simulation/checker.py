@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from agent.core.effects import Effect, Record
+from agent.blocks.snapshot import OPEN
+from agent.core.effects import Effect, Record, Remember
 from agent.core.evse import Evse
 from agent.core.faults import Own
 from agent.core.types import TransactionEvent, TxKind
@@ -33,7 +34,7 @@ SILENT_S = 60.0  # the stated wait for a silent meter at the end of a transactio
 ROUND_WH = 1.2  # two roundings to whole watt-hours, and the resolution of a float32 register
 COARSE, COARSE_WH = "carlo_gavazzi_em340", 101.0  # its register counts tenths of a kilowatt-hour
 LOST_WH_MAX = 1500.0
-EARLY_WH = 15.0  # what flows in the seconds until a meter tells that energy flows
+EARLY_WH = 15.0  # what flows until a meter tells that energy flows, and until an agent that was killed then is back
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 LATELY_S = 4 * 3600.0  # a car without a diode, or before a contactor that does not close, may stay for long
 STUCK = "stuck"  # a contactor that does not close; no controller has a word for it
@@ -84,6 +85,7 @@ class Tale:
 
     evse: int
     events: list[TransactionEvent] = field(default_factory=list)
+    stored_wh: float = 0.0  # the register that is on disk
 
     @property
     def ended(self) -> bool:
@@ -108,6 +110,8 @@ class Checker:
         self.mute: dict[int, list[tuple[float, float]]] = {}  # times in which a meter lied or was silent
         self.first_wh: dict[int, float] = {}
         self.leaps: dict[int, list[tuple[float, float]]] = {}  # time, how far the register was moved by hand
+        self.gone_wh: dict[int, float] = {}  # what the old meters of an EVSE had counted that no disk had
+        self.killed: dict[int, list[float]] = {}  # when, while energy flowed for no transaction that is on disk
         self._second, self._steps = 0, 0
         self.planted: dict[tuple[int, str], float] = {}  # EVSE and fault -> until when, `inf` while it is there
         self.names: dict[str, str] = {}  # our name of a transaction -> the CSMS's
@@ -204,11 +208,23 @@ class Checker:
         for effect in effects:
             if isinstance(effect, Record):
                 self._recorded(effect.event)
+            elif isinstance(effect, Remember) and effect.table == OPEN and effect.key in self.tales:
+                tale = self.tales[effect.key]
+                tale.stored_wh = max(tale.stored_wh, effect.value["last"][0])
             self.promises.committed(effect)
 
-    def is_open(self, evse: int) -> bool:
-        """Also after the car has gone, where the transaction waits for it to return."""
-        return any(tale.evse == evse and not tale.ended for tale in self.tales.values())
+    def dies(self, evse: int, closed: bool) -> None:
+        starts_late = self.plan.variables.get("TxCtrlr.TxStartPoint") == "EnergyTransfer"
+        if closed and starts_late and all(tale.ended for tale in self.tales.values() if tale.evse == evse):
+            self.killed.setdefault(evse, []).append(self._now())
+
+    def swapped(self, evse: int, by_wh: float) -> None:
+        """Somebody puts another meter there. What the old one has counted since a register was stored nobody can know
+        any more, if the agent is down: exactly that may be missing from its transaction, and nothing may be added."""
+        self.leaps.setdefault(evse, []).append((self._now(), by_wh))
+        open_now = (tale for tale in self.tales.values() if tale.evse == evse and not tale.ended)
+        lost_wh = sum(max(self._register_wh(evse) - tale.stored_wh, 0.0) for tale in open_now)
+        self.gone_wh[evse] = self.gone_wh.get(evse, 0.0) + lost_wh
 
     def open_transactions(self) -> list[str]:
         return [name for name, tale in self.tales.items() if not tale.ended]
@@ -225,6 +241,7 @@ class Checker:
         if event.seq != len(tale.events):
             self.complain(f"{event.message_id}: sequence number {len(tale.events)} was due")
         tale.events.append(event)
+        tale.stored_wh = max(tale.stored_wh, event.energy_wh)
         self._true_times(event)
 
     def _true_times(self, event: TransactionEvent) -> None:
@@ -332,17 +349,20 @@ class Checker:
         gap_wh = is_wh - was_wh - moved_wh
         if abs(gap_wh) <= self._coarse_wh:
             return
-        lost_wh = LOST_WH_MAX if self.silent_at(evse, from_s) or moved_wh else EARLY_WH if self._starts_late else 0.0
-        if 0 <= gap_wh <= lost_wh:
+        if 0 <= gap_wh <= self._lost_wh(evse, from_s, to_s, bool(moved_wh)) + self._coarse_wh:
             self.totals.excused += 1
             self.totals.excused_wh += gap_wh
             return
         self.complain(f"EVSE {evse}: {gap_wh:.1f} Wh belong to no transaction {where} ({from_s:.1f} to {to_s:.1f} s)")
 
-    @property
-    def _starts_late(self) -> bool:
-        """By this setting energy flows before its transaction begins; a kill in between leaves it to none."""
-        return self.plan.variables.get("TxCtrlr.TxStartPoint") == "EnergyTransfer"
+    def _lost_wh(self, evse: int, from_s: float, to_s: float, swapped: bool) -> float:
+        """What may be in no transaction: by a meter that lied or was silent past the stated wait; by one that was
+        swapped; and, where energy flows before its transaction is on disk (TxStartPoint EnergyTransfer), by a process
+        killed just then: for what the car takes in these seconds the disk knows nobody."""
+        if self.silent_at(evse, from_s):
+            return LOST_WH_MAX
+        killed = any(from_s <= at <= to_s + READ_S for at in self.killed.get(evse, ()))
+        return (self.gone_wh.get(evse, 0.0) if swapped else 0.0) + (EARLY_WH if killed else 0.0)
 
     def _told(self, dead: set[tuple[str, int]]) -> None:
         """The central system has every transaction once, with the meter's energy."""

@@ -128,7 +128,7 @@ def swap(scene: Scene, evse: int, rng: Rng) -> None:
     scene.advance()
     meter = scene.points[evse].meter
     by_wh = rng.choice((-900_000.0, 50_000.0)) if meter.energy_wh > 1e6 else 200_000.0
-    scene.checker.leaps.setdefault(evse, []).append((scene.now(), by_wh))
+    scene.checker.swapped(evse, by_wh)
     meter.exchange(meter.energy_wh + by_wh)
     scene.stir(20.0)
 
