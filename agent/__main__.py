@@ -137,7 +137,7 @@ def _version() -> int:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:<14}{about}" for verb, (_module, about) in VERBS.items())
+    verbs = "\n".join(f"  {verb:<16}{about}" for verb, (_module, about) in VERBS.items())
     return f"usage: chargepoint VERB ...\n\n{verbs}\n\nchargepoint VERB --help tells more.\n\n{EXIT_CODES}"
 
 

@@ -287,7 +287,8 @@ def _device(device: DeviceConfig) -> str:
 
 
 def _past(row: Past, waiting: int, given_up: set[str]) -> dict[str, Any]:
-    state = "given up" if row.transaction in given_up else "waiting" if row.told is None or waiting else "told"
+    """`waiting` 0 without a time: the end was told, and the store lost when."""
+    state = "given up" if row.transaction in given_up else "waiting" if waiting else "told"
     return {
         "id": row.transaction,
         "csms_id": row.csms_id,

@@ -137,7 +137,8 @@ def _link(a: Answer) -> Iterator[Line]:
     if a.get("quirks"):
         yield "", f"quirks in force: {', '.join(str(name) for name in a['quirks'])}", ""
     registration = str(a.get("registration") or "None")
-    yield "", _REGISTRATION.get(registration, registration), ""
+    if up or registration not in ("Accepted", "None"):  # without a link there is nothing to say of it
+        yield "", _REGISTRATION.get(registration, registration), ""
     clock = a.get("clock") or {}
     yield "Clock", f"{clock.get('utc', '?')} ({_CLOCK.get(str(clock.get('quality')), 'nobody has told the time')})", ""
 

@@ -98,7 +98,7 @@ def _row(row: Answer, now_utc: float) -> tuple[str, ...]:
 
 
 def _wait(count: int) -> str:
-    return f"{count} message{' waits' if count == 1 else 's wait'}" if count else "not told yet"
+    return f"{count} message{' waits' if count == 1 else 's wait'}" if count else "told"
 
 
 def _exported(row: Answer) -> Answer:

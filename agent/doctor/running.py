@@ -32,7 +32,7 @@ def check(answer: Answer) -> Iterator[Check]:
     else:
         yield fail("storage", str(storage.get("why") or "is not well"), "see [storage] dir and the disk")
     if letters := answer.get("dead_letters"):
-        yield warn("queue", f"{len(letters)} messages were given up on", "chargepoint status shows them")
+        yield warn("queue", f"{len(letters)} messages were given up on", "chargepoint queue shows them")
     for warning in answer.get("warnings") or ():
         yield warn("configuration", str(warning))
 

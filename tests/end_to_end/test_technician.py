@@ -11,7 +11,8 @@ import io
 import json
 import re
 import shlex
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from itertools import product
 from typing import Any
 
 import pytest
@@ -22,6 +23,13 @@ from tests.conformance.csms import Refusal
 from tests.conformance.ledger import begun, over, status
 from tests.end_to_end.agent_helpers import CARD, ROOT, Charger, charger, eventually
 
+ODD: tuple[dict[str, Any], ...] = (
+    {"evse": [1], "limit": "x", "names": [7, None, {}], "name": {}, "value": 3, "after": -1},
+    {"evse": 1.5, "limit": 10**30, "names": "x", "name": "A" * 5000, "value": "\x00", "after": 10**30},
+    {"evse": 1, "limit": 1, "match": ["x"], "kind": 5, "name": "AuthorizationKey", "value": "", "token": "\n"},
+    {"evse": 10**30, "token": 5, "letters": -3, "changed": "yes", "name": "a.b[c", "value": "v", "sudo": "x" * 9999},
+)
+VERBS = ("evse", "meter", "transactions", "queue", "variables", "events", "start", "unlock", "set", "retry")
 WHY = ("--reason", "a test")
 
 
@@ -107,9 +115,9 @@ async def test_what_the_central_system_refuses_is_shown_exported_and_sent_again(
     async with charger("1.6", variables=variables) as c:
         await c.ready()
         c.csms.on("StopTransaction", Refusal("InternalError", "out of order"))
-        await c.tap(CARD)
+        assert "may charge" in await shown(c, "start", "1", "--card", CARD, *WHY)
         await c.do("plug-in", evse=1)
-        await begun(c.csms)
+        assert (await begun(c.csms)).tag == CARD
         await c.do("unplug", evse=1)
 
         async def letter() -> Any:
@@ -164,6 +172,10 @@ async def test_orders_want_a_reason_and_an_evse_that_is_there() -> None:
             await asyncio.to_thread(ask, path, "frobnicate")
         with pytest.raises(Refused, match="speaks version 1"):
             await asyncio.to_thread(ask, path, "status", v=2)
+        for verb, odd in product(VERBS, ODD):
+            with suppress(Refused):
+                await asyncio.to_thread(ask, path, verb, why="odd", **odd)
+        assert "ControlFailed" not in c.log
         for odd in ({"evse": "1"}, {"evse": True}, {"evse": 0}, {"evse": 1, "why": 7}, {"evse": 1, "why": " "}):
             with pytest.raises(Refused):
                 await asyncio.to_thread(ask, path, "stop", **odd)
