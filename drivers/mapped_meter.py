@@ -54,7 +54,7 @@ class MappedMeter:
         self._bus = bus
         self._unit = unit
         self._label = label or f"meter unit {unit}"
-        self._polls = 0
+        self._polls = 0  # since all was read
         meanings = {row.key: (r.measurand, r.phase) for r in self.map.registers for row in (r.row, *r.plus)}
         self._fast = [_Block(read, meanings) for read in self.map.fast]
         self._all = [*self._fast, *(_Block(read, meanings) for read in self.map.slow)]
@@ -75,7 +75,7 @@ class MappedMeter:
         for block in blocks:
             read = block.read
             samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count), sums)
-        self._polls += 1
+        self._polls = 1 if blocks is self._all else self._polls + 1
         samples += self._added(sums)
         if not any(s.measurand == ENERGY and s.phase is None for s in samples):
             raise DriverError(f"{self._label} on {self._bus.name}: its energy register holds no value")

@@ -63,6 +63,7 @@ class Draft:
         self._ledger, self.db = ledger, db
         self._changed: dict[str, Tx] = {}
         self._stale: dict[str, None] = {}  # transactions whose row on disk must follow
+        self._emptied: dict[str, None] = {}  # and those whose must if no row of theirs waits in the end
         self.next_id, self.reserved = ledger.next_id, ledger.reserved
         self.rows, self.bytes, self.dead = ledger.rows, ledger.bytes, ledger.dead
         self.added: list[tuple[int, str, int, str]] = []  # (id, transaction, check sum, body)
@@ -110,7 +111,8 @@ class Draft:
         tx = self.tx(tx_id)
         assert tx is not None, tx_id
         left = replace(tx, rows=tx.rows - 1, dead=tx.dead + dead, starting=tx.starting and role != Role.START)
-        self.change(left, store=left.rows == 0)
+        self.change(left, store=False)
+        self._emptied[tx_id] = None
         self.rows, self.bytes, self.dead = self.rows - 1, self.bytes - size, self.dead + dead
         return left
 
@@ -123,7 +125,8 @@ class Draft:
 
     def write(self) -> None:
         """Bring the transactions' rows on disk up to date."""
-        for tx_id in self._stale:
+        alone = [tx_id for tx_id in self._emptied if not self._changed[tx_id].rows]
+        for tx_id in {**self._stale, **dict.fromkeys(alone)}:
             tx = self._changed[tx_id]
             if tx.over:
                 self.db.run("DELETE FROM transactions WHERE tx=?", (tx_id,))
