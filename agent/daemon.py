@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,9 @@ class Daemon:
                 log.recovered("recorder", "RecorderWrites", "the flight recorder writes again")
 
         built = self.built
-        return Recorder(built.station, built.assembly, folder, budget_bytes, lambda: log.secrets, redacted, tell)
+        return Recorder(
+            built.station, built.assembly, folder, budget_bytes, lambda: log.secrets, redacted, tell, time.sleep
+        )
 
     # --- the life of the process --------------------------------------------------------------------------------
 

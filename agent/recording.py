@@ -7,6 +7,8 @@ so that they can be made into text later, many at once, by a thread of its own. 
 begins with how the station was put together and an image of its state; so the oldest segment can go at any time, and
 each can be replayed by itself. Rules kept:
 
+* The thread that writes naps between a few lines and the next ones (`GULP`), for while it works the loop has to wait;
+  and a burst of frames, as when a backlog is told, leaves out what would not fit into a block (`...` stands for it).
 * Nothing waits for it, nothing is forced to the disk for it, and nothing that goes wrong with it harms: what cannot be
   written is left out, and the next segment begins afresh.
 * It is written when a block is full, when it is old, soon after a warning, and when the process ends; a SIGKILL loses
@@ -44,19 +46,23 @@ from agent.worker import Worker
 FORMAT = 1
 BLOCK_STEPS = 256
 BLOCK_S = 300.0
+GULP, NAP_S = 2, 0.001
 SOON_S, CALM_S = 2.0, 6.0  # after a warning, and between two blocks that warnings have hastened
 MAX_PENDING = 4 * BLOCK_STEPS
 MAX_ASKED = 256  # calls whose answers are awaited
 LONGEST_FRAME = 4096
+LEFT_OUT = "..."
 REST_S = 600.0  # of a recorder whose disk did not take what it had
 _LOUD = ("warning", "error")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 Entry = tuple[Any, ...]
+Nap = Callable[[float], None] | None
 
 
 class Recorder:
     """`build`: the arguments of the station's assembly. `secrets` gives the texts that must not be written, `frame`
-    takes them out of a frame; `tell` hears why nothing could be written, or "" when it could."""
+    takes them out of a frame; `tell` hears why nothing could be written, or "" when it could; `nap` waits for so many
+    seconds, in the thread that writes."""
 
     def __init__(
         self,
@@ -67,15 +73,17 @@ class Recorder:
         secrets: Callable[[], Sequence[str]] = tuple,
         frame: Callable[[str], str] = str,
         tell: Callable[[str], None] = lambda _trouble: None,
+        nap: Nap = None,
     ) -> None:
         links: Links = build["links"]  # which changes when the file is read again: the image has it as it is then
         self._build = {**build, "links": (tuple(links.files.values()), links.versions)}
-        self._station, self._secrets, self._frame, self._tell = station, secrets, frame, tell
+        self._station, self._secrets, self._frame, self._tell, self._nap = station, secrets, frame, tell, nap
         self._handle = station.handle
         self._ring = Ring(folder, budget_bytes)
         self._worker: Worker | None = None
         self._task: asyncio.Future[None] | None = None
         self._pending: list[Entry] = []
+        self._left_out = False
         self._due = self._written_at = float("-inf")
         self._layers = -1
         self._afresh = True  # what comes next cannot be understood from what is written
@@ -107,7 +115,11 @@ class Recorder:
         return effects
 
     def frame(self, mono: float, way: str, text: str) -> None:
-        self._pending.append(("frame", mono, way, text[:LONGEST_FRAME]))
+        if len(self._pending) < BLOCK_STEPS:
+            self._pending.append(("frame", mono, way, text[:LONGEST_FRAME]))
+        elif not self._left_out:
+            self._left_out = True
+            self._pending.append(("frame", mono, way, LEFT_OUT))
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -118,12 +130,12 @@ class Recorder:
                 self._pending.clear()
                 self._afresh = True
             return
-        entries, self._pending = self._pending, []
+        entries, self._pending, self._left_out = self._pending, [], False
         self._due, self._written_at = now.mono + BLOCK_S, now.mono
         head = self._head(now) if self._afresh or self._ring.full else None
         secrets = tuple(self._secrets())
         was_afresh, self._afresh = self._afresh, False
-        self._hand_over(lambda: self._write([] if was_afresh else entries, head, secrets), now.mono)
+        self._hand_over(lambda: self._write([] if was_afresh else entries, head, secrets, self._nap), now.mono)
 
     def _head(self, now: Instant) -> list[Entry]:
         """Taken between two steps, so that it is of one piece."""
@@ -152,18 +164,22 @@ class Recorder:
             if not isinstance(error, OSError | Unfit):
                 raise error
 
-    def _write(self, entries: Sequence[Entry], head: Sequence[Entry] | None, secrets: Sequence[str]) -> None:
+    def _write(
+        self, entries: Sequence[Entry], head: Sequence[Entry] | None, secrets: Sequence[str], nap: Nap = None
+    ) -> None:
         mask = Mask(secrets)
         if entries:
-            self._ring.write(self._lines(entries, mask))
+            self._ring.write(self._lines(entries, mask, nap))
         if head is not None:
             self._ring.begin()
             self._layouts.clear()
             self._asked.clear()
             self._ring.write(self._lines(head, mask))
 
-    def _lines(self, entries: Sequence[Entry], mask: Mask) -> Iterator[str]:
-        for entry in entries:
+    def _lines(self, entries: Sequence[Entry], mask: Mask, nap: Nap = None) -> Iterator[str]:
+        for number, entry in enumerate(entries):
+            if nap is not None and number % GULP == GULP - 1:
+                nap(NAP_S)
             line = self._line(entry, mask)
             yield from self._news
             self._news.clear()

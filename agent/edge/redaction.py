@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from agent.log import last4, redact
@@ -50,6 +51,9 @@ _ASSIGNED = re.compile(  # also within a text within a text, where quotes are es
 )
 _CARD = re.compile(r"(?i)((?:idtag|idtoken)[\\\"']{1,4}\s?:\s?[\\\"']{1,4})([^\"'\\]*)")
 _WORD = re.compile(r"[0-9A-Za-z]{8,64}")
+_BARE = re.compile(  # most values: no pattern here or in the log's finds anything in them
+    r"[0-9A-Za-z.+%_-]{0,24}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z"
+)
 SHORTEST_SECRET, SHORTEST_TOKEN = 6, 8  # shorter ones would take out half of every line
 MAX_SECRETS, MAX_TOKENS = 100, 5000
 LONGEST_LINE = 8192
@@ -72,6 +76,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Lines of a log, or any other text."""
+        if _BARE.fullmatch(text):
+            return text
         lines, within_key = [], False
         for line in text.split("\n"):
             if within_key:
@@ -152,10 +158,12 @@ class Redactor:
         return _WORD.sub(lambda match: last4(match[0]) if match[0].lower() in self._tokens else match[0], line)
 
 
+@lru_cache(512)
 def _plain(name: str) -> str:
     return "".join(char for char in name.lower() if char.isalnum())
 
 
+@lru_cache(512)
 def _is_secret(plain: str) -> bool:
     return plain in _SECRET_WHOLE or any(word in plain for word in _SECRET)
 

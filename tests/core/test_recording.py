@@ -15,7 +15,7 @@ from agent.core.evse import EvseLimits
 from agent.core.network import Links
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.types import ClockQuality, Instant, VariableId
-from agent.recording import BLOCK_S, BLOCK_STEPS, MAX_PENDING, REST_S, SOON_S, Recorder
+from agent.recording import BLOCK_S, BLOCK_STEPS, LEFT_OUT, MAX_PENDING, REST_S, SOON_S, Recorder
 from agent.store import recorder as ring
 from drivers.api import Fault
 
@@ -84,6 +84,16 @@ async def test_the_end_writes_what_is_left(desk: Desk) -> None:
     await desk.feed(Tick(), Tick())
     desk.recorder.close()
     assert [(played.kind, played.same) for played in desk.written()[1:]] == [("step", True)] * 2
+
+
+async def test_a_burst_of_frames_takes_no_more_room_than_a_block(desk: Desk) -> None:
+    await desk.feed(Tick())
+    for number in range(10 * BLOCK_STEPS):
+        desk.recorder.frame(desk.mono, ">", f"frame {number}")
+    desk.recorder.close()
+    frames = [played.text for played in desk.written() if played.kind == "frame"]
+    assert frames[0] == "frame 0"
+    assert (len(frames), frames[-1]) == (BLOCK_STEPS, LEFT_OUT)
 
 
 async def test_a_bug_is_written_with_the_event_that_met_it(desk: Desk) -> None:
