@@ -13,10 +13,10 @@ SETTLES_S = 2.0
 class Pulse:
     """One of them. Whoever began it asks at each poll whether it is `due` to end, and says so when it has ended."""
 
-    __slots__ = ("_before", "_is_over", "_until")
+    __slots__ = ("_is_over", "_until", "before")
 
     def __init__(self, before: EvseReading, now: float, pulse_s: float) -> None:
-        self._before, self._until, self._is_over = before, now + pulse_s, False
+        self.before, self._until, self._is_over = before, now + pulse_s, False
 
     def is_due(self, now: float) -> bool:
         return not self._is_over and now >= self._until
@@ -30,4 +30,4 @@ class Pulse:
     def cover(self, reading: EvseReading) -> EvseReading:
         """The reading with the pilot that the car had."""
         faults = tuple(fault for fault in reading.faults if fault is not Fault.PILOT)
-        return replace(reading, pilot=self._before.pilot, cable_a=self._before.cable_a, faults=faults)
+        return replace(reading, pilot=self.before.pilot, cable_a=self.before.cable_a, faults=faults)

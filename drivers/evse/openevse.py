@@ -1,4 +1,4 @@
-"""An OpenEVSE controller by RAPI on its serial line (`EvseController`, `FailsSafe`, `Identifies`).
+"""An OpenEVSE controller by RAPI on its serial line (`EvseController`, `FailsSafe`, `Identifies`, `WakesCars`).
 
     [evse.controller]
     driver = "openevse"
@@ -7,6 +7,7 @@
 Rules kept:
 * withheld power is its sleep state (steady 12 V, the contactor opens); below 6 A is a pause; all else is `$SC n V`, a
   volatile current, given before it is woken;
+* a car that sleeps is woken by a moment of state F (disabled, then enabled again);
 * its heartbeat supervision is set before the first order, after each opening of the port, after an error and when it
   has booted, and pulsed by reading. It cannot go below 6 A: that is what a dead agent leaves, and `guard` says so;
 * a state that is not named here is `Pilot.UNKNOWN` with `Fault.PILOT`, never "A";
@@ -19,11 +20,13 @@ import asyncio
 import contextlib
 import os
 import termios
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot
 from drivers.bus import SerialSettings
 from drivers.evse.rapi import ANSWERS, BOOT, Lines, line
+from drivers.pulse import Pulse
 from drivers.reason import reason
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ TIMEOUT_S = 0.5
 REST_S = 0.3
 OPEN_S = 3.0
 LEAST_A = 6
+WAKE_S = 4.0
 PULSES = 3  # within one time-out
 READ_BYTES = 256
 MAX_KEPT = 8
@@ -57,6 +61,7 @@ class OpenEvse:
         self._lock = asyncio.Lock()
         self._lines = Lines()
         self._answers: asyncio.Queue[list[str]] = asyncio.Queue(MAX_KEPT)
+        self._pulse: Pulse | None = None
         self._dirty = self._armed = self._ordered = False
         self._pulsed_at = -float("inf")
 
@@ -67,19 +72,41 @@ class OpenEvse:
             amps = await self._ask("GE")
             if self._ordered:
                 await self._live()
-            return self._reading(state, amps)
+            reading = self._reading(state, amps)
+            return reading if self._pulse is None else await self._covered(self._pulse, reading)
 
     async def offer(self, current_a: float) -> None:
         """Order this current; 0 and all below 6 A withhold power."""
         async with self._lock:
             if not current_a >= LEAST_A:
                 self._ordered = True
+                self._pulse = None  # power is to be taken away, whoever sleeps
                 await self._ask("FS")
                 return
             await self._arm()
             self._ordered = True
             await self._ask(f"SC {min(int(current_a), self._max_a)} V")
             await self._ask("FE")
+
+    async def wake(self) -> bool:
+        """State F for a moment, under an order that the car sleeps through."""
+        reading = await self.read()
+        async with self._lock:
+            if self._pulse is not None or reading.pilot is not Pilot.B or not reading.offered_a:
+                return False
+            self._pulse = Pulse(reading, self._now(), WAKE_S)
+            await self._ask("FD")
+            return True
+
+    async def _covered(self, pulse: Pulse, reading: EvseReading) -> EvseReading:
+        now = self._now()
+        if pulse.is_due(now):
+            await self._ask("FE")
+            pulse.ended(now)
+        if pulse.is_past(now):
+            self._pulse = None
+            return reading
+        return replace(pulse.cover(reading), offered_a=pulse.before.offered_a)
 
     def guard(self) -> Guard | None:
         return Guard(float(self._watchdog_s), float(LEAST_A))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drivers.api import Fault
-from drivers.simulated.charging_point import ChargingPoint
+from drivers.simulated.charging_point import NEVER_S, ChargingPoint
 from drivers.simulated.port import Port
 
 LEAST_A = 6
@@ -30,7 +30,7 @@ class RapiBoard:
         self._now = now
         self._port = Port(path, self._heard)
         self._rest = b""
-        self._asleep = True
+        self._asleep, self._disabled = True, False
         self._capacity_a = LEAST_A
         self._trigger = 0
         point.senses = frozenset(SENSES)
@@ -81,7 +81,7 @@ class RapiBoard:
     def _state(self, _words: list[str]) -> str:
         fault = next((SENSES[fault] for fault in self.point.controller.faults if fault in SENSES), 0)
         pilot = _PILOTS.get(self.point.pilot, 0)
-        return f"OK {fault or (0xFE if self._asleep else pilot):02x} 0 {pilot:02x} 0000"
+        return f"OK {fault or (0xFF if self._disabled else 0xFE if self._asleep else pilot):02x} 0 {pilot:02x} 0000"
 
     def _amps(self, _words: list[str]) -> str:
         return f"OK {self._capacity_a:g} 0000"
@@ -92,11 +92,19 @@ class RapiBoard:
         return f"{'OK' if self._capacity_a == wanted_a else 'NK'} {self._capacity_a}"
 
     def _sleep(self, _words: list[str]) -> str:
-        self._asleep = True
+        self._asleep, self._disabled = True, False
+        self.point.controller.hold_off(0.0)
+        return "OK"
+
+    def _disable(self, _words: list[str]) -> str:
+        """State F, the relay open."""
+        self._disabled = True
+        self.point.controller.hold_off(NEVER_S)
         return "OK"
 
     def _wake(self, _words: list[str]) -> str:
-        self._asleep = False
+        self._asleep, self._disabled = False, False
+        self.point.controller.hold_off(0.0)
         return "OK"
 
     def _heartbeat(self, words: list[str]) -> str:
@@ -118,6 +126,7 @@ _COMMANDS: dict[str, Callable[[RapiBoard, list[str]], str]] = {
     "GV": RapiBoard._version,
     "SC": RapiBoard._set_amps,
     "FS": RapiBoard._sleep,
+    "FD": RapiBoard._disable,
     "FE": RapiBoard._wake,
     "SY": RapiBoard._heartbeat,
 }

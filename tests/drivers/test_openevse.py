@@ -262,3 +262,38 @@ async def test_the_simulated_charger_has_it_at_its_port(tmp_path: Path) -> None:
         await evse.offer(10.0)
         await hw.wait("contactor", "closed", evse=1, timeout_s=8)
         await evse.close()
+
+
+# ---- waking
+
+
+async def test_a_sleeping_car_is_woken_by_a_moment_of_state_f(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openevse, "WAKE_S", 0.3)
+    rig.point.plug_in("hold")
+    await rig.evse.offer(16.0)
+    await rig.pilot(Pilot.B)
+    assert await rig.evse.wake()
+    reading = await rig.evse.read()
+    assert rig.point.pilot == "F"
+    assert (reading.pilot, reading.offered_a, reading.faults) == (Pilot.B, 16.0, ())
+    await asyncio.sleep(0.3)
+    await rig.evse.read()
+    assert rig.point.pilot == "B"
+    assert rig.board.asked.count("FD") == 1
+
+
+async def test_a_pause_ends_the_waking_at_once(rig: Rig) -> None:
+    rig.point.plug_in("hold")
+    await rig.evse.offer(16.0)
+    await rig.pilot(Pilot.B)
+    await rig.evse.wake()
+    await rig.evse.offer(0.0)
+    assert (await rig.evse.read()).offered_a == 0.0
+    assert rig.point.pilot == "B"
+
+
+async def test_a_car_that_charges_or_has_no_offer_is_not_woken(rig: Rig) -> None:
+    assert await rig.evse.wake() is False
+    await rig.charge()
+    assert await rig.evse.wake() is False
+    assert "FD" not in rig.board.asked
