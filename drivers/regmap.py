@@ -94,7 +94,7 @@ def _addend(section: Section, row: Row, at: int) -> Row:
 def _measurand(registers: Section, key: str) -> tuple[Measurand, Phase | None]:
     name, _, phase = key.partition("@")
     if name not in tuple(Measurand):
-        registers.fail(f'"{key}"', f"{name!r} is not a measurand of OCPP; for example {ENERGY}")
+        registers.fail(f'"{key}"', f"{name!r} is not a measurand of OCPP; {_near(name, list(Measurand))}")
     if "@" in key and phase not in tuple(Phase):
         registers.fail(f'"{key}"', f"{phase!r} is not a phase; use one of {', '.join(Phase)}")
     return Measurand(name), Phase(phase) if phase else None
@@ -108,6 +108,13 @@ def _read_toml(kind: str, name: str, folders: Sequence[Path]) -> tuple[str, dict
         if path.is_file():
             return str(path), _parse(path)
     raise MapError(f"no {kind} map {name!r}; {_known(name, map_names(kind, folders))}")
+
+
+def _near(name: str, words: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, words, 1)
+    return f"did you mean {near[0]}?" if near else f"for example {ENERGY}"
 
 
 def _known(name: str, names: list[str]) -> str:

@@ -148,6 +148,14 @@ def try_meter(place: Place, found: MeterMap, for_s: float, told: Callable[[Read,
     _run(act())
 
 
+def unseen(found: MeterMap, values: Sequence[Value], for_s: float) -> list[str]:
+    """What so short a test could not show of the energy, which bills are made of."""
+    needs_s = judge.shows_in_s(table.samples(found, values), judge.step_wh(found))
+    if needs_s is None:
+        return ["no load: whether the energy counts, and in which direction, shows while something is drawn only"]
+    return [f"whether the energy counts shows with this load in --for-s {needs_s:.0f}"] if needs_s > for_s else []
+
+
 def try_io(place: Place, found: IoMap, for_s: float, told: Callable[[Read, bool, list[str]], None]) -> None:
     """Look at a board for so long; `told` gets the first look, and the last (True) with the channels that changed."""
 

@@ -153,9 +153,18 @@ def _energy(now: Samples, before: Samples, span_s: float, step_wh: float) -> Ite
     elif new == old and due_wh > 2 * step_wh:
         text = f"stood still at {new:.10g} Wh, where {due_wh:.0f} Wh flowed: wrong register, or a demand value"
         yield Finding("energy", meaning[0], text)
+    elif new - old < due_wh / 5 - 2 * step_wh:
+        text = f"grew by {new - old:.6g} Wh only, where {due_wh:.0f} Wh flowed: wrong unit (kWh?) or scale"
+        yield Finding("energy", meaning[0], text)
     elif watts and due_wh >= 0 and new - old > 3 * max(watts) * span_s / 3600 + 2 * step_wh:
         text = f"grew by {new - old:.6g} Wh in {span_s:.0f} s at {max(watts):.0f} W: wrong unit or scale"
         yield Finding("energy", meaning[0], text)
+
+
+def shows_in_s(now: Samples, step_wh: float) -> float | None:
+    """How long it takes until an energy that counts must have moved; None without a load."""
+    watts = active_w(now)
+    return None if watts is None or watts < LEAST_W else 3600 * 3 * step_wh / watts
 
 
 # --- IO boards -----------------------------------------------------------------------------------------------

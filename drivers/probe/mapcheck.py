@@ -21,13 +21,14 @@ from drivers.io.iomap import IoMap, parse_io
 from drivers.mapfile import MapError
 from drivers.mapwords import EvseMap, MeterMap
 from drivers.probe.maplines import Lines, path_of
-from drivers.probe.shelf import kind_of, rows
+from drivers.probe.shelf import is_file, kind_of, rows
 from drivers.registers import Row
 from drivers.regmap import ENERGY, MAX_FILE_BYTES, parse_evse, parse_meter
 
 MAX_MISTAKES = 100
 MAX_SYNTAX = 5  # beyond that the rest follows from the first
 SYNTAX = re.compile(r"(?P<why>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
+HINTS = {"Invalid value": "; a text stands in quotes, a number has a point and no comma"}
 FITS: dict[str, Any] = {  # what may stand in the place of a required key
     "vendor": "?", "model": "?", "source": "?", "at": 0, "words": 1, "max": 32.0, "value": 1, "timeout_s": 10.0,
     "current_a": 6.0, "values": {"1": "A"}, "baud": 9600, "pilot": {"at": 0, "values": {"1": "A"}},
@@ -37,7 +38,12 @@ FITS: dict[str, Any] = {  # what may stand in the place of a required key
     ENERGY: {"at": 0, "type": "uint32"},
 }  # fmt: skip
 CHOICES = ("pilot", "led", "stop_button")  # their values are a table; those of all others are a list
-PRESSES: dict[str, Any] = {"count": {"at": 0}, "seen": {"at": 1}}
+OWN: dict[str, dict[str, Any]] = {  # table -> what fits there only
+    "stop_button": {"count": {"at": 0}, "seen": {"at": 1}},
+    "phases": {"values": {"1": "1", "3": "3"}},
+    "phases_told": {"values": {"1": "1", "3": "3"}},
+    "wake": {"pulse_s": 4},
+}
 AnyMap = MeterMap | EvseMap | IoMap
 PARSE: dict[str, Callable[[str, dict[str, Any]], AnyMap]] = {
     "meter": parse_meter,
@@ -71,7 +77,8 @@ def check_file(file: str) -> Checked:
     except UnicodeDecodeError as error:
         raise MapError(f"{file}: is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
-        raise MapError(f"{file}: cannot be read: {error.strerror or error}") from None
+        hint = "" if is_file(file) else "; a file is wanted here, not the name of a map"
+        raise MapError(f"{file}: cannot be read: {error.strerror or error}{hint}") from None
 
 
 def check(file: str, text: str) -> Checked:
@@ -95,7 +102,8 @@ def _toml(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
         except tomli.TOMLDecodeError as error:
             told = SYNTAX.fullmatch(str(error))
             number = min(int(told["line"]), len(lines)) if told and told["line"] else len(lines)
-            mistakes.append(Mistake(number, "", f"is no TOML: {told['why'] if told else error}"))
+            why = told["why"] if told else str(error)
+            mistakes.append(Mistake(number, "", f"is no TOML: {why}{HINTS.get(why, '')}"))
             if not number:
                 break
             lines[number - 1] = ""
@@ -104,7 +112,7 @@ def _toml(text: str, mistakes: list[Mistake]) -> dict[str, Any]:
 
 def _repeated(kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes: list[Mistake]) -> AnyMap | None:
     tries: dict[tuple[str, ...], int] = {}
-    broken = bool(mistakes)
+    broken, unreadable = bool(mistakes), {mistake.line for mistake in mistakes}
     for _ in range(4 * MAX_MISTAKES):
         try:
             found = PARSE[kind](file, data)
@@ -113,7 +121,8 @@ def _repeated(kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes
             where, why = told(file, error)
             path = path_of(where)
             times = tries[path] = tries.get(path, 0) + 1
-            if times == 1 and not (broken and not data):
+            follows = why.startswith("missing") and lines.of(path) in unreadable  # that line was told already
+            if times == 1 and not (broken and not data) and not follows:
                 mistakes.append(Mistake(lines.of(path), where, why))
             broken = True
             if not path or len(mistakes) >= MAX_MISTAKES:
@@ -141,7 +150,7 @@ def _mend(data: dict[str, Any], path: tuple[str, ...]) -> None:
 
 def _put(place: dict[str, Any], key: str, table: str) -> None:
     fits = [1] if key == "values" and table not in CHOICES else FITS.get(key)
-    fits = PRESSES.get(key, fits) if table == "stop_button" else fits
+    fits = OWN.get(table, {}).get(key, fits)
     if fits is None or place.get(key) == fits:
         place.pop(key, None)
     else:

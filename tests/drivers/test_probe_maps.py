@@ -60,6 +60,8 @@ def test_no_map_of_the_shelf_has_a_mistake(entry: object) -> None:
         (METER.replace("at = 0,", "at = 70000,"), 6, "at: is 70000"),
         (METER.replace("L1-N", "L7"), 6, "is not a phase"),
         (METER.replace("Voltage", "Volts"), 6, "is not a measurand"),
+        (METER.replace("Voltage", "Voltages"), 6, "did you mean Voltage?"),
+        (METER.replace('"V"', "V"), 1, "a text stands in quotes"),
         (METER.replace("Energy.Active.Import.Register", "Energy.Active.Export.Register"), 5, "missing or slow"),
         (METER.replace("at = 10", "att = 10"), 7, "at: missing"),
         (METER + "pause_ms = 1\n", 8, "is not a measurand"),
@@ -79,6 +81,10 @@ def test_all_mistakes_are_told_and_not_only_the_first() -> None:
     text = METER.replace('vendor = "V"', "vendor = 7").replace("scale = 0.1", 'scale = "x", unit = "A"')
     text = text.replace("uint32", "uint31") + "[extra]\na = 1\n"
     assert [line for line, _ in told(text)] == [1, 6, 6, 7, 8]
+
+
+def test_what_follows_from_a_line_that_cannot_be_read_is_not_told_too() -> None:
+    assert [line for line, _ in told(METER.replace('"V"', "V"))] == [1]
 
 
 def test_two_values_in_one_register_are_remarked() -> None:
@@ -139,6 +145,21 @@ def test_a_meter_without_load_is_not_blamed() -> None:
 )
 def test_what_cannot_be_is_told(change: Samples, kind: str) -> None:
     assert kinds(LOADED | {ENERGY: 5031.0} | change, LOADED, 10.0) == [kind]
+
+
+def test_energy_that_counts_in_other_units_is_told() -> None:
+    [finding] = judge.judge(LOADED | {ENERGY: 5000.031}, LOADED, 10.0, step_wh=0.01)  # kilowatt-hours, read as Wh
+    assert (finding.kind, "wrong unit" in finding.text) == ("energy", True)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 3.0, 6.0])
+def test_energy_that_is_told_late_by_some_seconds_is_not_blamed(late_s: float) -> None:
+    assert kinds(LOADED | {ENERGY: 5000.0 + 11_000 / 3600 * (10.0 - late_s)}, LOADED, 10.0) == []
+
+
+def test_how_long_a_test_must_be_is_known_from_load_and_resolution() -> None:
+    assert judge.shows_in_s(LOADED, 10.0) == pytest.approx(9.8, abs=0.1)
+    assert judge.shows_in_s(LOADED | {(M.POWER_ACTIVE_IMPORT, None): 0.0}, 10.0) is None
 
 
 def test_energy_may_stand_still_for_less_than_its_resolution() -> None:

@@ -182,10 +182,12 @@ def _test(argv: list[str]) -> int:
 
 def _test_meter(place: bench.Place, found: MeterMap, for_s: float, as_json: bool) -> int:
     problems: list[Finding] = []
+    longer: list[str] = []
 
     def told(read: bench.Read, last: bool) -> None:
         wrong = [v for v in (*read.identity, *read.values) if v.why]
         problems[:] = [*(Finding("register", v.row.key, v.why) for v in wrong), *read.findings]
+        longer[:] = bench.unseen(found, read.values, for_s)
         if not last and not as_json:
             tell("\n".join([show.head(found.device, line.shown(place)), *show.table(read.identity)]))
             tell("\n".join(show.table(read.values, read.findings)))
@@ -199,6 +201,8 @@ def _test_meter(place: bench.Place, found: MeterMap, for_s: float, as_json: bool
             )
 
     bench.try_meter(place, found, for_s, told)
+    if not problems and not as_json:
+        tell("\n".join(longer) or "the energy counts")
     return _verdict(problems, as_json)
 
 
