@@ -14,15 +14,34 @@ from typing import Any
 
 import pytest
 
-from agent.edge.control import CLIENTS, LINE_LIMIT, Control, Peer
+from agent.edge.control import CLIENTS, LINE_LIMIT, Control, Peer, Stream
 from agent.errors import AgentError, ControlError
 from agent.log import DEBUG, Log
 
 DEADLINE_S = 10.0
 
 
-async def answer(request: dict[str, Any], _peer: Peer) -> dict[str, Any]:
+ended: list[str] = []
+
+
+async def counting(until: int) -> AsyncIterator[dict[str, Any]]:
+    """Lines of a stream: a number, then a refusal at 3 and a bug at 4, and for ever when `until` is 0."""
+    try:
+        for number in range(1, until + 1):
+            if number == 3:
+                raise AgentError("no more") if until == 3 else ValueError("hush")
+            yield {"number": number}
+        if until == 0:
+            yield {"number": 0}
+            await asyncio.Event().wait()
+    finally:
+        ended.append(f"until {until}")
+
+
+async def answer(request: dict[str, Any], _peer: Peer) -> dict[str, Any] | Stream:
     match request.get("verb"):
+        case "count":
+            return Stream(counting(request["until"]))
         case "refuse":
             raise AgentError("not now")
         case "break":
@@ -186,3 +205,37 @@ async def test_a_socket_that_was_passed_is_answered_on_and_left_where_it_is(tmp_
         assert path.is_socket()
         with socket.socket(socket.AF_UNIX) as client:  # the next one waits for the next agent
             client.connect(str(path))
+
+
+# --- streams ---
+
+
+async def streamed(door: Door, until: int) -> list[Any]:
+    reader, writer = await asyncio.open_unix_connection(str(door.path))
+    async with asyncio.timeout(DEADLINE_S):
+        writer.write(json.dumps({"verb": "count", "until": until}).encode() + b"\n")
+        whole = await reader.read()
+    writer.close()
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+async def test_a_stream_is_sent_line_by_line_and_then_the_connection_ends(door: Door) -> None:
+    assert await streamed(door, 2) == [{"number": 1}, {"number": 2}]
+
+
+@pytest.mark.parametrize(("until", "why"), [(3, "no more"), (4, "the agent failed to answer; see its log")])
+async def test_what_goes_wrong_in_a_stream_is_its_last_line(door: Door, until: int, why: str) -> None:
+    assert await streamed(door, until) == [{"number": 1}, {"number": 2}, {"error": why}]
+    assert ("ControlFailed" in "".join(door.lines)) == (until == 4)
+
+
+async def test_a_stream_ends_when_its_hearer_goes(door: Door) -> None:
+    ended.clear()
+    _reader, writer = await asyncio.open_unix_connection(str(door.path))
+    async with asyncio.timeout(DEADLINE_S):
+        writer.write(b'{"verb":"count","until":0}\n')
+        await _reader.readline()
+        writer.close()
+        while not ended:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.01)
+    assert ended == ["until 0"]
