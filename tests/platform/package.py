@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.platform.host import MEMORY, ROOT, cache, call
 from tests.platform.rootfs import kept
 
-SOURCES = ("agent", "drivers", "etc", "packaging", "pyproject.toml", "LICENSE", "README.md")
+SOURCES = ("agent", "drivers", "etc", "packaging", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md")
 BUILD_S = 300.0
 _INSTALL = """
 set -eu

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conformance.ledger import begun, over
 from tests.platform.host import ROOT
+from tests.platform.machine import Machine
 from tests.platform.network import Network
 from tests.platform.station import station
 
@@ -22,6 +23,15 @@ def fences(heading: str) -> list[str]:
     found = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found
+
+
+def test_the_package_is_installed_and_the_charger_described_as_the_manual_says(bare: Machine, deb: Path) -> None:
+    make, install, describe = fences("The Debian package")
+    assert make == "make deb\n"  # what that gives is `deb`
+    bare.put(f"/root/{deb.name}", deb.read_bytes())
+    bare.run("env", "-C", "/root", "sh", "-euc", install, timeout_s=120)
+    told = bare.run("sh", "-euc", describe)
+    assert ": ok, 1 EVSE" in told and "CP-0001" in told
 
 
 async def test_the_commands_of_the_service_do_what_the_manual_says(layers: Layers, network: Network) -> None:
