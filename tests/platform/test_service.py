@@ -116,7 +116,7 @@ async def test_a_wrong_file_is_told_in_one_line_and_mending_it_is_enough(layers:
         await s.run("systemctl", "restart", "chargepoint", code=1)
         await s.machine.seen(lambda: int(s.machine.show("chargepoint", "NRestarts")) >= 6, "it never gives up")
         assert f"{wrong} [csms] url: expected" in s.machine.log()
-        assert "does not answer" in await s.run("chargepoint", "status", code=1)
+        assert "does not answer" in await s.run("chargepoint", "status", code=69)
         mark = s.csms.mark()
         (s.machine.root / wrong[1:]).unlink()
         await s.csms.hear("BootNotification", mark, 30)
