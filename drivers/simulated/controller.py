@@ -28,7 +28,7 @@ class Controller:
     """One EVSE controller. `faults` are those it senses itself; `order_a` is what its master wrote last."""
 
     __slots__ = (
-        "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_off_until_s", "_watchdog_s", "boot_offer_a",
+        "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_off_until_s", "_watchdog_s", "boot_offer_a", "boot_phases",
         "closed", "cut", "failsafe_a", "faults", "gate", "gate_until_s", "led", "live_switches", "lockable",
         "locked", "max_a", "motor_lock", "order_a", "phases", "powered", "pwm_a", "relay_count", "stop_button",
         "stop_presses", "stop_seen", "stuck", "unlocking", "watchdog_s", "welded",
@@ -53,7 +53,7 @@ class Controller:
         self.led = ""
         self.stop_button = ""
         self.stop_presses = self.stop_seen = 0
-        self.phases = 3  # by how many the outlet is fed
+        self.phases = self.boot_phases = 3  # by how many the outlet is fed
         self.live_switches = 0  # under load: what no car likes
         self.cut = False  # a relay of somebody else's cuts the pilot's line
         self._off_until_s = 0.0  # it holds the pilot in state F because its master wants so
@@ -92,6 +92,7 @@ class Controller:
         self.powered = on
         if on:
             self.order_a = self.boot_offer_a
+            self.phases = self.boot_phases
             self.stop_button = self.led = ""
             self.stop_presses = self.stop_seen = 0
             self.touched(now_s)

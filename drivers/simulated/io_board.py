@@ -203,7 +203,7 @@ def join(point: ChargingPoint, wiring: SimWiring) -> None:
     """What of a charging point is done by others once it is made of parts."""
     roles = {role for role, _ in (*wiring.outputs, *wiring.inputs)}
     point.controller.gate = False
-    point.controller.phases = 1 if "three_phase" in roles else 3
+    point.controller.phases = point.controller.boot_phases = 1 if "three_phase" in roles else 3
     point.controller.motor_lock = True
     point.controller.lockable = "lock" in roles
     point.buttons = frozenset({"emergency"} & roles)

@@ -166,3 +166,33 @@ def test_nobody_wakes_it_where_that_is_not_configured() -> None:
         assert story.point.amps == 0.0
 
     told("2.0.1", play)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_no_cut_no_bus_and_no_fault_makes_it_switch_under_load(seed: int) -> None:
+    """Profiles come and go, cars come and go, everything breaks; the phases are switched all the same."""
+    seen: list[tuple[int, int]] = []
+
+    def prepare(scene: Scene) -> None:
+        scene.checker.limits._complain = lambda _why: None
+        point, rng = scene.points[1], scene.plan.rng("phases")
+
+        async def play() -> None:
+            while True:
+                seen.append((point.controller.phases, point.controller.live_switches))
+                await asyncio.sleep(rng.uniform(60.0, 1200.0))
+                story = Story("2.0.1", lambda _story: asyncio.sleep(0.0))
+                story.scene = scene
+                one: dict[str, Any] = {"numberPhases": 1} if rng.random() < 0.5 else {}
+                await story.profile(rng.choice((6.0, 10.0, 16.0)), **one)
+
+        scene.actors = asyncio.ensure_future(play())  # type: ignore[attr-defined]
+
+    plan = Plan(
+        seed, "2.0.1", 0.4, visits_a_day=60.0, orders_a_day=0.0, switches="profiles", wakes=True,
+        cuts_a_day=12.0, buses_a_day=24.0, links_a_day=6.0, faults_a_day=12.0, meters_a_day=6.0,
+    )  # fmt: skip
+    outcome = run(plan, prepare)
+    assert outcome.broken == (), outcome
+    assert {phases for phases, _ in seen} == {1, 3}
+    assert not any(under_load for _, under_load in seen)
