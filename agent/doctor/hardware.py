@@ -26,6 +26,7 @@ from drivers.api import (
     Measurand,
     Pilot,
     Sample,
+    SignsMeterData,
     StopButton,
     gap,
     shorten,
@@ -224,6 +225,8 @@ async def _meter(evse: EvseConfig, parts: EvseParts, withheld: bool) -> AsyncIte
     except DriverError as error:
         yield fail(name, str(error), "power, bus, unit: chargepoint bus scan")
         return
+    if evse.meter.signing != "off":
+        yield await _signing(f"{name}.signing", evse, meter)
     if flows_w > judge.LEAST_W:
         text = f"{flows_w:.0f} W flow though 0 A was ordered: the contactor is welded, or this meter measures more"
         yield fail(f"{name}.off", text, "DANGER: the outlet may be live. Switch off; test contactor and wiring")
@@ -231,6 +234,20 @@ async def _meter(evse: EvseConfig, parts: EvseParts, withheld: bool) -> AsyncIte
     span_s = asyncio.get_running_loop().time() - began
     for result in _judged(name, evse, last, judge.judge(last, first, span_s, step_wh)):
         yield result
+
+
+async def _signing(name: str, evse: EvseConfig, meter: Any) -> Check:
+    """Whether it can sign as it is set up, and with which key: that is what others verify by."""
+    bad = fail if evse.meter.signing == "required" else warn
+    if not isinstance(meter, SignsMeterData):
+        return bad(name, f"the driver {evse.meter.driver} cannot sign", "see [evse.meter] signing")
+    try:
+        key = await meter.public_key()
+    except DriverError as error:
+        return bad(name, str(error), "how the meter is set up; see [evse.meter] signing")
+    if evse.meter.public_key not in ("", key):
+        return fail(name, f"signs with another key than public_key says: {key}", "was the meter swapped?")
+    return ok(name, f"signs, by the public key {key}")
 
 
 async def _still_flows_w(meter: Any, last: Samples) -> float:

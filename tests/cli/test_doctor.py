@@ -78,6 +78,20 @@ async def test_a_good_station_of_another_kind_gives_no_alarm(plan: dict[str, Any
         assert bad(await felt(c)) == {}
 
 
+@pytest.mark.parametrize(("signing", "state"), [("required", State.FAIL), ("if-possible", State.WARN)])
+async def test_a_meter_that_is_set_up_not_to_sign_is_named(signing: str, state: State) -> None:
+    async with at_rest(meter=f'driver = "em580"\nsigning = "{signing}"') as c:
+        c.hw.hands.meters[1].signer.signature_type = 2  # type: ignore[attr-defined]
+        [check] = [check for check in await felt(c) if check.name == "evse1.meter.signing"]
+    assert (check.state, "set up not to sign" in check.text) == (state, True)
+
+
+async def test_a_meter_that_signs_with_another_key_is_named() -> None:
+    async with at_rest(meter='driver = "wm3m4"\nsigning = "required"\npublic_key = "MFkwEwYHKoZIzj0CAQ=="') as c:
+        [check] = [check for check in await felt(c) if check.name == "evse1.meter.signing"]
+    assert (check.state, check.remedy) == (State.FAIL, "was the meter swapped?")
+
+
 @pytest.mark.parametrize("pilot", PILOTS)
 async def test_a_good_station_made_of_parts_gives_no_alarm(pilot: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS[pilot]))

@@ -15,6 +15,7 @@ from drivers.mapped_meter import MappedMeter
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import SimBus, SimEvse, SimStation, SimUnit
 from drivers.wire import make_bus
+from tests.end_to_end.agent_helpers import QuickHardware
 
 
 class Rig:
@@ -45,7 +46,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         buses=(SimBus("rs485", port=port, baud=57600),),
         evses=(SimEvse(1, SimUnit("reference", "rs485", 1), SimUnit("eastron_sdm630", "rs485", 2)),),
     )
-    async with SimulatedHardware(plan) as hw:
+    async with QuickHardware(plan) as hw:
         bus = make_bus(SerialSettings(port, baud=57600))
         yield Rig(hw, MappedEvse(bus, 1, "reference"), MappedMeter(bus, 2, "eastron_sdm630"))
         await bus.close()
