@@ -25,7 +25,7 @@ _WAYS = {"<": "from the CSMS", ">": "to the CSMS", "=": "link"}
 
 
 def moment(utc: float, digits: str = "seconds") -> str:
-    at = _EPOCH + timedelta(seconds=min(max(utc, 0.0), _LATEST))
+    at = _EPOCH + timedelta(seconds=min(max(utc, 0.0), _LATEST) if utc == utc else 0.0)  # NaN differs from itself
     return at.replace(tzinfo=None).isoformat(" ", digits)
 
 
