@@ -31,9 +31,12 @@ def moment(utc: float, digits: str = "seconds") -> str:
 
 def told(played: Played, *, everything: bool, evse: int | None) -> str:
     """Its lines, or "" when it is not worth any."""
-    if evse is not None and not _is_about(played, evse):
-        return ""
-    return "\n".join(line[:WIDTH].rstrip() for line in _KINDS[played.kind](played, everything))
+    try:
+        if evse is not None and not _is_about(played, evse):
+            return ""
+        return "\n".join(line[:WIDTH].rstrip() for line in _KINDS[played.kind](played, everything))
+    except Exception as error:  # noqa: BLE001  the values of a doctored file may be anything
+        return f"    a {played.kind} that cannot be told: {_clean(str(error))}"[:WIDTH]
 
 
 def _is_about(played: Played, evse: int) -> bool:
