@@ -17,7 +17,7 @@ environ["COLUMNS"] = "1000"  # a usage is one line, whatever the terminal
 
 import completion  # noqa: E402
 import roff  # noqa: E402
-from commands import all_commands  # noqa: E402
+from commands import Command, all_commands  # noqa: E402
 
 from agent import __version__  # noqa: E402
 from agent.__main__ import DEFAULT_FILE, EXIT_CODES  # noqa: E402
@@ -48,7 +48,7 @@ def main() -> None:
     (folder / "chargepoint.bash").write_text(completion.script(commands), "utf-8")
 
 
-def _command_page(commands: list[roff.Command], date: str) -> str:
+def _command_page(commands: list[Command], date: str) -> str:
     first = roff.head("chargepoint", 1, date, __version__, "the agent of an EV charger")
     first += [".SH SYNOPSIS", "\\fBchargepoint\\fR \\fIVERB\\fR ...", ".SH DESCRIPTION", roff.escape(DESCRIPTION)]
     last = [".SH EXIT STATUS", ".nf", *map(roff.escape, EXIT_CODES.splitlines()[1:]), ".fi", ".SH FILES"]

@@ -55,7 +55,7 @@ def _bill(found: dict[str, Distribution], pins: dict[str, tuple[str, str]]) -> d
 
 def _component(name: str, one: Distribution, kind: str, digest: str = "") -> dict[str, Any]:
     purl = f"pkg:pypi/{name}@{one.version}"
-    licence = str(one.metadata.get("License-Expression") or one.metadata.get("License") or "")
+    licence = next((str(one.metadata[key]) for key in ("License-Expression", "License") if key in one.metadata), "")
     component: dict[str, Any] = {"type": kind, "name": name, "version": one.version, "purl": purl, "bom-ref": purl}
     component["licenses"] = [{"license": {"id": NAMES.get(licence, licence)}}]
     if digest:

@@ -58,6 +58,17 @@ def rootfs(suite: str = HOST_SUITE, arch: str = "amd64", packages: tuple[str, ..
     return kept(f"{suite}-{arch}", tuple(words), build) / "debian"
 
 
+def extracted(arch: str, *packages: str, suite: str = HOST_SUITE) -> Path:
+    """Packages and what they need, unpacked and not set up: seconds even for a foreign machine."""
+    words = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory", "--quiet"]
+    words += ['--aptopt=APT::Install-Recommends "false"', f"--architectures={arch}", f"--include={','.join(packages)}"]
+
+    def build(folder: Path) -> None:
+        call(*words, suite, folder / "tree", mirror(suite), timeout_s=BUILD_LIMIT_S)
+
+    return kept(f"extracted-{suite}-{arch}", tuple(words), build) / "tree"
+
+
 def kept(name: str, parts: tuple[str, ...], build: Callable[[Path], None]) -> Path:
     """A folder in the cache that `build` filled; `parts`: all that it depends on."""
     folder = cache() / f"{name}-{sha256(repr(parts).encode()).hexdigest()[:12]}"

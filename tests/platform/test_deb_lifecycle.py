@@ -19,7 +19,10 @@ DROP_IN = "/etc/chargepoint/conf.d/site.toml"
 NAME = "chargepoint-agent"
 NEWER = "0.2.0"
 # What an installation may leave on a machine that never had the package: caches and logs of the system's own.
-NOT_OURS = ("proc", "sys", "run", "tmp", "dev", "var/log", "var/cache", "var/lib/dpkg", "var/lib/systemd", "root")
+NOT_OURS = (
+    *("proc", "sys", "run", "tmp", "dev", "var/log", "var/cache", "var/lib/dpkg", "root"),
+    *("var/lib/systemd/random-seed", "var/lib/systemd/timers", "var/lib/systemd/catalog"),
+)
 
 
 JUDGE = """

@@ -1,4 +1,4 @@
-"""The package on another release of Debian, and its upgrade while somebody charges."""
+"""The package on another release of Debian and another processor, and its upgrade while somebody charges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 
 from agent import __version__
 from tests.conformance.ledger import begun, charges, over
+from tests.platform.host import call
 from tests.platform.machine import Machine
 from tests.platform.network import Network
-from tests.platform.package import installed
+from tests.platform.package import installed, package
 from tests.platform.releases import release
-from tests.platform.rootfs import rootfs
+from tests.platform.rootfs import BINFMT, BINFMT_NAMESPACE, extracted, rootfs
 from tests.platform.station import CARD, Station, station
 
 DEB = "/root/agent.deb"
@@ -75,3 +76,26 @@ def test_the_same_package_runs_on_debian_13(on_trixie: Machine) -> None:
     on_trixie.run("dpkg", "-P", "chargepoint-agent", timeout_s=60)
     left = on_trixie.run("find", "/usr", "/etc", "/var/lib", "-xdev", "-name", "*chargepoint*")
     assert left == ""
+
+
+# --- 32 bits ---
+
+ON_ARMHF = """
+set -eu
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+dpkg-deb -x "$3" "$1/root"
+chroot "$1/root" /usr/bin/python3 -c 'import sys; print(f"largest {sys.maxsize}")'
+chroot "$1/root" /usr/bin/python3 -m compileall -q /usr/lib/chargepoint/site/agent/core
+chroot "$1/root" /usr/bin/chargepoint check-config
+"""
+
+
+def test_what_the_package_holds_runs_on_armhf() -> None:
+    """Debian's Python for it, unpacked and not set up, which would take minutes here."""
+    deb, base = package(), extracted("armhf", "python3")
+    words = ("unshare", "--mount", "sh", "-c", ON_ARMHF, "run", "/mnt", base, deb)
+    said = call(*BINFMT_NAMESPACE, BINFMT["armhf"], *words, timeout_s=300).splitlines()
+    assert said[0] == f"largest {2**31 - 1}"
+    assert ": ok, 1 EVSE" in said[-1]
