@@ -18,15 +18,17 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot, StopButton
 from drivers.bus import Bus
 from drivers.mapped_meter import identify
 from drivers.mapwords import EvseMap, Flag, Setting, StopRegisters
-from drivers.pulse import Pulse
 from drivers.registers import Read, Row, decode, encode, encode_down, plan, raw, words_from_bits
 from drivers.regmap import load_evse
+
+if TYPE_CHECKING:
+    from drivers.pulse import Pulse
 
 UNLOCK_TIMEOUT_S = 5.0
 UNLOCK_POLL_S = 0.2
@@ -155,6 +157,8 @@ class MappedEvse:
     async def _wake(self) -> bool:
         wake = self.map.wake
         assert wake is not None
+        from drivers.pulse import Pulse
+
         reading = self._reading(await self._poll())
         if self._pulse is not None or reading.pilot is not Pilot.B:
             return False

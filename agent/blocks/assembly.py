@@ -20,7 +20,6 @@ from agent.blocks.logbook import Logbook
 from agent.blocks.meter_memory import MeterMemory
 from agent.blocks.metering import Metering
 from agent.blocks.network import Network
-from agent.blocks.phases import Phases
 from agent.blocks.plausibility import Plausibility
 from agent.blocks.power import Power
 from agent.blocks.problems import Problems
@@ -32,12 +31,11 @@ from agent.blocks.reservation import Reservations
 from agent.blocks.sampling import Sampling
 from agent.blocks.security import Security
 from agent.blocks.signing import Signing
-from agent.blocks.station import Facts, Station
+from agent.blocks.station import Block, Facts, Station
 from agent.blocks.storage import Storage
 from agent.blocks.supervision import Supervision
 from agent.blocks.technician import Handler, Technician
 from agent.blocks.transactions import Transactions
-from agent.blocks.waking import Waking
 from agent.blocks.writers import Writers
 from agent.core.catalogue import rows
 from agent.core.evse import Evse, EvseLimits, connector_status
@@ -90,7 +88,7 @@ def assemble(
     # a technician's orders are decided as those of the CSMS are
     orders: dict[type[Request], Handler] = {UnlockRequested: remote.on_unlock}
     orders |= {AvailabilityRequested: availability.on_request, VariablesSetRequested: provisioning.on_set}
-    blocks = [
+    blocks: list[Block] = [
         firmware,  # before availability, which takes EVSEs out of service for it
         Connection(facts),
         memory,
@@ -105,10 +103,10 @@ def assemble(
         authorization,
         Reservations(facts, holds, lambda: authorization.waiting),
         profiles,
-        Phases(facts),  # between profiles, which want so many, and power, which must wait
+        *_phases(facts),  # between profiles, which want so many, and power, which must wait
         Signing(facts),  # before power and transactions, which wait for it
         Power(facts),  # before transactions: what they tell of the charging state follows the offer
-        Waking(facts),
+        *_waking(facts),
         Transactions(facts, prefix, resume),
         Sampling(facts),
         availability,
@@ -125,6 +123,23 @@ def assemble(
         Logbook(),
     ]
     return Station(facts, blocks)
+
+
+def _phases(facts: Facts) -> list[Block]:
+    """Few chargers can; the others need not load it."""
+    if all(evse.limits.switching is None for evse in facts.evses.values()):
+        return []
+    from agent.blocks.phases import Phases
+
+    return [Phases(facts)]
+
+
+def _waking(facts: Facts) -> list[Block]:
+    if all(evse.limits.wake_up is None for evse in facts.evses.values()):
+        return []
+    from agent.blocks.waking import Waking
+
+    return [Waking(facts)]
 
 
 def _variables(evses: Sequence[EvseLimits]) -> Variables:
