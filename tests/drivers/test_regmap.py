@@ -426,7 +426,7 @@ EVSE_MISTAKES = {
     "[watchdog]\nat = 3\nunit = 'ms'\ntimeout_s = 90": "timeout_s: is 90, too much for a register of type uint16",
     "[watchdog]\nat = 3": "timeout_s: missing; add timeout_s = 1.0",
     '[led]\nat = 1\nvalues = { red = "faulted" }': "red: is not a register value",
-    '[phases]\nat = 3\nvalues = { 1 = "1" }': "[phases] values: expected one register value for \"1\" and one for",
+    '[phases]\nat = 3\nvalues = { 1 = "1" }': '[phases] values: expected one register value for "1" and one for',
     '[phases]\nat = 3\nvalues = { 1 = "1", 2 = "2" }': "[phases] values 2: is '2'; use one of 1, 3",
     '[phases_told]\nat = 3\nvalues = { 1 = "1" }': "[phases_told]: needs [phases]",
     "[wake]\nat = 3\nvalue = 1": "[wake] pulse_s: missing",
