@@ -30,6 +30,7 @@ from agent.core.types import SetStatus
 from agent.edge.control import Peer, Stream
 from agent.errors import AgentError
 from agent.report_details import Details, whole
+from agent.worker import Worker
 from drivers.api import IdToken
 
 if TYPE_CHECKING:
@@ -172,11 +173,14 @@ def _evse(request: Request) -> int:
 
 async def who(peer: Peer, request: Request) -> str:
     """Who asks, by the system's word for his number; root may say in whose place he acts."""
+    worker = Worker("name")  # a directory service may be far away, and the process must be able to end meanwhile
     try:
-        async with asyncio.timeout(NAME_S):  # a directory service may be far away
-            name = await asyncio.to_thread(_user, peer.uid)
+        async with asyncio.timeout(NAME_S):
+            name = await worker.do(lambda: _user(peer.uid))
     except TimeoutError:
         name = f"uid {peer.uid}"
+    finally:
+        worker.leave()
     behind = request.get("sudo")
     return f"{_clean(behind, MAX_NAME)} as {name}" if peer.uid == ROOT and isinstance(behind, str) and behind else name
 
