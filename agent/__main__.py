@@ -35,7 +35,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another fun
     "evse": ("agent.cli.evse", "all about an EVSE; read, offer: try a controller on the bench"),
     "meter": ("agent.cli.meter", "every value of a meter; read: try a meter on the bench"),
     "transactions": ("agent.cli.transactions", "the charges that run, and the last that have ended"),
-    "queue": ("agent.cli.queue", "what waits for the central system; retry and export what was given up"),
+    "queue": ("agent.cli.queue", "what waits for the central system, and what was given up"),
     "variables": ("agent.cli.variables", "the settings; get and set one"),
     "events": ("agent.cli.events", "what has happened: faults, the link, orders, security events"),
     "start": ("agent.cli.orders:start", "let somebody in at an EVSE"),
@@ -46,11 +46,11 @@ VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another fun
     "bus": ("agent.cli.bench.bus", "find the devices on a serial line, and the maps that fit them"),
     "map": ("agent.cli.bench.maps", "list the maps; check one; try one on its device"),
     "plug-and-test": ("agent.cli.plug_test", "guide through a test charge, and say what is wrong"),
-    "trace": ("agent.cli.trace", "what crosses the lines, OCPP and Modbus, decoded, as it crosses"),
-    "log": ("agent.cli.log", "what the agent has written into the journal, and what to do about it"),
-    "support-bundle": ("agent.cli.bundle", "write all that a supporter needs into one file, without secrets"),
+    "trace": ("agent.cli.trace", "what crosses the lines, OCPP and Modbus, decoded, live"),
+    "log": ("agent.cli.log", "the agent's journal in plain words, and what to do about it"),
+    "support-bundle": ("agent.cli.bundle", "write all that a supporter needs into one file, no secrets"),
     "factory-reset": ("agent.cli.reset", "remove all that was remembered, but not the configuration"),
-    "replay": ("agent.cli.replay", "tell a flight recording, and let the same core decide it once more"),
+    "replay": ("agent.cli.replay", "tell a flight recording, and let the same core decide anew"),
     "simulate": ("agent.demo.simulate", "be the hardware that a configuration describes"),
     "sim": ("agent.cli.sim", "plug in, tap a card, make faults on that simulated hardware"),
     "demo": ("agent.demo.main", "play a whole charging story on this machine"),
@@ -58,7 +58,7 @@ VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another fun
 }
 DEFAULT_FILE = "/etc/chargepoint/agent.toml"
 EXIT_CODES = """exit codes:
-  0 done     1 failed (one line on stderr says why)     2 the command line was wrong
+  0 done     1 failed, one line on stderr says why     2 wrong command line
   69 the agent is not running     78 the configuration is wrong
   82, 83 the central system ordered a soft or a hard reset (run only)
   130 interrupted by Ctrl-C       141 the reader of a pipe went away"""

@@ -109,6 +109,7 @@ def test_help_names_every_verb() -> None:
     told = command("--help").stdout
     for verb in __main__.VERBS:
         assert f"\n  {verb} " in told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
