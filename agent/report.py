@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__, custody
 from agent import report_access as access
-from agent.blocks.heat import allowed
+from agent.blocks.heat import Heat
 from agent.blocks.metering import NOMINAL_V
 from agent.core.evse import Evse, charging_state, connector_status
 from agent.core.faults import CATALOGUE
@@ -143,12 +143,8 @@ class Report:
         }
 
     def _heat(self, evse: Evse) -> dict[str, Any]:
-        """The hottest that is told, and what it leaves of the current where a curve is set."""
-        reading, curve = self._d.hardware.reading(evse.id), evse.limits.derating
-        told = [s.value for s in (evse.meter.samples if evse.meter else ()) if s.measurand is Measurand.TEMPERATURE]
-        told += [] if reading is None or reading.temperature_c is None else [reading.temperature_c]
-        hottest_c = max(told, default=None)
-        limit_a = None if curve is None or hottest_c is None else allowed(curve, evse.limits.max_a, hottest_c)
+        """The hottest that is told, and what it leaves of the current, where a curve is set."""
+        hottest_c, limit_a = self._d.built.station.block(Heat).felt(evse.id)
         return {"temperature_c": hottest_c, "temperature_limit_a": limit_a}
 
     def _dead_letters(self) -> list[dict[str, Any]]:

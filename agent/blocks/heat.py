@@ -73,6 +73,11 @@ class Heat(Block):
             del self._hot[evse.id]
             yield FaultSeen(evse.id, Fault.OVER_TEMPERATURE, "heat", None)
 
+    def felt(self, evse: int) -> tuple[float | None, float | None]:
+        """The hottest that was told last, and the current that it leaves (None: no limit)."""
+        told_c = [celsius for (n, _), celsius in self._told_c.items() if n == evse]
+        return max(told_c, default=None), self._limit_a.get(evse)
+
     HEARS: ClassVar = {MeterRead: "on_meter", EvseRead: "on_controller"}
 
 

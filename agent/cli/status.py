@@ -16,7 +16,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
                     phases_wanted, power_w, current_a, temperature_c, temperature_limit_a, energy_wh, meter_age_s,
                     transaction, faults}]
                   phases_*: of an outlet that can be switched, else null; current_a: of the phase that carries most
-                  temperature_limit_a: what [evse.derating] leaves; null: all, or there is no such table
+                  temperature_c, temperature_limit_a: where [evse.derating] is; what it leaves, null: all
                   transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
                   faults: [{id, text, remedy, info}]
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS

@@ -10,7 +10,7 @@ from agent.blocks.supervision import FLOW_A, OVER_A, OVER_FACTOR
 from agent.config import EvseConfig
 from agent.doctor.report import Check, fail, ok, skip, warn
 from agent.edge.hardware import EvseParts
-from drivers.api import DriverError, Measurand
+from drivers.api import DriverError, Measurand, ReadsMore
 
 COOL = "let it cool; fan, terminals, the place it hangs at"
 
@@ -20,7 +20,8 @@ async def derating(evse: EvseConfig, parts: EvseParts) -> Check:
     name, curve = f"evse{evse.id}.derating", evse.derating
     assert curve is not None
     try:
-        told = [s.value for s in await parts.meter.read() if s.measurand is Measurand.TEMPERATURE]
+        samples = await (parts.meter.read_all() if isinstance(parts.meter, ReadsMore) else parts.meter.read())
+        told = [s.value for s in samples if s.measurand is Measurand.TEMPERATURE]
         by_controller_c = (await parts.controller.read()).temperature_c
     except DriverError as error:
         return skip(name, str(error))

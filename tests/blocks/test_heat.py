@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.blocks.heat import allowed
+from agent.blocks.heat import Heat, allowed
 from agent.core.derating import Curve
 from agent.core.effects import Note
 from agent.core.events import MeterRead
@@ -82,6 +82,14 @@ def test_what_no_sensor_can_tell_counts_for_nothing(nonsense: float) -> None:
     bench = charging()
     assert hot(bench, nonsense) == []
     assert bench.evse.faults == {}
+
+
+def test_what_is_felt_is_kept_between_the_readings_that_tell_it() -> None:
+    bench = charging()
+    hot(bench, 66.5)
+    bench.wait(1)
+    bench.meter(power_w=7000.0)
+    assert bench.station.block(Heat).felt(1) == (66.5, 19.0)
 
 
 def test_without_a_curve_the_heat_is_the_controllers_own_affair() -> None:
