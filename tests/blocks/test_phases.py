@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from agent.core.effects import Ask, Note, Offer, Status, StatusAnswer, SwitchPhases
+from agent.core.effects import Ask, Note, Offer, ScheduleAnswer, Status, StatusAnswer, SwitchPhases
 from agent.core.events import DeviceFound, DeviceLost, MeterRead
 from agent.core.evse import charging_state
 from agent.core.faults import Own
 from agent.core.phases import Switching
 from agent.core.profile import Kind, Period, Profile, Purpose
-from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref
+from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref, ScheduleRequested
 from agent.core.types import ChargingState, ConnectorStatus
 from drivers.api import Measurand, Phase, Pilot, Sample
 from tests.blocks.helpers import Bench, of
@@ -228,6 +228,32 @@ def test_watts_that_are_too_few_for_three_phases_go_to_one_where_it_is_automatic
     box.profile(watts, unit="W")
     box.live(60)
     assert (box.phases, box.evse.offer_a) == (phases, offer_a)
+
+
+def test_watts_of_the_whole_station_count_as_the_evses_own_where_it_has_but_one() -> None:
+    box = Wallbox("automatic").going()
+    schedule = (Period(0, 3680.0),)
+    box.feed(ProfileSetRequested(REF, 0, Profile(8, 0, Purpose.STATION_MAX, Kind.RELATIVE, "W", schedule)))
+    box.live(60)
+    assert (box.phases, box.evse.offer_a) == (1, 16.0)
+
+
+def test_watts_of_a_station_with_two_evses_switch_neither() -> None:
+    box = Wallbox("automatic", evses=2).going()
+    schedule = (Period(0, 3680.0),)
+    box.feed(ProfileSetRequested(REF, 0, Profile(8, 0, Purpose.STATION_MAX, Kind.RELATIVE, "W", schedule)))
+    assert box.live(60) == []
+    assert box.evse.offer_a == 0.0
+
+
+@pytest.mark.parametrize(("when", "told"), [("automatic", (0, 3680.0, 1)), ("profiles", (0, 3680.0, 3))])
+def test_the_composite_schedule_names_the_phases_that_will_be(when: str, told: tuple[int, float, int]) -> None:
+    box = Wallbox(when).going()
+    box.profile(3680.0, unit="W")
+    box.feed(ScheduleRequested(REF, 1, 600, "W"))
+    answer = box.replies[-1]
+    assert isinstance(answer, ScheduleAnswer)
+    assert answer.periods == (told,)
 
 
 def test_watts_alone_switch_nothing_where_only_profiles_may() -> None:
