@@ -45,14 +45,14 @@ def mistake(data: dict[str, Any]) -> str | None:
     return None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(MAPS)
 def test_nonsense_in_a_map_is_told_in_one_line(data: dict[str, Any]) -> None:
     told = mistake(data)
     assert told is None or (told.startswith("meter/x.toml: ") and "\n" not in told and len(told) < 600)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(ROWS, ROWS, st.data())
 def test_what_a_loaded_map_reads_is_a_number_or_nothing(energy: Any, other: Any, data: st.DataObject) -> None:
     head = {"vendor": "V", "model": "M", "source": "S"}

@@ -6,11 +6,15 @@ What both ends of ours understand alike, they may understand wrongly alike. Thes
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from drivers.api import DriverError, Measurand, Phase, Pilot, Sample
+from drivers.bus import Bus
+from drivers.evse.innogy import InnogyEbox
+from drivers.evse.smartevse import EdgetechSmartEvse
 from drivers.io.mapped import MappedIo
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
@@ -184,6 +188,24 @@ async def test_each_controller_map_reads_and_orders_a_board_made_of_libmodbus(na
         await evse.offer(10.0)
         function = 5 if row.table == "coil" else 16 if row.words > 1 else evse_map.device.write
         assert await slave.has_said(f"{function} {row.at} {' '.join(map(str, words))}")
+
+
+@both
+@pytest.mark.parametrize(
+    ("make", "image", "orders"),
+    [
+        (InnogyEbox, ["input 275 16946"], [f"16 {at} 16672 0" for at in (1012, 1014, 1016)]),  # "B2"; 10.0
+        (EdgetechSmartEvse, ["input 259 2"], ["6 513 2570"]),  # 0x0A0A
+    ],
+)
+async def test_a_controller_with_a_page_of_its_own_orders_from_a_board_made_of_libmodbus(
+    kind: str, make: Callable[[Bus, int], MappedEvse], image: list[str], orders: list[str], tmp_path: Path
+) -> None:
+    async with stranger(kind, tmp_path, image) as slave:
+        evse = make(slave.bus, UNIT)
+        await evse.offer(10.0)
+        assert [await slave.said() for _ in orders] == orders
+        assert (await evse.read()).pilot is Pilot.B
 
 
 @both
