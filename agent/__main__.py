@@ -9,6 +9,10 @@
     chargepoint doctor [--report FILE]     is this charger fit to be left alone?
     chargepoint bus scan ...               who is on this line? (this and the next need no agent)
     chargepoint map ...                    the shelf of maps; check a map, try it on its device
+    chargepoint plug-and-test N            a guided test charge, with a dated report
+    chargepoint trace | log                what crosses the lines now; what the journal holds, and what to do about it
+    chargepoint support-bundle [FILE]      all that a supporter needs, without secrets
+    chargepoint factory-reset              remove what was remembered, but not the configuration
     chargepoint replay FILE                what the flight recorder has written, told and decided once more
     chargepoint simulate ...               be the hardware that a configuration describes
     chargepoint sim ...                    hands for that simulated hardware
