@@ -187,13 +187,13 @@ if [ -e "$stamp" ] && [ ! -e "$building" ] && [ "$(cat "$stamp")" = "$state" ]; 
 fi
 
 python=$(find_python)
+[ "$kind" != platform ] || install_platform
 make_venv
 touch "$building"
 say "installing Python packages into $venv (the first time takes a minute or two)"
 pip_install --editable ".$extras" || fail "pip could not install the packages; see above"
 install_systemd
 [ "$kind" = demo ] || install_strangers
-[ "$kind" != platform ] || install_platform
 echo "$state" >"$venv/.ready-demo"
 echo "$state" >"$stamp"
 rm "$building"
