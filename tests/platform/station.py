@@ -162,12 +162,13 @@ async def station(
     *,
     options: tuple[str, ...] = (),
     hardware: bool = True,
+    csms: Csms | None = None,
     prepare: Callable[[Station], None] | None = None,
 ) -> AsyncIterator[Station]:
     """`options`: of the boot. `hardware`: is it there at the boot? `prepare(station)` changes its files before."""
-    async with Csms(version) as csms:
+    async with csms or Csms(version) as central:
         with Machine(*layers) as machine:
-            one = Station(machine, csms)
+            one = Station(machine, central)
             if prepare is not None:
                 prepare(one)
             one.configure()
@@ -177,8 +178,8 @@ async def station(
             try:
                 await asyncio.to_thread(machine.boot, *options, network=network)
                 yield one
-                assert csms.wrong == []
+                assert central.wrong == []
                 assert "Traceback" not in machine.log()
             except BaseException:
-                print(csms.told())
+                print(central.told())
                 raise

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.conformance.csms import Csms
+from tests.edge.pki import issue
 from tests.platform.machine import Machine
 from tests.platform.network import Network
 from tests.platform.station import Station, station
@@ -81,9 +85,34 @@ async def test_a_password_and_keys_are_given_by_the_manager_and_by_nobody_else(
         as_agent = ("setpriv", "--reuid=chargepoint", "--regid=chargepoint", "--init-groups")
         assert "Permission denied" in await s.run(*as_agent, "ls", "/etc/chargepoint/credentials", code=2)
         assert "ok" in await s.run("chargepoint", "check-config")  # for root it is beside the file
+        await s.run("systemctl", "reload", "chargepoint")
+        await s.machine.seen(lambda: "Reloaded" in s.machine.log(), "the file is read again")
         pid = await s.main_pid()
         environ = await s.run("cat", f"/proc/{pid}/environ")
         assert SECRET not in environ + s.machine.log()
+
+
+async def test_a_charger_shows_a_certificate_whose_key_its_own_user_cannot_read(
+    layers: Layers, network: Network, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    root = issue("root", at=now)
+    server = issue("csms", root, ca=False, server="127.0.0.1", at=now)
+    charger = issue("CP-7", root, ca=False, client=True, at=now)
+    (tmp_path / "server.pem").write_bytes(server.key_pem + server.pem.encode())
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=root.pem)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    files = {"ca_file": root.pem, "client_certificate_file": charger.pem, "client_key_file": charger.key_pem.decode()}
+
+    def prepare(s: Station) -> None:
+        s.csms_lines = "\n".join(f'{key} = "$CREDENTIALS_DIRECTORY/cp_{key}"' for key in files)
+        for key, text in files.items():
+            s.machine.put(f"/etc/chargepoint/credentials/{key}", text, 0o600)
+
+    async with station(layers, network, csms=Csms("2.0.1", tls=tls), prepare=prepare) as s:
+        await s.ready()
+        assert (await s.status())["link"]["security_profile"] == 3
 
 
 async def test_an_empty_folder_of_credentials_is_no_hindrance_and_a_missing_one_is_made_at_boot(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.ledger import begun, over, read
 from tests.platform.network import Network
-from tests.platform.station import FILE, station
+from tests.platform.station import FILE, Station, station
 
 Layers = tuple[Path, ...]
 pytestmark = pytest.mark.xdist_group("debian13")
@@ -39,6 +39,17 @@ async def test_a_drop_in_makes_the_reload_wait_for_the_new_settings(layers13: La
         assert "Reloaded" in s.machine.log()
         assert await read(s.csms, "ConnectionTimeOut") == "77"
         await s.seen("it is up", ActiveState="active", SubState="running", NRestarts="0")
+
+
+async def test_a_reload_on_debian_13_finds_the_credentials(layers13: Layers, network: Network) -> None:
+    def prepare(s: Station) -> None:
+        s.csms_lines = 'password_file = "$CREDENTIALS_DIRECTORY/cp_csms-password"'
+        s.machine.put("/etc/chargepoint/credentials/csms-password", "of-this-charger", 0o600)
+
+    async with station(layers13, network, prepare=prepare) as s:
+        await s.ready()
+        await s.run("systemctl", "reload", "chargepoint")
+        await s.machine.seen(lambda: "Reloaded" in s.machine.log(), "the file is read again")
 
 
 async def test_the_socket_stays_open_while_systemd_257_restarts_the_agent(layers13: Layers, network: Network) -> None:
