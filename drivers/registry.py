@@ -31,6 +31,7 @@ BUILT_IN = {
     "sl025": "drivers.token.sl025:Sl025",
     "acs": "drivers.token.acs:Acs",
 }
+UNGUARDED = ("innogy-ebox", "edgetech-smartevse")  # controllers without a map to tell that they have no watchdog
 
 
 def find(name: str) -> Any:

@@ -122,7 +122,7 @@ RULES: dict[str, Rule] = {
                 "agent.errors",
             ),
             "agent.composing",
-            *("drivers.api", "drivers.regmap", "drivers.mapwords"),
+            *("drivers.api", "drivers.registry", "drivers.regmap", "drivers.mapwords"),
         )
     ),
     # The core on a desk, fed from a file.

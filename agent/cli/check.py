@@ -56,6 +56,7 @@ def _check_maps(config: Config) -> list[str]:
     """Read every map that is named to the end; warnings."""
     from agent.cli.check_devices import device_warnings
     from drivers.api import DriverError
+    from drivers.registry import UNGUARDED
     from drivers.regmap import load_evse, load_meter
 
     folders = (Path(config.service.maps_dir),)
@@ -67,6 +68,9 @@ def _check_maps(config: Config) -> list[str]:
                 found = load_evse(evse.controller.map, folders, evse.controller.connector)
                 warnings += _controller(config, evse, found)
                 warnings += device_warnings(config, evse, role, found.device)
+            if evse.controller.driver in UNGUARDED:
+                text = f"warning: {evse.controller.driver} {gap(None)}"
+                warnings.append(str(ConfigError(config.path, f"evse.{evse.id}.controller", "driver", text)))
             role = "meter"
             if evse.meter.driver == "mapped-meter" and evse.meter.map:
                 warnings += device_warnings(config, evse, role, load_meter(evse.meter.map, folders).device)

@@ -1,0 +1,66 @@
+"""Controllers with drivers of their own and no watchdog: said when the configuration is checked, and at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli.check import complete
+from agent.config import load
+from agent.errors import ConfigError
+from agent.parts import Parts
+from drivers.registry import UNGUARDED
+from drivers.wire import make_bus
+
+STATION = """
+[station]
+vendor = "Example"
+model = "Wallbox 11"
+[csms]
+url = "ws://127.0.0.1:9000/ocpp"
+identity = "CP-1"
+[[bus]]
+name = "line"
+port = "/dev/ttyS1"
+[[evse]]
+id = 1
+cable = "socket"
+max_current_a = 16
+  [evse.controller]
+  driver = "{driver}"
+  bus = "line"
+  {unit}
+  [evse.meter]
+  map = "eastron_sdm630"
+  bus = "line"
+  unit = 2
+"""
+SAID = "has no watchdog: if the agent dies while charging, the last offer stands"
+
+
+def written(folder: Path, driver: str, unit: str = "unit = 1") -> str:
+    file = folder / "agent.toml"
+    file.write_text(STATION.format(driver=driver, unit=unit))
+    return str(file)
+
+
+@pytest.mark.parametrize("driver", UNGUARDED)
+def test_the_check_warns_of_it(driver: str, tmp_path: Path) -> None:
+    warnings = complete(load(written(tmp_path, driver)))
+    assert [line.partition("agent.toml ")[2] for line in warnings if SAID in line] == [
+        f"[evse.1.controller] driver: warning: {driver} {SAID}"
+    ]
+
+
+@pytest.mark.parametrize("driver", UNGUARDED)
+async def test_the_start_warns_of_it(driver: str, tmp_path: Path) -> None:
+    parts = Parts(load(written(tmp_path, driver)), make_bus)
+    assert parts.gaps == {1: f"EVSE 1: its controller {driver} {SAID}"}
+    await parts.close()
+
+
+@pytest.mark.parametrize("driver", UNGUARDED)
+def test_a_unit_that_is_missing_is_one_line(driver: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"\[evse.1.controller\] unit: missing; the driver {driver} needs it"):
+        load(written(tmp_path, driver, ""))
