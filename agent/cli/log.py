@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     told = [entry for entry in found if entry.at >= since and _wanted(entry, options)][-max(1, options.lines) :]
     _print(told, as_json=options.json)
     if options.follow:
-        _follow(options, last, by_journal=journal is not None)
+        _follow_agent(options, last) if journal is None else _follow_journal(options)
     return Exit.OK
 
 
@@ -99,7 +99,7 @@ def _remedies(entries: Sequence[Entry]) -> list[str]:
 
 def _journal(since: float) -> list[Entry] | None:
     """What stands there; None when there is no journal, or nothing of the agent in it that we may read."""
-    words = _command(since)
+    words = _command("-n", "5000", f"--since=@{since:.0f}")
     if words is None:
         return None
     try:
@@ -110,11 +110,20 @@ def _journal(since: float) -> list[Entry] | None:
     return found or None
 
 
-def _command(since: float) -> list[str] | None:
+def _command(*more: str) -> list[str] | None:
     program = shutil.which("journalctl")
-    if program is None:
-        return None
-    return [program, "-u", UNIT, "-o", "json", "--no-pager", "-q", "-n", "5000", f"--since=@{since:.0f}"]
+    return None if program is None else [program, "-u", UNIT, "-o", "json", "--no-pager", "-q", *more]
+
+
+def _follow_journal(options: Any) -> None:
+    words = _command("-n", "0", "--follow")
+    assert words is not None, "it was there a moment ago"
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as journal:  # noqa: S603  our own words
+        assert journal.stdout is not None
+        for line in journal.stdout:
+            entry = _entry(line)
+            if entry is not None and _wanted(entry, options):
+                _print([entry], as_json=options.json)
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -144,11 +153,10 @@ def _kept(options: Any, after: float | None = None) -> Iterator[Entry]:
         yield _read(float(at), NUMBERS.get(level, 6), message.strip())
 
 
-def _follow(options: Any, last: float, *, by_journal: bool) -> None:
+def _follow_agent(options: Any, last: float) -> None:
     while True:
         time.sleep(FOLLOW_S)
-        found = (_journal(last) or []) if by_journal else list(_kept(options, last))
-        news = [entry for entry in found if entry.at > last]
+        news = list(_kept(options, last))
         last = max((entry.at for entry in news), default=last)
         told = [entry for entry in news if _wanted(entry, options)]
         if told:

@@ -67,6 +67,12 @@ def test_it_is_filtered(capsys: pytest.CaptureFixture[str], words: list[str], ke
     assert [entry["text"].partition(":")[0].partition("\x1b")[0] for entry in told] == kept
 
 
+def test_it_goes_on_with_what_is_written_from_now_on(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = [json.loads(line) for line in shown(capsys, "--json", "--level", "warning", "--follow").splitlines()]
+    assert [entry["fault"] for entry in told] == 2 * ["link", "over-temperature"]  # the stand-in says it all once more
+    assert "-n 0 --follow" in (journal / "asked").read_text()
+
+
 @pytest.mark.usefixtures("journal")
 def test_a_span_that_is_none_is_a_mistake_of_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -64,9 +64,11 @@ async def test_a_technician_looks_on_packs_replays_and_resets() -> None:
         assert (code, [line["action"] for line in told]) == (0, ["Authorize", "Authorize answered"])
         assert CARD not in out
 
-        code, out = await do(c, "trace", "modbus", "--device", "meter", "--evse", "1", "--count", "1", *where(c))
+        code, out = await do(
+            c, "trace", "modbus", "--device", "meter", "--evse", "1", "--count", "3", "--full", *where(c)
+        )
         assert code == 0, out
-        assert "Voltage@L1-N" in out
+        assert "Energy.Active.Import.Register" in out
 
         await c.do("plug-in")
         await c.charging()
