@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.platform.host import ROOT
+from tests.platform.host import ROOT, call
 from tests.platform.machine import Machine
 from tests.platform.releases import release
+from tests.platform.rootfs import rootfs
 
 DEB = "/root/agent.deb"
 CONF = "/etc/chargepoint/agent.toml"
@@ -208,3 +209,28 @@ def test_nothing_is_left_after_a_purge(bare: Machine, deb: Path) -> None:
     after = listing(bare)
     assert {name: what for name, what in after.items() if before.get(name) != what} == {}
     assert bare.run("systemctl", "--failed", "--no-legend") == ""
+
+
+# --- no service manager at all: a container, or an image that is being made without /proc ---
+
+SMALL = ("python3", "systemd-standalone-sysusers")
+BARE = """
+set -eu
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
+cp "$2" /mnt/root/agent.deb
+chroot /mnt/root dpkg -i /agent.deb
+chroot /mnt/root chargepoint check-config
+chroot /mnt/root stat -c '%a %U:%G' /etc/chargepoint /etc/chargepoint/agent.toml /etc/chargepoint/credentials
+chroot /mnt/root dpkg -P chargepoint-agent
+echo "left: $(find /mnt/root/etc /mnt/root/usr /mnt/root/var/lib -name '*chargepoint*')"
+"""
+
+
+def test_it_installs_and_goes_where_there_is_no_systemd_and_no_proc(deb: Path) -> None:
+    said = call("unshare", "--mount", "sh", "-c", BARE, "bare", rootfs(packages=SMALL), deb, timeout_s=120)
+    lines = said.splitlines()
+    assert any(": ok, 1 EVSE" in line for line in lines)
+    assert "750 root:chargepoint\n640 root:chargepoint\n700 root:root\n" in said
+    assert lines[-1] == "left: "
