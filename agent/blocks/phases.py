@@ -6,6 +6,7 @@ Rules kept here
   have been destroyed by less. Whatever stays in the way for `EMPTY_S` calls it off.
 * The same car sees it at most once in `every_s`; without a car it is done at once. What was called off is tried again
   after `every_s`, and after `TRIES` such failures, which are a fault, not before the next car.
+* A restart in the middle of it does not shorten the pause after the switch.
 * How many there are is what the controller tells. Until it has told, and while it is silent, nothing is switched.
 * While nobody is authorized and a car is there, nothing is switched: who knows what the next one wants.
 """
@@ -15,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from agent.blocks.kept import Kept, number, text
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
-from agent.core.effects import Effect, Note, SwitchPhases
-from agent.core.events import Event, EvseRead, Tick, Unplugged
+from agent.core.effects import Effect, Forget, Note, Remember, SwitchPhases
+from agent.core.events import Event, EvseRead, Restored, Tick, Unplugged
 from agent.core.evse import REQUESTING, Evse
 from agent.core.faults import CONTROLLER_SILENT, Own
 from agent.core.phases import Switching
@@ -31,7 +33,7 @@ OBEYED_S = 15.0  # an order is told back within two polls
 TRIES = 3
 LOAD_A, LOAD_W = 1.0, 150.0
 FRESH_S = 10.0
-SOURCE = "phases"
+SOURCE = TABLE = "phases"
 EMPTYING, RESTING, ORDERED, SETTLING = "emptying", "resting", "ordered", "settling"
 
 
@@ -49,6 +51,20 @@ class Phases(Block):
     def next_deadline(self) -> float | None:
         moments = (self._ends.next(), self._again.next())
         return min((at for at in moments if at is not None), default=None)
+
+    def on_restored(self, e: Restored, now: Instant) -> Out:
+        """A car that was in the middle of it when the process ended still gets its pause."""
+        kept = Kept(e, TABLE)
+        until = kept.rows(lambda _key, value: (text(value[0]), number(value[1])))
+        yield from kept.forget()
+        for key in until:
+            yield Forget(TABLE, key)
+        for evse in self._evses:
+            boot, at = until.get(str(evse.id), ("", 0.0))
+            if boot == now.boot and now.mono < at:
+                self._goals[evse.id] = evse.limits.phases
+                evse.switching = "the rest of a pause after a switch of phases"
+                self._go(evse, SETTLING, min(at, now.mono + OBEYED_S + _rule(evse).pause_s))
 
     def on_read(self, e: EvseRead, _now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
@@ -86,8 +102,8 @@ class Phases(Block):
         self._goals[evse.id] = goal
         evse.switching = f"switching to {_told(goal)}"
         self._go(evse, EMPTYING, now.mono + EMPTY_S)
-        text = f"EVSE {evse.id}: switches from {_told(evse.phases)} to {_told(goal)}"
-        yield Note("info", "Phases", text, (("EVSE", evse.id),))
+        what = f"EVSE {evse.id}: switches from {_told(evse.phases)} to {_told(goal)}"
+        yield Note("info", "Phases", what, (("EVSE", evse.id),))
 
     def _may_begin(self, evse: Evse) -> bool:
         if CONTROLLER_SILENT in evse.faults or self._failed.get(evse.id, 0) >= TRIES:
@@ -100,17 +116,20 @@ class Phases(Block):
         if step == RESTING and _is_empty(evse, now):
             self._go(evse, ORDERED, now.mono + OBEYED_S)
             self._saw[evse.id] = evse.plugged
+            yield Remember(TABLE, str(evse.id), [now.boot, now.mono + OBEYED_S + rule.pause_s])
             yield SwitchPhases(evse.id, goal)
             return
         self._give_back(evse, now.mono + rule.every_s)
+        if step in (ORDERED, SETTLING):
+            yield Forget(TABLE, str(evse.id))
         if step == SETTLING:
             self._failed.pop(evse.id, None)
             yield FaultSeen(evse.id, Own.PHASES, SOURCE, None)
             return
         self._failed[evse.id] = self._failed.get(evse.id, 0) + 1
         why = "the controller did not do it" if step == ORDERED else "the outlet does not become free of load"
-        text = f"EVSE {evse.id}: stays on {_told(evse.phases)}: {why}"
-        yield Note("warning", "Phases", text, (("EVSE", evse.id), ("FAULT", str(Own.PHASES))))
+        what = f"EVSE {evse.id}: stays on {_told(evse.phases)}: {why}"
+        yield Note("warning", "Phases", what, (("EVSE", evse.id), ("FAULT", str(Own.PHASES))))
         if self._failed[evse.id] == TRIES:
             yield FaultSeen(evse.id, Own.PHASES, SOURCE, f"{_told(goal)} wanted: {why}")
 
@@ -125,7 +144,7 @@ class Phases(Block):
         if evse.plugged and self._saw.pop(evse.id, True):
             self._again.set(evse.id, again)
 
-    HEARS: ClassVar = {EvseRead: "on_read", Unplugged: "on_unplugged", Tick: "on_tick"}
+    HEARS: ClassVar = {Restored: "on_restored", EvseRead: "on_read", Unplugged: "on_unplugged", Tick: "on_tick"}
 
 
 def _rule(evse: Evse) -> Switching:

@@ -142,6 +142,23 @@ def test_a_car_that_comes_while_it_is_switched_has_not_seen_it() -> None:
     assert [phases for _, phases in box.live(40)] == [3]
 
 
+def test_a_restart_does_not_shorten_the_pause_after_a_switch() -> None:
+    box = Wallbox().going()
+    box.profile(16.0, 1)
+    box.live(13)
+    assert box.phases == 1
+    again = Wallbox()
+    again.mono, again.utc, again.phases = box.mono + 1, box.utc + 1, 1
+    again.restart(box)
+    again.look(Pilot.B)
+    again.meter()
+    again.tap()
+    assert (again.evse.offer_a, again.evse.switching) == (0.0, "the rest of a pause after a switch of phases")
+    again.live(30)
+    assert again.evse.offer_a > 0
+    assert again.remembered.get("phases", {}) == {}
+
+
 def test_nothing_is_switched_for_a_car_that_nobody_has_authorized() -> None:
     box = Wallbox()
     box.ready()
