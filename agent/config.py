@@ -38,6 +38,7 @@ from agent.config_keys import (
     WAKE_UP,
 )
 from agent.config_toml import Table, plain_texts, read, show, with_paths
+from agent.core.record import record
 from agent.errors import ConfigError
 
 TABLES = (
@@ -49,7 +50,7 @@ MAX_BUSES, MAX_EVSES, MAX_READERS, MAX_VARIABLES = 16, 32, 16, 200
 MAX_TEXT = 2500  # the longest value of a variable in OCPP
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StationConfig:
     """What the charger is."""
 
@@ -64,7 +65,7 @@ class StationConfig:
     max_current_a: float | None = None  # of the supply, shared by all EVSEs; None: no common limit
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BusConfig:
     """A serial line when `port` is set, else a TCP peer."""
 
@@ -81,7 +82,7 @@ class BusConfig:
     timeout_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceConfig:
     """A controller or a meter. `map`, `bus` and `unit` are always set for the mapped drivers."""
 
@@ -99,7 +100,7 @@ class DeviceConfig:
     composed: ComposedConfig | None = None  # controllers made of parts only
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeratingConfig:
     """What heat leaves of the current: all up to `from_c`, 6 A at `until_c`, nothing from `stop_c` on."""
 
@@ -108,7 +109,7 @@ class DeratingConfig:
     stop_c: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchingConfig:
     """When the outlet is fed by one phase instead of three, and how slowly."""
 
@@ -117,7 +118,7 @@ class SwitchingConfig:
     every_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WakeUpConfig:
     """After how long, and how often, a car that sleeps through an offer is woken."""
 
@@ -125,7 +126,7 @@ class WakeUpConfig:
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EvseConfig:
     """One place where one car can charge."""
 
@@ -153,7 +154,7 @@ class EvseConfig:
         return self.max_current_a if self.cable_a is None else min(self.max_current_a, self.cable_a)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReaderConfig:
     """A card reader."""
 
@@ -174,14 +175,14 @@ class ReaderConfig:
     options: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransactionsConfig:
     """Policies of transactions."""
 
     resume: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SafetyConfig:
     """How long devices may be silent."""
 
@@ -189,7 +190,7 @@ class SafetyConfig:
     meter_silent_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StorageConfig:
     """Where and how much is remembered."""
 
@@ -198,7 +199,7 @@ class StorageConfig:
     recorder_mib: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServiceConfig:
     """How the daemon sits in its system."""
 
@@ -209,7 +210,7 @@ class ServiceConfig:
     technician_token: str | None  # None: a technician starts no charge but with a card
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SecurityConfig:
     """Certificates of our own and those that we trust."""
 

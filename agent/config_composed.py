@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.config_keys import choice, number, path, several, text, whole
 from agent.config_toml import Key, Table
+from agent.core.record import record, replace
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IoConfig:
     """A board with relays and inputs."""
 
@@ -147,7 +147,7 @@ class IoConfig:
     bias: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ComposedConfig:
     """What a controller is made of: the values of each table, None where there is no such table."""
 

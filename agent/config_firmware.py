@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.config_keys import FIRMWARE
 from agent.config_toml import Table, with_paths
+from agent.core.record import record
 
 RAUC = ("/usr/bin/rauc",)
 _OF_COMMAND = ("version_command", "keep_command", "activation", "accept_unsigned")  # RAUC knows these by itself
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FirmwareConfig:
     """How firmware is updated. `installer` "none": not at all."""
 

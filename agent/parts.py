@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from agent.config_composed import pilot_of
 from agent.core.derating import Curve
 from agent.core.evse import EvseLimits
 from agent.core.phases import Switching, WakeUp
+from agent.core.record import as_dict
 from agent.edge.hardware import EvseParts, ReaderParts
 from agent.errors import ConfigError
 from drivers import registry
@@ -63,8 +63,8 @@ class Parts:
                 isinstance(parts.meter, SignsMeterData),
                 Curve(evse.derating.from_c, evse.derating.until_c, evse.derating.stop_c) if evse.derating else None,
                 evse.phase_rotation,
-                Switching(**asdict(evse.phase_switching)) if evse.phase_switching else None,
-                WakeUp(**asdict(evse.wake_up)) if evse.wake_up else None,
+                Switching(**as_dict(evse.phase_switching)) if evse.phase_switching else None,
+                WakeUp(**as_dict(evse.wake_up)) if evse.wake_up else None,
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]

@@ -42,7 +42,7 @@ class Rule:
 
 
 BASE = ("agent.errors", "agent.log", "agent.clock")
-CONFIG = ("agent.config", "agent.config_toml", "agent.config_keys", "agent.config_checks")
+CONFIG = ("agent.config", "agent.config_toml", "agent.config_keys", "agent.config_checks", "agent.core.record")
 EVERYTHING = Rule(("agent", "drivers"), ("tomli",))
 RULES: dict[str, Rule] = {
     "drivers": Rule(("drivers",), ("pymodbus", "serial", "tomli", "gpiod")),
@@ -102,7 +102,7 @@ RULES: dict[str, Rule] = {
     "agent.config_csms": Rule((*CONFIG, "agent.config_quirks", "agent.ocpp.quirks", "agent.errors")),
     "agent.config_quirks": Rule(("agent.config_keys", "agent.config_toml", "agent.ocpp.quirks", "drivers.api")),
     "agent.config_checks": Rule((*CONFIG, "agent.config_composed", "agent.errors", "drivers.api", "drivers.registry")),
-    "agent.config_firmware": Rule(("agent.config_keys", "agent.config_toml")),
+    "agent.config_firmware": Rule(("agent.config_keys", "agent.config_toml", "agent.core.record")),
     "agent.config_socket": Rule(("agent.config_keys", "agent.config_toml")),
     "agent.config_keys": Rule(("agent.config_toml",)),
     "agent.config_toml": Rule(("agent.errors",), ("tomli",)),
@@ -121,7 +121,7 @@ RULES: dict[str, Rule] = {
                 "agent.config_variables",
                 "agent.errors",
             ),
-            "agent.composing",
+            *("agent.composing", "agent.core.record"),
             *("drivers.api", "drivers.registry", "drivers.regmap", "drivers.mapwords"),
         )
     ),

@@ -81,9 +81,8 @@ def _check_maps(config: Config) -> list[str]:
 
 def _with_its_pilot(evse: EvseConfig) -> EvseConfig:
     """Of a controller made of parts the pilot has a map of its own."""
-    from dataclasses import replace
-
     from agent.config_composed import pilot_of
+    from agent.core.record import replace
 
     return evse if evse.controller.composed is None else replace(evse, controller=pilot_of(evse.controller))
 

@@ -13,7 +13,6 @@ each with its length and checksum. Rules kept:
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -75,7 +74,8 @@ class Ring:
         return []
 
     def _make_room(self, wanted: int) -> None:
-        if shutil.disk_usage(self._folder).free < wanted + RESERVE_BYTES:
+        disk = os.statvfs(self._folder)
+        if disk.f_bavail * disk.f_frsize < wanted + RESERVE_BYTES:
             raise OSError("the disk has no room for the flight recorder")
         files = [(path, path.stat().st_size) for path in self.segments()]
         size = sum(each for _, each in files)
