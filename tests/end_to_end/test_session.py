@@ -210,7 +210,8 @@ async def test_an_authorization_that_nobody_uses_lapses(version: str) -> None:
         await c.csms.hear("Authorize")
         await until(lambda: "GrantLapsed" in c.log, "the authorization lapses")
         if version == "1.6":
-            assert statuses(c.csms, 1) == ["Available", "Preparing", "Available"]
+            told = ["Available", "Preparing", "Available"]
+            await until(lambda: statuses(c.csms, 1) == told, "the connector is told as free")
         mark = c.csms.mark()
         await c.tap(STRANGER)
         await c.csms.hear("Authorize", mark)

@@ -29,6 +29,7 @@ STEPS_MAX = 300
 QUEUED_MAX = 400
 STOP_S = 45.0  # an offer withdrawn -> the contactor is open: polls, a bus that repeats, 6 s of the controller's own
 WATCHDOG_S = 60.0
+SOON_S = 0.005  # from the answer of a meter to the step that hears of it: every turn of the loop takes its time
 READ_S = 8.0  # how long one read of a meter may take with all its repeats
 SILENT_S = 60.0  # the stated wait for a silent meter at the end of a transaction
 ROUND_WH = 1.2  # two roundings to whole watt-hours, and the resolution of a float32 register
@@ -281,8 +282,8 @@ class Checker:
 
     def _was_read(self, evse: int, at: float, wh: float) -> bool:
         reads = self.reads.get(evse, [])
-        first = bisect_left(reads, (at - 0.001,))
-        return any(abs(t - at) < 0.001 and abs(w - wh) < 0.01 for t, w in reads[first : first + 3])
+        first = bisect_left(reads, (at - SOON_S,))
+        return any(abs(t - at) < SOON_S and abs(w - wh) < 0.01 for t, w in reads[first : first + 3])
 
     def queued(self, counts: Sequence[int]) -> None:
         if max(counts) > QUEUED_MAX:
