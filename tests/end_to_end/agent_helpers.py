@@ -35,7 +35,7 @@ CARD, OTHER_CARD, STRANGER = "010063E9AE", "0100A1B2C3", "0100DEAD01"
 IDENTITY = "CP 42"  # a space: the URL needs it percent-encoded
 START_S = 15.0
 PACE = 3.0  # more, and the meter's leaps would be too much to be believed
-HOLD_S = 0.8  # a hand holds a card for half a second; the reader must miss it before it counts again
+HOLD_S = 1.1  # a hand holds a card for half a second; the reader must miss it for as long before it counts again
 QUICK: Mapping[str, Any] = {
     "RetryBackOffWaitMinimum": 0,
     "RetryBackOffRandomRange": 0,
@@ -89,7 +89,7 @@ poll_ms = 250
 driver = "rdm6300"
 port = "{folder}/reader{n}"
 evses = [{n}]
-again_after_s = 0.2
+again_after_s = 0.5
 """
 
 

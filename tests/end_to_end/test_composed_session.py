@@ -61,7 +61,7 @@ poll_ms = 250
 driver = "rdm6300"
 port = "{folder}/reader{n}"
 evses = [{n}]
-again_after_s = 0.2
+again_after_s = 0.5
 """
 
 
