@@ -141,6 +141,8 @@ RULES: dict[str, Rule] = {
         (*("agent.cli", "agent.errors", "drivers.api", "drivers.bus", "drivers.mapwords", "drivers.probe"),),
         not_std=("asyncio", "sqlite3"),
     ),
+    # The controller of a configuration is built as the agent builds it.
+    "agent.cli.bench.controller": EVERYTHING,
     "agent.doctor": Rule(EVERYTHING.ours, ("websockets",)),
     # The composition root, and what it is cut into.
     "agent.daemon": EVERYTHING,

@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from drivers.api import DriverError, EvseReading
+from drivers.api import DriverError, EvseController, EvseReading, Identifies
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings, Wire
 from drivers.io.iomap import IoMap
 from drivers.mapwords import Device, EvseMap, MeterMap
@@ -25,9 +25,11 @@ from drivers.registers import Row
 T = TypeVar("T")
 Settings = SerialSettings | TcpSettings
 Told = Callable[[float, EvseReading], None]
+Opens = Callable[[], contextlib.AbstractAsyncContextManager[EvseController]]
 PATIENT = Policy(deadline_s=4.0)
 IO_POLL_S = 0.2  # a switch that a hand pushes
 POLL_S = 1.0  # as the agent would, so that a controller's watchdog stays fed
+OPENS_S = 10.0  # until a contactor must be open after the offer was taken back: the car gets a moment to stop
 
 
 class Place(NamedTuple):
@@ -79,12 +81,10 @@ def read_evse(place: Place, found: EvseMap, again: Callable[[Read, EvseReading],
 
     async def look() -> None:
         async with _line(place, found.device) as bus:
-            from drivers.mapped_evse import MappedEvse
-
             identity = await table.read_identity(bus, place.unit, found.device)
             while True:
                 # A new one for each look: a driver that was asked before confirms a press of the stop button.
-                driver = MappedEvse(bus, place.unit, found, _label(place), place.timeout_s)
+                driver = _driver(bus, place, found)
                 values = await table.read_evse(bus, place.unit, found)
                 if not again(Read(identity, values, []), await driver.read()):
                     return
@@ -93,17 +93,48 @@ def read_evse(place: Place, found: EvseMap, again: Callable[[Read, EvseReading],
     _run(look())
 
 
-def offer(
-    place: Place, found: EvseMap, current_a: float, for_s: float, told: Callable[[float, EvseReading], None]
-) -> None:
+def opens(place: Place, found: EvseMap) -> Opens:
+    """The driver of a map, on a line of its own."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[EvseController]:
+        async with _line(place, found.device) as bus:
+            yield _driver(bus, place, found)
+
+    return opened
+
+
+def _driver(bus: Bus, place: Place, found: EvseMap) -> EvseController:
+    from drivers.mapped_evse import MappedEvse
+    from drivers.probe.shelf import IN_PYTHON
+
+    if found.device.name in IN_PYTHON:
+        from drivers.registry import find
+
+        driver: EvseController = find(found.device.name)(bus, place.unit)
+        return driver
+    return MappedEvse(bus, place.unit, found, _label(place), place.timeout_s)
+
+
+def read_by(opens: Opens, again: Callable[[str, EvseReading], bool]) -> None:
+    """Look at a controller through its driver; `again` hears who it is and what it tells."""
+
+    async def look() -> None:
+        async with opens() as driver:
+            who = await driver.identity() if isinstance(driver, Identifies) else ""
+            while again(who, await driver.read()):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
+
+    _run(look())
+
+
+def offer_by(opens: Opens, current_a: float, for_s: float, told: Told) -> None:
     """Offer a current for so long, then take it back; `told` hears the seconds left and what the device says."""
 
     async def act() -> None:
-        async with _line(place, found.device) as bus:
-            from drivers.mapped_evse import MappedEvse
-
-            driver = MappedEvse(bus, place.unit, found, _label(place), place.timeout_s)
-            await driver.identity()  # never write into another device's registers
+        async with opens() as driver:
+            if isinstance(driver, Identifies):
+                await driver.identity()  # never write into another device's registers
             await driver.read()
             end = asyncio.get_running_loop().time() + for_s
             try:
@@ -117,18 +148,28 @@ def offer(
     _run(act())
 
 
-async def _take_back(driver: Any, told: Told) -> None:
+async def _take_back(driver: EvseController, told: Told) -> None:
     """Against all odds: the line may be bad at just this moment."""
     for left in (2, 1, 0):
         try:
             await driver.offer(0.0)
-            told(0.0, await driver.read())
+            told(0.0, await _let_go(driver))
         except DriverError as error:
             if not left:
                 raise DriverError(f"{error}; THE OFFER MAY STILL STAND: switch the charger off") from None
             await asyncio.sleep(POLL_S)
         else:
             return
+
+
+async def _let_go(driver: EvseController) -> EvseReading:
+    """A controller made of parts opens its contactor by being read: not before the car has had its time to stop."""
+    end = asyncio.get_running_loop().time() + OPENS_S
+    while True:
+        reading = await driver.read()
+        if not reading.contactor or asyncio.get_running_loop().time() >= end:
+            return reading
+        await asyncio.sleep(POLL_S)
 
 
 def try_meter(place: Place, found: MeterMap, for_s: float, told: Callable[[Read, bool], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
     "evse": load_evse,
     "io": load_io,
 }
+# Drivers that are a map but for their order, and where that map lies.
+IN_PYTHON = {"innogy-ebox": "drivers.evse.innogy", "edgetech-smartevse": "drivers.evse.smartevse"}
 # Tables that maps of one kind only have.
 TABLES = {"registers": "meter", "pilot": "evse", "offer": "evse", "outputs": "io", "inputs": "io"}
 
@@ -69,7 +72,9 @@ def meter(text: str, folders: Sequence[Path] = ()) -> MeterMap:
 
 
 def evse(text: str, folders: Sequence[Path] = (), connector: int = 1) -> EvseMap:
-    """A controller map by name or file; MapError."""
+    """A controller map by name or file, or that of a driver in Python by the driver's name; MapError."""
+    if text in IN_PYTHON:
+        return parse_evse(f"{text}.toml", tomli.loads(import_module(IN_PYTHON[text]).MAP))
     return parse_evse(text, _read(text), connector) if is_file(text) else load_evse(text, folders, connector)
 
 

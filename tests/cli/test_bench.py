@@ -15,8 +15,12 @@ from drivers.bus import SerialSettings
 from drivers.probe.bench import wire_of
 from drivers.probe.scan import Progress, Scan
 from drivers.simulated.pdu import answer
+from drivers.simulated.plan import SimEvse, SimStation
 from drivers.simulated.registers import SimDevice
 from tests.cli.bench_helpers import bench, charge, chargepoint, start
+from tests.end_to_end import agent_helpers
+from tests.end_to_end.agent_helpers import QuickHardware, charger
+from tests.end_to_end.test_composed_session import MADE_OF_PARTS, PILOTS
 
 SHIPPED = Path(__file__).parents[2] / "drivers" / "maps"
 
@@ -185,6 +189,7 @@ async def test_a_port_that_is_not_there_is_one_line() -> None:
         ("meter", "read", "eastron_sdm630"),
         ("meter", "read", "eastron_sdm630", "--port", "x", "--unit", "999"),
         ("evse", "offer", "reference", "3", "--port", "x", "--yes"),
+        ("evse", "read", "openevse", "--host", "x"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
@@ -237,6 +242,38 @@ async def test_an_offer_is_taken_back_when_the_terminal_goes(tmp_path: Path, num
         await process.communicate()
         assert process.returncode == 130
         assert await hardware.do("get", key="order-ma", evse=1) == "0"
+
+
+async def test_an_openevse_is_read_and_offered_to_by_the_name_of_its_driver(tmp_path: Path) -> None:
+    port = str(tmp_path / "rapi")
+    async with QuickHardware(SimStation((), (SimEvse(1, rapi_port=port),))) as hardware:
+        await hardware.do("plug-in", evse=1, ev="hold")
+        read = await chargepoint("evse", "read", "openevse", "--port", port)
+        words = ("evse", "offer", "openevse", "10", "--port", port, "--yes", "--for-s", "1", "--json")
+        offered = await chargepoint(*words)
+    assert (read.code, "the agent sees: pilot B" in read.out, "OpenEVSE" in read.out) == (0, True, True)
+    assert [json.loads(line)["reading"]["offered_a"] for line in offered.out.splitlines()] == [10.0, 0.0]
+
+
+async def test_a_controller_made_of_parts_is_tried_as_configured_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS["controller"]))
+    async with charger("2.0.1", start=False) as c:
+        await c.do("plug-in")
+        words = ("1", "--config", str(c.config), "--json")
+        read = await chargepoint("evse", "read", *words)
+        offered = await chargepoint("evse", "offer", "1", "10", *words[1:], "--yes", "--for-s", "3")
+        at_the_end = await c.see("contactor")
+    readings = [json.loads(line)["reading"] for line in offered.out.splitlines()]
+    assert (read.code, read.json["reading"]["pilot"], offered.code) == (0, "B", 0)
+    assert True in [reading["contactor"] for reading in readings], "the car was let charge"
+    assert (readings[-1]["contactor"], readings[-1]["offered_a"], at_the_end) == (False, 0.0, "open")
+
+
+async def test_the_hardware_of_a_running_agent_is_left_to_it() -> None:
+    async with charger("2.0.1") as c:
+        await c.ready()
+        done = await chargepoint("evse", "offer", "1", "10", "--config", str(c.config), "--yes")
+    assert (done.code, done.out, "the agent is running" in done.err) == (1, "", True)
 
 
 async def test_without_a_yes_nothing_is_offered(tmp_path: Path) -> None:

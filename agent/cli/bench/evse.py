@@ -1,9 +1,13 @@
 """`chargepoint evse read|offer MAP ...`: a controller as its registers and as the agent sees it; needs no agent.
 
-`read` writes nothing. `offer` lets the controller offer a current for some seconds, so that a person may watch pilot
-and contactor; it asks first (or --yes), writes the map's watchdog registers as the agent would, and takes the offer
-back at the end, however it ends. Exit codes: 0 done, 1 no answer, another device or no leave, 2 the command line was
-wrong, 130 interrupted (the offer was taken back).
+MAP may be a driver in Python too (openevse, innogy-ebox, edgetech-smartevse). With --config it is the number of an
+EVSE, whose controller is whatever that file says: made of parts, or by a driver of your own (`controller`).
+
+`read` writes nothing; only a controller made of parts keeps its rules whenever it is asked, as for the agent. `offer`
+lets the controller offer a current for some seconds, so that a person may watch pilot and contactor; it asks first (or
+--yes), writes the watchdog registers as the agent would, and takes the offer back at the end, however it ends. Exit
+codes: 0 done, 1 no answer, another device or no leave, 2 the command line was wrong, 78 the configuration was, 130
+interrupted (the offer was taken back).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from agent.cli import Parser
-from agent.cli.bench import clear_screen, guarded, line, one_verb, parser, show, tell, tell_json
+from agent.cli.bench import clear_screen, controller, guarded, line, one_verb, parser, show, tell, tell_json
 from agent.errors import Exit
 from drivers.api import DriverError, EvseReading
 from drivers.mapwords import EvseMap
@@ -31,12 +35,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _read(argv: list[str]) -> int:
     options_of = parser("evse read", "Show what a controller tells, beside its registers. Nothing is written.")
-    line.add_device(options_of)
+    line.add_device(options_of, configured=True)
     options_of.add_argument("--connector", type=int, default=1, metavar="N", help="of a device that has several")
     options_of.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
     options = options_of.parse_args(argv)
 
     def work() -> int:
+        if (made := controller.of(options_of, options)) is not None:
+            return _read_by(made, options)
         found = shelf.evse(options.map, line.folders(options), options.connector)
         place = line.place(options_of, options, found.device)
         bad = False
@@ -57,6 +63,22 @@ def _read(argv: list[str]) -> int:
         return Exit.FAILURE if bad else Exit.OK
 
     return guarded("chargepoint evse", work)
+
+
+def _read_by(made: controller.Made, options: argparse.Namespace) -> int:
+    """A controller that is no map has no registers to show."""
+
+    def told(who: str, reading: EvseReading) -> bool:
+        if options.json:
+            tell_json({"controller": made.name, "identity": who, "raw": reading.raw, "reading": reading_json(reading)})
+            return bool(options.watch)
+        if options.watch:
+            clear_screen()
+        tell(f"{who or made.name}, {made.where}\n  {reading.raw}\nthe agent sees: {seen(reading)}")
+        return bool(options.watch)
+
+    bench.read_by(made.opens, told)
+    return Exit.OK
 
 
 def seen(reading: EvseReading) -> str:
@@ -94,7 +116,7 @@ def reading_json(reading: EvseReading) -> dict[str, object]:
 
 def _offer(argv: list[str]) -> int:
     options_of = parser("evse offer", "Let a controller offer a current for some seconds, then take it back.")
-    line.add_device(options_of)
+    line.add_device(options_of, configured=True)
     options_of.add_argument("amps", type=float, metavar="AMPS", help="6 or more; 0 withholds power")
     options_of.add_argument("--for-s", type=float, default=20.0, metavar="S", help="how long; 20")
     options_of.add_argument("--connector", type=int, default=1, metavar="N", help="of a device that has several")
@@ -106,12 +128,11 @@ def _offer(argv: list[str]) -> int:
 
 
 def _offered(options_of: Parser, options: argparse.Namespace) -> int:
-    found = shelf.evse(options.map, line.folders(options), options.connector)
-    place = line.place(options_of, options, found.device)
-    amps, limits = options.amps, found.offer
-    if amps != 0 and not limits.min_a <= amps <= limits.max_a:
-        options_of.error(f"AMPS is {amps:g}; {found.device.name} takes {limits.min_a:g} to {limits.max_a:g}, or 0")
-    if not options.yes and not _agreed(f"{show.head(found.device, line.shown(place))}", amps, options.for_s):
+    amps = options.amps
+    made = controller.of(options_of, options) or controller.mapped(options_of, options)
+    if amps != 0 and not made.min_a <= amps <= made.max_a:
+        options_of.error(f"AMPS is {amps:g}; {made.name} takes {made.min_a:g} to {made.max_a:g}, or 0")
+    if not options.yes and not _agreed(f"{made.name}, {made.where}", amps, options.for_s):
         raise DriverError("nothing was written; answer y, or say --yes")
 
     def told(left_s: float, reading: EvseReading) -> None:
@@ -120,7 +141,7 @@ def _offered(options_of: Parser, options: argparse.Namespace) -> int:
         else:
             tell(f"{left_s:3.0f} s left: {seen(reading)}" if left_s else f"taken back: {seen(reading)}")
 
-    bench.offer(place, found, amps, options.for_s, told)
+    bench.offer_by(made.opens, amps, options.for_s, told)
     return Exit.OK
 
 

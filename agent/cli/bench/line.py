@@ -19,9 +19,11 @@ PARITIES = ("N", "E", "O")
 LARGEST_UNIT = 247
 
 
-def add_where(parser: Parser) -> None:
-    """--port or --host."""
+def add_where(parser: Parser, *, configured: bool = False) -> None:
+    """--port or --host; or --config, where that makes sense."""
     where = parser.add_mutually_exclusive_group(required=True)
+    if configured:
+        where.add_argument("--config", metavar="FILE", help="the controller of EVSE number MAP, as configured there")
     where.add_argument("--port", metavar="PORT", help="serial port, such as /dev/ttyUSB0")
     where.add_argument("--host", metavar="HOST", help="Modbus TCP device or gateway instead")
     parser.add_argument("--tcp-port", type=int, metavar="N", help="of the host; 502 if neither this nor the map says")
@@ -32,10 +34,11 @@ def add_maps(parser: Parser) -> None:
     parser.add_argument("--maps-dir", metavar="DIR", default=str(OWN), help=f"your own maps; default {OWN}")
 
 
-def add_device(parser: Parser) -> None:
+def add_device(parser: Parser, *, configured: bool = False) -> None:
     """MAP and where the device is."""
-    parser.add_argument("map", metavar="MAP", help="name of a map, or a file with a / or .toml in its name")
-    add_where(parser)
+    more = "; of a driver (openevse, innogy-ebox ...); with --config a number" if configured else ""
+    parser.add_argument("map", metavar="MAP", help=f"name of a map, or a file with a / or .toml in its name{more}")
+    add_where(parser, configured=configured)
     parser.add_argument("--unit", type=int, metavar="N", help="Modbus unit; as the map says, else 1")
     parser.add_argument("--baud", type=int, metavar="N", help="as the map says, else 9600")
     parser.add_argument("--parity", choices=PARITIES, help="as the map says, else N")
