@@ -99,11 +99,11 @@ def _outputs(top: Section, defaults: Defaults) -> Outputs | None:
         section.fail("table", 'cannot be written; expected "coil" or "holding"')
     numbers = _numbers(section, row)
     words = [section.number(key, 0, 0xFFFF) if section.has(key) else None for key in ("on", "off", "hold")]
+    readback = section.number("readback", 0, 0xFFFF, row.at)
+    section.done()
     if (row.table == "holding") != (None not in words[:2]):
         key, other = ("off", "on") if words[0] is not None and words[1] is None else ("on", "off")
         section.fail(key, f"and {other} are the values of a holding register; a coil has none")
-    readback = section.number("readback", 0, 0xFFFF, row.at)
-    section.done()
     return Outputs(row, numbers, readback, *words)
 
 

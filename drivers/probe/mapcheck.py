@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,7 +128,8 @@ def _repeated(kind: str, file: str, data: dict[str, Any], lines: Lines, mistakes
             broken = True
             if not path or len(mistakes) >= MAX_MISTAKES:
                 return None
-            _mend(data, path[: max(1, len(path) - times + 1)])
+            if times > 1 or not _renamed(data, path, why):
+                _mend(data, path[: max(1, len(path) - times + 1)])
     return None
 
 
@@ -135,6 +137,19 @@ def told(file: str, error: MapError) -> tuple[str, str]:
     """Place and remedy of an error of `mapfile`, which are all in its one line."""
     where, _, why = str(error).removeprefix(f"{file}: ").partition(": ")
     return where, why
+
+
+def _renamed(data: dict[str, Any], path: tuple[str, ...], why: str) -> bool:
+    """A misspelt key gets the name that was meant, so that nothing else is blamed for its absence."""
+    _, unknown, known = why.partition("is not a word of the map format here; known are ")
+    place: Any = data
+    for name in path[:-1]:
+        place = place.get(name) if isinstance(place, dict) else None
+    meant = get_close_matches(path[-1], known.split(", "), 1) if unknown and isinstance(place, dict) else []
+    if not meant or meant[0] in place or path[-1] not in place:
+        return False
+    place[meant[0]] = place.pop(path[-1])
+    return True
 
 
 def _mend(data: dict[str, Any], path: tuple[str, ...]) -> None:
@@ -151,6 +166,8 @@ def _mend(data: dict[str, Any], path: tuple[str, ...]) -> None:
 def _put(place: dict[str, Any], key: str, table: str) -> None:
     fits = [1] if key == "values" and table not in CHOICES else FITS.get(key)
     fits = OWN.get(table, {}).get(key, fits)
+    if key == "table" and "on" in place:
+        fits = "holding"  # a coil has no values of its own
     if fits is None or place.get(key) == fits:
         place.pop(key, None)
     else:

@@ -55,3 +55,12 @@ def test_a_spoilt_line_is_named(name: str, how: str) -> None:
 def test_a_value_of_another_type_is_blamed_on_its_own_line_alone(name: str) -> None:
     blamed = {n: {m.line for m in check(f"{name}.toml", text).mistakes} for n, text in spoilt(name, "another type")}
     assert {n: told for n, told in blamed.items() if told != {n}} == {}
+
+
+@pytest.mark.parametrize("becomes", ['table = "holdign"', 'tabel = "holding"'])
+@pytest.mark.parametrize("name", ["io/r421a08", "evse/delta_ac_max_3p", "evse/alfen_ng9xx"])
+def test_a_misspelt_table_is_blamed_alone(name: str, becomes: str) -> None:
+    text = lines(name)
+    [place, *_] = [n for n, line in enumerate(text) if line.startswith('table = "holding"')]
+    spoiled = "\n".join([*text[:place], becomes, *text[place + 1 :]])
+    assert [mistake.line for mistake in check(f"{name}.toml", spoiled).mistakes] == [place + 1]
