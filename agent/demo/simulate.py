@@ -21,7 +21,7 @@ from agent.config_checks import FORMS
 from agent.config_composed import IO_PILOT, OUTPUTS, ChannelName, ComposedConfig, IoConfig, pilot_of
 from agent.errors import AgentError, Exit
 from drivers.api import DriverError
-from drivers.simulated.devices import SIGNING_DRIVERS
+from drivers.simulated.devices import PYTHON_DRIVERS, SIGNING_DRIVERS
 from drivers.simulated.hardware import SimulatedHardware
 from drivers.simulated.plan import (
     SimBoard,
@@ -171,7 +171,7 @@ def _at(name: ChannelName) -> SimChannel:
 
 
 def _unit(device: DeviceConfig) -> SimUnit | None:
-    name = device.driver if device.driver in SIGNING_DRIVERS else device.map
+    name = device.driver if device.driver in (*SIGNING_DRIVERS, *PYTHON_DRIVERS) else device.map
     if name is None or device.bus is None or device.unit is None:
         return None
     return SimUnit(name, device.bus, device.unit, device.connector)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from drivers.regmap import load_evse, load_meter
 from drivers.simulated.charging_point import ChargingPoint
-from drivers.simulated.plan import SimWiring
+from drivers.simulated.plan import SimUnit, SimWiring
 from drivers.simulated.registers import ControllerRegisters, MeterRegisters, Part, SimDevice
 from drivers.simulated.verbs import SimError
 from drivers.simulated.world import World
 
 SIGNING_DRIVERS = ("em580", "wm3m4")
+PYTHON_DRIVERS = ("innogy-ebox", "edgetech-smartevse")
 
 
 def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
@@ -64,12 +65,21 @@ def _parts(world: World) -> dict[tuple[str, int], list[Part]]:
         point = world.points[evse.number]
         unit = evse.controller
         if unit is not None:
-            part: Part = ControllerRegisters(load_evse(unit.map, folders, unit.connector), point, unit.connector)
+            part: Part = _controller(unit, folders, point)
             parts.setdefault((unit.bus, unit.unit), []).append(part)
         if evse.meter is not None:
             part = _meter(evse.meter.map, folders, point)
             parts.setdefault((evse.meter.bus, evse.meter.unit), []).append(part)
     return parts
+
+
+def _controller(unit: SimUnit, folders: Sequence[Path], point: ChargingPoint) -> ControllerRegisters:
+    """By its map, or one of a driver in Python by the name of its driver."""
+    if unit.map in PYTHON_DRIVERS:
+        from drivers.simulated.special import SPECIAL  # seldom wanted
+
+        return SPECIAL[unit.map](point)
+    return ControllerRegisters(load_evse(unit.map, folders, unit.connector), point, unit.connector)
 
 
 def _meter(name: str, folders: Sequence[Path], point: ChargingPoint) -> MeterRegisters:

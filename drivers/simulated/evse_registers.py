@@ -12,6 +12,7 @@ from drivers.simulated.charging_point import NEVER_S, ChargingPoint
 ILLEGAL_ADDRESS, ILLEGAL_VALUE = 2, 3
 _SHOWS: dict[str, Callable[[ChargingPoint], float]] = {  # what [info] rows of known names show
     "pwm current": lambda p: p.controller.pwm_a,
+    "temperature C": lambda p: p.temperature_c,
     "temperature 0.1 C": lambda p: p.temperature_c * 10.0,
     "external lock": lambda _: 1.0,
     "contactor operations": lambda p: float(p.controller.relay_count),

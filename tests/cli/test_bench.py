@@ -244,6 +244,22 @@ async def test_an_offer_is_taken_back_when_the_terminal_goes(tmp_path: Path, num
         assert await hardware.do("get", key="order-ma", evse=1) == "0"
 
 
+@pytest.mark.parametrize("driver", ["innogy-ebox", "edgetech-smartevse"])
+async def test_a_driver_in_python_charges_a_car_on_the_bench(tmp_path: Path, driver: str) -> None:
+    async with bench(tmp_path, controller=driver) as (port, hardware):
+        await hardware.do("plug-in", evse=1)
+        read = await chargepoint("evse", "read", driver, "--port", port)
+        words = ("evse", "offer", driver, "10", "--port", port, "--yes", "--for-s", "60", "--json")
+        process = await start(*words)
+        async with asyncio.timeout(30):
+            while float(await hardware.do("get", key="drawn-ma", evse=1)) < 9_500:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        left = await hardware.do("get", key="order-ma", evse=1)
+    assert (read.code, "the agent sees: pilot B" in read.out, process.returncode, left) == (0, True, 130, "0")
+
+
 async def test_an_openevse_is_read_and_offered_to_by_the_name_of_its_driver(tmp_path: Path) -> None:
     port = str(tmp_path / "rapi")
     async with QuickHardware(SimStation((), (SimEvse(1, rapi_port=port),))) as hardware:
