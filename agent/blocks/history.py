@@ -65,12 +65,18 @@ class History(Block):
     def on_answered(self, e: TransactionAnswered, now: Instant) -> Out:
         row = self._rows.get(e.event.transaction)
         if e.event.kind is TxKind.ENDED:
+            if row is None and self._has_let_go(e.event):
+                return
             if row is None:  # it was ended without us: its EVSE is gone, or the store had to end it
                 yield from self._add(e.event, None, e.csms_id)
             row = self._rows[e.event.transaction]
             yield self._put(replace(row, told=now, csms_id=e.csms_id or row.csms_id))
         elif row is not None and e.csms_id is not None:
             yield self._put(replace(row, csms_id=e.csms_id))
+
+    def _has_let_go(self, ended: TransactionEvent) -> bool:
+        """It is older than all that there is room for."""
+        return len(self._rows) >= MAX_ROWS and ended.at.utc < next(iter(self._rows.values())).ended.utc
 
     def _add(self, ended: TransactionEvent, token: IdToken | None, csms_id: str | None) -> Iterator[Effect]:
         self._number += 1

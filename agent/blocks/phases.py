@@ -141,7 +141,8 @@ class Phases(Block):
         """The car may have power again."""
         del self._steps[evse.id], self._goals[evse.id]
         evse.switching = ""
-        if evse.plugged and self._saw.pop(evse.id, True):
+        saw = self._saw.pop(evse.id, True)
+        if evse.plugged and saw:
             self._again.set(evse.id, again)
 
     HEARS: ClassVar = {Restored: "on_restored", EvseRead: "on_read", Unplugged: "on_unplugged", Tick: "on_tick"}

@@ -10,14 +10,14 @@ from agent.blocks.history import MAX_ROWS, History, Past
 from agent.blocks.logbook import MAX_ENTRIES, TABLE, Logbook
 from agent.blocks.writers import Writers
 from agent.core.effects import Effect, Remember
-from agent.core.events import LinkDown, LinkUp, Registered, TransactionAnswered
+from agent.core.events import LinkDown, LinkUp, Registered, TransactionAnswered, TransactionEnded
 from agent.core.record import replace
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.security import ClockSet
 from agent.core.technician import Logged, Ordered, WriteHere
 from agent.core.types import ClockQuality, Instant, Registration, TxKind, VariableId
 from drivers.api import Fault, Pilot
-from tests.blocks.helpers import Bench, of
+from tests.blocks.helpers import CARD, Bench, of
 
 T = TypeVar("T")
 TIMEOUT = VariableId("TxCtrlr", "EVConnectionTimeOut")
@@ -143,6 +143,22 @@ def test_the_history_is_bounded() -> None:
     for number in range(MAX_ROWS + 10):
         bench.feed(TransactionAnswered(replace(end, transaction=f"t-1-{number}")))
     assert (len(rows(bench)), len(bench.remembered["history"])) == (MAX_ROWS, MAX_ROWS)
+
+
+def test_the_end_of_a_transaction_that_the_history_has_let_go_pushes_out_no_newer_one_when_it_is_told() -> None:
+    bench = Bench().ready()
+    (end,) = [event for event in charged().journal if event.kind is TxKind.ENDED]
+    ends = [
+        replace(end, transaction=f"t-1-{number}", at=replace(end.at, utc=end.at.utc + number))
+        for number in range(MAX_ROWS + 2)
+    ]
+    for one in ends:  # a month without a link: more than it holds, and none of them told
+        bench.feed(TransactionEnded(1, one.transaction, one, CARD))
+    for one in ends:
+        bench.feed(TransactionAnswered(one))
+    assert [row.transaction for row in rows(bench)] == [one.transaction for one in ends[2:]]
+    assert {row.card for row in rows(bench)} == {"..B2C3"}
+    assert all(row.told for row in rows(bench))
 
 
 # --- who has set a variable ---

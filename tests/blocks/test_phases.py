@@ -178,6 +178,23 @@ def test_a_car_that_does_not_let_go_is_never_switched_under_load() -> None:
     assert "does not become free of load" in of(box.effects, Note)[-1].text or box.evse.faults
 
 
+def test_a_car_that_does_not_let_go_gets_its_rest_though_the_outlet_was_switched_before_it_came() -> None:
+    box = Wallbox()
+    box.ready()
+    box.look()
+    box.profile(16.0, 1)
+    box.live(60)
+    assert box.phases == 1  # nobody was there to be disturbed
+    box.profile(16.0, 3)
+    box.tap()
+    box.look(Pilot.C, contactor=True)
+    for _ in range(150):
+        box.wait(1)
+        box.look(contactor=True)
+    assert len([note for note in of(box.effects, Note) if "switches from 1 phase" in note.text]) == 1
+    assert box.evse.switching == ""
+
+
 def test_current_that_the_meter_still_sees_is_a_load() -> None:
     box = Wallbox().going()
     box.profile(16.0, 1)
