@@ -41,6 +41,7 @@ from agent.core.events import (
     SecurityEvent,
     Tick,
 )
+from agent.core.network import CsmsChanged
 from agent.core.requests import Ref, Request, VariablesSetRequested
 from agent.core.security import ClockSet
 from agent.core.technician import Ordered, Requeue
@@ -108,6 +109,7 @@ class Runtime:
         self._offered: dict[int, float] = {}
         self._queued = False
         self._links = 0
+        self._spoken = ""  # the version of the last link
         self.version_seen: Callable[[str], Effect | None] = lambda _subprotocol: None
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
@@ -161,7 +163,10 @@ class Runtime:
             self._log.info("LinkUp", f"connected to the CSMS in {subprotocol}")
             while not self._to_send.empty():
                 self._to_send.get_nowait()
-            await self._steps([LinkUp(self._links == 1)])
+            # Who speaks another version than before has never heard of us in it: that is no mere reconnect.
+            moved = [CsmsChanged()] if self._spoken not in ("", subprotocol) else []
+            self._spoken = subprotocol
+            await self._steps([*moved, LinkUp(self._links == 1)])
 
     async def disconnected(self, why: str) -> None:
         async with self._lock:

@@ -31,8 +31,10 @@ async def test_the_servers_choice_of_subprotocol_is_obeyed_and_remembered() -> N
         await c.ready(mark)
         assert csms.requests[-1].headers["Sec-WebSocket-Protocol"] == "ocpp2.0.1, ocpp1.6"
         csms.versions = ("2.0.1",)  # the operator moves on; the charger follows without a restart
+        mark = csms.mark()
         csms.cut()
         await csms.until(lambda: csms.version == "2.0.1", "the other version")
+        await csms.hear("BootNotification", mark, reason="ApplicationReset")  # it is new to whoever speaks it
         mark = csms.mark()
         await c.do("plug-in")
         await csms.hear("StatusNotification", mark, connectorStatus="Occupied")
