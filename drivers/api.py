@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from drivers.record import record
+
 
 class DriverError(Exception):
     """The device did not do or say what was asked; `str()` is one plain line for a technician."""
@@ -122,7 +124,7 @@ class Phase(StrEnum):
     L3_L1 = "L3-L1"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """One value, in the SI unit of its measurand (`UNIT`)."""
 
@@ -131,7 +133,7 @@ class Sample:
     phase: Phase | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EvseReading:
     """All that a controller tells in one poll. None means: this hardware cannot tell."""
 
@@ -139,7 +141,7 @@ class EvseReading:
     contactor: bool | None = None  # True closed; the mirror contact where there is one
     offered_a: float | None = None  # what the controller holds as its order, 0 = withheld; compared with what we want
     cable_a: float | None = None  # cable rating by the PP resistor; 0 = no cable in the socket; None = attached cable
-    faults: tuple[Fault, ...] = field(default=())  # sorted, without repeats
+    faults: tuple[Fault, ...] = ()  # sorted, without repeats
     locked: bool | None = None
     stop_button: StopButton | None = None  # pressed since the last poll
     raw: str = ""  # the device's own words, for people: "vehicle state 3, flags 0x0001"
@@ -147,7 +149,7 @@ class EvseReading:
     phases: int | None = None  # by how many the outlet is fed, 1 or 3, where that can be switched
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Guard:
     """What a controller does by itself when nobody asks it any more."""
 
@@ -165,7 +167,7 @@ def gap(guard: Guard | None) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IdToken:
     """A card or other token. `kind` is one of OCPP 2.0.1's IdTokenEnumType words, "Central", "ISO14443", "Local" ..."""
 
@@ -181,7 +183,7 @@ def shorten(token: str) -> str:
     return f"..{token[-4:]}" if len(token) > 6 else f"..{token[-1:]}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedSession:
     """What a meter signs beside its own values: whose energy it is, where it flowed, and the time of now."""
 
@@ -192,7 +194,7 @@ class SignedSession:
     zone_min: int = 0  # minutes of the local time ahead of UTC
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedData:
     """What a meter has signed, as it came from it. `public_key`: base64 of DER (SubjectPublicKeyInfo), "" not told."""
 

@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
 from drivers.busstats import BusStats, DeviceStats, Exchange
+from drivers.record import record
 
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 BUSY = (5, 6)  # acknowledge, server device busy: ask again
@@ -33,8 +34,7 @@ EXCEPTIONS = {
     2: "has no such register",
     3: "refuses this value",
     4: "reports a failure of its own",
-    5: "is busy",
-    6: "is busy",
+    **dict.fromkeys(BUSY, "is busy"),
     8: "reports a memory parity error",
     10: "gateway path unavailable",
     11: "gateway: the device behind it did not answer",
@@ -77,7 +77,7 @@ class Wire(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SerialSettings:
     port: str
     baud: int = 9600
@@ -106,7 +106,7 @@ class SerialSettings:
         return self.gap_s if self.gap_s is not None else max(3.5 * self.char_s, 0.00175)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TcpSettings:
     host: str
     port: int = 502
@@ -125,7 +125,7 @@ class TcpSettings:
         return self.gap_s or 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """How patient a bus is. Times beside what the bytes themselves take on the line."""
 

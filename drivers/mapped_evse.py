@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot, StopButto
 from drivers.bus import Bus
 from drivers.mapped_meter import identify
 from drivers.mapwords import EvseMap, Flag, Setting, StopRegisters
+from drivers.record import replace
 from drivers.registers import Read, Row, decode, encode, encode_down, plan, raw, words_from_bits
 from drivers.regmap import load_evse
 

@@ -2,16 +2,16 @@
 
 A map is a list of `Row`s with a meaning. Each class below is one kind of meaning; README.md shows the table of the TOML
 file that it comes from. Nothing here reads a file or a bus. They are named tuples, because a dataclass costs five times
-as much to define and the agent's start is measured (one has a field `count`, which a tuple cannot).
+as much to define and the agent's start is measured (one is a record: it has a field `count`, which a tuple cannot).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from drivers.api import Fault, Guard, Measurand, Phase
+from drivers.record import record
 from drivers.registers import Read, Row, decode_text, raw
 
 ANY_MASK = -1  # all bits
@@ -166,7 +166,7 @@ class Enable(NamedTuple):
     readback: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StopRegisters:
     kind: Choice
     count: Row | None = None  # presses so far

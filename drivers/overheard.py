@@ -13,6 +13,7 @@ from drivers.api import UNIT
 from drivers.bus import READ_FUNCTION
 from drivers.busstats import Exchange
 from drivers.mapwords import Choice, EvseMap, Expected, Flag, MeterRow
+from drivers.record import as_dict
 from drivers.registers import Row, decode, decode_text, raw
 
 WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding"}
@@ -116,6 +117,5 @@ def _walk(value: object) -> Iterator[_Known]:
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _walk(part)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            yield from _walk(getattr(value, name))
+    elif hasattr(value, "_fields"):
+        yield from _walk(tuple(as_dict(value).values()))

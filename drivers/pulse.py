@@ -3,9 +3,8 @@ and not the car's: until the car has settled, its pilot is told as it was before
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from drivers.api import EvseReading, Fault
+from drivers.record import replace
 
 SETTLES_S = 2.0
 

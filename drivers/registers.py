@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
+
+from drivers.record import record
 
 TABLES = ("input", "holding", "coil", "discrete")
 BIT_TABLES = ("coil", "discrete")
@@ -53,7 +54,7 @@ class Row(NamedTuple):
     verified: bool = True  # False: nobody has seen this register in a source or on a device
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Read:
     """One request on the bus, and the rows that its answer holds."""
 

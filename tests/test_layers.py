@@ -47,8 +47,9 @@ EVERYTHING = Rule(("agent", "drivers"), ("tomli",))
 RULES: dict[str, Rule] = {
     "drivers": Rule(("drivers",), ("pymodbus", "serial", "tomli", "gpiod")),
     "drivers.simulated.signed": Rule(("drivers",), ("cryptography",)),  # a simulated meter signs with a real key
-    "drivers.api": Rule(only_std=("__future__", "typing", "enum", "dataclasses", "collections")),
-    "agent.core": Rule(("agent.core", "drivers.api"), not_std=OUTSIDE_WORLD),
+    "drivers.record": Rule(only_std=("__future__", "typing", "operator")),
+    "drivers.api": Rule(("drivers.record",), only_std=("__future__", "typing", "enum", "dataclasses", "collections")),
+    "agent.core": Rule(("agent.core", "drivers.api", "drivers.record"), not_std=OUTSIDE_WORLD),
     "agent.blocks": Rule(("agent.core", "agent.blocks", "drivers.api"), not_std=OUTSIDE_WORLD),
     "agent.ocpp": Rule(("agent.core", "agent.ocpp", "agent.errors", "drivers.api"), not_std=WIRE),
     "agent.store": Rule(

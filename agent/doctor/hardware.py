@@ -127,7 +127,7 @@ async def _who(device: Any) -> str:
 
 async def _polled(controller: Any) -> EvseReading:
     """The last of several polls that were all answered; a press of the stop button in any of them is kept."""
-    from dataclasses import replace
+    from agent.core.record import replace
 
     pressed: StopButton | None = None
     for poll in range(POLLS):

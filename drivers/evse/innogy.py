@@ -12,13 +12,12 @@ No watchdog is known: when the agent dies the last order stands, and the station
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import tomli
 
 from drivers.api import EvseReading
 from drivers.bus import Bus
 from drivers.mapped_evse import Image, MappedEvse, Writes
+from drivers.record import replace
 from drivers.registers import decode
 from drivers.regmap import parse_evse
 

@@ -20,7 +20,6 @@ import asyncio
 import contextlib
 import os
 import termios
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot
@@ -28,6 +27,7 @@ from drivers.bus import SerialSettings
 from drivers.evse.rapi import ANSWERS, BOOT, Lines, line
 from drivers.pulse import Pulse
 from drivers.reason import reason
+from drivers.record import replace
 
 if TYPE_CHECKING:
     from serial import Serial

@@ -7,7 +7,6 @@ Rule kept: a map that is broken does not hide the others; it is listed with its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from drivers.io.iomap import IoMap as IoMap
 from drivers.io.iomap import load_io, parse_io
 from drivers.mapfile import MapError
 from drivers.mapwords import Device, EvseMap, MeterMap
+from drivers.record import as_dict
 from drivers.registers import Row
 from drivers.regmap import SHIPPED, load_evse, load_meter, map_names, parse_evse, parse_meter
 
@@ -112,9 +112,8 @@ def rows(part: Any) -> Iterator[Row]:
     elif isinstance(part, tuple):
         for inner in part:
             yield from rows(inner)
-    elif is_dataclass(part):
-        for one in fields(part):
-            yield from rows(getattr(part, one.name))
+    elif hasattr(part, "_fields"):
+        yield from rows(tuple(as_dict(part).values()))
 
 
 def title(device: Device) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.blocks.assembly import assemble
@@ -21,6 +20,7 @@ from agent.core.events import (
 )
 from agent.core.evse import Evse, EvseLimits
 from agent.core.phases import Switching, WakeUp
+from agent.core.record import replace
 from agent.core.types import (
     ClockQuality,
     Instant,

@@ -98,3 +98,25 @@ def test_a_record_can_be_copied_and_pickled() -> None:
 def test_a_record_shows_itself_and_keeps_its_docstring() -> None:
     assert repr(Point(1, name="a")) == "Point(x=1, y=2, name='a')"
     assert (repr(Empty()), Point.__doc__) == ("Empty()", "A place.")
+
+
+def test_what_a_class_defines_itself_is_kept() -> None:
+    @record
+    class Card:
+        number: str
+
+        def __repr__(self) -> str:
+            return "Card(..)"
+
+    assert repr(Card("04A2B3C4")) == "Card(..)"
+
+
+def test_a_class_is_ready_when_its_first_value_is_made_of_what_stands_below_it() -> None:
+    @record
+    class Base:
+        x: int
+
+    class Plain(Base):
+        __slots__ = ()
+
+    assert (Plain(1).x, Base(2).x) == (1, 2)

@@ -20,7 +20,7 @@ import itertools
 import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ import pytest
 
 from drivers.api import DriverError
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
+from drivers.record import replace
 from drivers.wire import make_bus
 from tests.drivers.bus_helpers import (
     Misdeed,

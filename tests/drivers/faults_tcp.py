@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
 from drivers.bus import Policy, TcpSettings
+from drivers.record import replace
 from tests.drivers.bus_helpers import Misdeed, Request, Slave, exception, late, silent, with_crc
 from tests.drivers.faults import UNIT, Bank, Subject, in_pieces, strikes
 

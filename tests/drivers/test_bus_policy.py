@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.api import DriverError
 from drivers.bus import MAX_WAITING, Bus, Policy, SerialSettings, WireError
+from drivers.record import replace
 from tests.drivers.virtual_time import run
 
 SETTINGS = SerialSettings("/dev/ttyS1")

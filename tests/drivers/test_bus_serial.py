@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from drivers.api import DriverError
 from drivers.bus import Bus, Policy, SerialSettings
+from drivers.record import replace
 from drivers.wire import make_bus
 from tests.drivers.bus_helpers import (
     QUICK,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
 from drivers.api import DriverError
 from drivers.bus import Policy, TcpSettings
+from drivers.record import replace
 from drivers.wire import make_bus
 
 QUICK = Policy(timeout_s=0.1, retries=0, deadline_s=2.0, quarantine_s=0.0, reopen_after=3)

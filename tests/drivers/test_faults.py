@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
 from drivers.probe.judge import judge
 from drivers.probe.table import Samples
+from drivers.record import replace
 from drivers.registers import encode, put
 from drivers.regmap import ENERGY, load_meter, map_names
 from drivers.signed.wm3m4 import Wm3m4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from drivers.bus import SerialSettings, WireError
 from drivers.framing import Found, Heard, Rtu
+from drivers.record import replace
 from drivers.rtu import MAX_HEARD_BYTES, RtuWire
 from tests.drivers.bus_helpers import Pty, until, with_crc
 
