@@ -54,7 +54,9 @@ class Trust(Protocol):
 
     changes: int
 
-    def client_certificate(self, *, spare: bool = False) -> tuple[str, str] | None: ...
+    def client_certificate(
+        self, *, spare: bool = False, mark: str = "", alone: bool = False
+    ) -> tuple[str, str] | None: ...
     def csms_ca_file(self) -> str | None: ...
     def refused(self, *, ours: bool) -> None: ...
     def names(self, kind: str) -> list[str]: ...
@@ -146,7 +148,7 @@ class Network:
             password=self._password(target),
             ca_file=csms.ca_file,
             more_ca_file=self._installed_roots(target),
-            client=self._client(csms) if profile.security == 3 else None,
+            client=self._client(csms, target) if profile.security == 3 else None,
             ping_interval_s=variables.number("OCPPCommCtrlr.WebSocketPingInterval"),
             wait_minimum_s=variables.number("OCPPCommCtrlr.RetryBackOffWaitMinimum"),
             random_range_s=variables.number("OCPPCommCtrlr.RetryBackOffRandomRange"),
@@ -171,12 +173,14 @@ class Network:
         files_alone = target.slot == LAST_RESORT or (target.slot > 1 and not self._block.set_by_csms())
         return None if self.trust is None or files_alone else self.trust.csms_ca_file()
 
-    def _client(self, csms: CsmsConfig) -> tuple[str, str] | None:
+    def _client(self, csms: CsmsConfig, target: Target) -> tuple[str, str] | None:
         """A certificate that was signed for us since counts more than the one that the charger was made with."""
         chain, key = csms.client_certificate_file, csms.client_key_file
         made_with = (chain, key) if chain and key else None
-        found = self.trust.client_certificate(spare=made_with is not None) if self.trust is not None else None
-        return found or made_with
+        if self.trust is None:
+            return made_with
+        spare = made_with is not None
+        return self.trust.client_certificate(spare=spare, mark=target.certificate, alone=target.fresh) or made_with
 
     # --- towards the station ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ Rules kept here
   and every day from then on. What was under way goes on after a restart.
 * Weeks before something expires the technician and the CSMS are told of it, and again when it has; once each, also over
   restarts. No date is judged while nobody has told the time.
-* A new certificate of ours is used at once where the link needs it, but never before our answer is out.
+* A new certificate of ours is tried by the link, as everything else is that the CSMS changes of it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from agent.core.effects import (
     Errand,
     Forget,
     Note,
-    Redial,
     RefuseCall,
     Remember,
     Reply,
@@ -52,6 +51,7 @@ from agent.core.effects import (
     StatusAnswer,
 )
 from agent.core.events import CallFailed, Event, Restored, SecurityEvent, Tick
+from agent.core.network import MADE_WITH, CertificateTaken
 from agent.core.requests import (
     CertificateDeleteRequested,
     CertificateIdsRequested,
@@ -60,17 +60,14 @@ from agent.core.requests import (
     Request,
 )
 from agent.core.security import ClockSet, timestamp
-from agent.core.types import ClockQuality, Instant, VariableId
+from agent.core.types import ClockQuality, Instant
 
 TABLE, ALARMS = "certificates", "certificate_alarms"
 MAX_WAITING = 8  # requests; a CSMS sends them one by one
 DAY_S = 86400.0
 RENEW_S = 30 * DAY_S
 WARN_S = 21 * DAY_S
-REDIAL_S = 5.0
 LONGEST_WAIT_S = 7 * DAY_S
-_PROFILE = VariableId("SecurityCtrlr", "SecurityProfile")
-NEEDS_CERTIFICATE = "3"  # the security profile in which the link shows our certificate
 WORDS = {
     OWN: "our own certificate",
     CSMS_ROOT: "a root for the CSMS",
@@ -165,10 +162,15 @@ class Certificates(Block):
             yield SecurityEvent(e.alarm, e.refused)
         if e.own and e.done:
             yield from self._signing_ends()
-            if self._vars.view(_PROFILE, now).value == NEEDS_CERTIFICATE:
-                self._deadlines.set("redial", now.mono + REDIAL_S)
+            yield from self._taken(e.holdings)
         yield from self._order()
         yield from self.on_holdings(HoldingsSeen(e.holdings), now)
+
+    def _taken(self, holdings: Holdings) -> Iterator[Event]:
+        """The newest of our own stands last."""
+        before, after = ([one.mark for one in h.certificates if one.kind == OWN] for h in (self.holdings, holdings))
+        if after:
+            yield CertificateTaken(after[-1], before[-1] if before else MADE_WITH)
 
     # --- a certificate of our own -----------------------------------------------------------------------------------
 
@@ -285,8 +287,6 @@ class Certificates(Block):
         for name in self._deadlines.due(now.mono):
             if name == "sign":
                 yield from self._again()
-            elif name == "redial":
-                yield Redial("a new certificate of ours is used from now on")
             else:
                 yield from self._look(now)
 

@@ -1,11 +1,11 @@
 """A and B: the link that cannot be bricked from afar. Which CSMS is dialled, with which profile, and for how long.
 
 Rules kept
-* Whatever the CSMS changes of the link (address, identity, password, security profile, version, order of slots) is
-  first *tried*: it counts as good only when BootNotification is accepted on it. If that has not happened after
-  NetworkProfileConnectionAttempts, or within NetworkTrialTimeout, or the CSMS there says Rejected, the old link returns
-  by itself. Every step is remembered before it shows, so a power cut changes nothing: a trial that was under way is
-  begun anew, at most `MAX_STARTS` times.
+* Whatever the CSMS changes of the link (address, identity, password, security profile, version, order of slots, our
+  own certificate) is first *tried*: it counts as good only when BootNotification is accepted on it. If that has not
+  happened after NetworkProfileConnectionAttempts, or within NetworkTrialTimeout, or the CSMS there says Rejected, the
+  old link returns by itself. Every step is remembered before it shows, so a power cut changes nothing: a trial that was
+  under way is begun anew, at most `MAX_STARTS` times.
 * Changes are gathered until none has come for `QUIET_S`: what belongs together is tried together, and the answer to the
   last one is out before the link is left.
 * Slots are used in order of preference. After NetworkProfileConnectionAttempts failures the next one is dialled. From a
@@ -33,6 +33,7 @@ from agent.core.events import Event, LinkDown, LinkUp, Registered, Restored, Sec
 from agent.core.network import (
     LAST_RESORT,
     TRANSITIONS,
+    CertificateTaken,
     CredentialsKnown,
     CsmsChanged,
     DialFailed,
@@ -95,16 +96,15 @@ class Network(Block):
     @property
     def target(self) -> Target | None:
         """None: nobody has said where to dial."""
-        profile = self._wishes.links.profile(self.plan, self._slot)
-        if profile is None:
+        plan = self.plan
+        if (profile := self._wishes.links.profile(plan, self._slot)) is None:
             return None
-        return Target(self._number, self._slot, profile, self._form_of(profile))
+        fresh = plan.certificate != self._wishes.standing.certificate
+        return Target(self._number, self._slot, profile, self._form_of(profile), plan.certificate, fresh)
 
     def _form_of(self, profile: Profile) -> str:
-        forms = list(profile.forms)
         known = self._forms.get(self._slot) if self.state is not State.TRYING else None
-        if known in forms:
-            forms.sort(key=lambda form: form != known)
+        forms = sorted(profile.forms, key=lambda form: form != known)
         return forms[self._spelling % len(forms)]
 
     def set_by_csms(self) -> Mapping[str, Any]:
@@ -158,10 +158,8 @@ class Network(Block):
 
     def _freshen(self) -> Iterator[Event | Effect]:
         """What was set over an older state of the file counts no more."""
-        plan, stale = self._wishes.links.fresh(self._wishes.standing)
-        if stale and self._wishes.links.files:
-            self._wishes.standing = plan
-            yield Remember(TABLE, "plan", plan.json())
+        if stale := self._wishes.freshen():
+            yield Remember(TABLE, "plan", self._wishes.standing.json())
             text = "the configuration file was changed since the CSMS had set the link: the file counts"
             yield Note("warning", "LinkSettingsDropped", text, (("SLOT", ",".join(map(str, stale))),))
         if self.state is State.STANDING and self._slot not in self.order():
@@ -170,6 +168,15 @@ class Network(Block):
     def on_credentials(self, e: CredentialsKnown, _now: Instant) -> Out:
         self._wishes.root, self._wishes.client = e.root, e.client
         return iter(())
+
+    def on_certificate(self, e: CertificateTaken, now: Instant) -> Out:
+        """It is tried as all else is; while something else is, it waits."""
+        if not self._is_free():
+            self._deadlines.set(e, now.mono + SETTLED_S)
+        elif self._wishes.links.files:
+            self._wishes.take_certificate(e)
+            yield Remember(TABLE, "plan", self._wishes.standing.json())
+            yield from self._turn(Turn.ASKED, now)
 
     # --- what happens to the link -----------------------------------------------------------------------------------
 
@@ -186,8 +193,7 @@ class Network(Block):
 
     def _respell(self) -> bool:
         """Another form of the password is left to be tried before this counts as a failure."""
-        target = self.target
-        forms = target.profile.forms if target else ()
+        forms = self.target.profile.forms if self.target else ()
         self._spelling = (self._spelling + 1) % max(1, len(forms))
         return self._spelling != 0
 
@@ -242,6 +248,8 @@ class Network(Block):
                 self._told.clear()
             elif name == "resort":
                 yield from self._unwanted(now)
+            elif isinstance(name, CertificateTaken):
+                yield from self.on_certificate(name, now)
             else:
                 if name == "trial":
                     self._why = self._why or "BootNotification was not accepted in time"
@@ -271,11 +279,8 @@ class Network(Block):
         wanted = self._wishes.wanted
         assert wanted is not None
         first = self._wishes.first(wanted)
-        links = self._wishes.links
-        now_dialled, then = links.profile(self._wishes.standing, self._slot), links.profile(wanted, first)
-        assert then is not None
-        if first == self._slot and now_dialled is not None and now_dialled.dialled == then.dialled:
-            self.state = State.STANDING  # nothing of the link in use changes
+        if self._wishes.unnoticed(wanted, first):
+            self.state = State.STANDING
             yield from self._adopt(wanted, now)
             return
         self._before, self._slot = self._slot, first
@@ -299,12 +304,7 @@ class Network(Block):
         yield from self._prove(now)
 
     def _adopt(self, wanted: Plan, now: Instant) -> Iterator[Event | Effect]:
-        old = self._wishes.standing
-        for slot, values in wanted.slots.items():
-            if values != old.slots.get(slot):
-                wanted = wanted.having(slot, utc=round(now.utc))
-        self._wishes.standing, self._wishes.wanted = wanted, None
-        yield Remember(TABLE, "plan", wanted.json())
+        yield Remember(TABLE, "plan", self._wishes.adopt(wanted, now.utc).json())
         yield Forget(TABLE, "wanted")
 
     def _return(self, now: Instant) -> Iterator[Event | Effect]:
@@ -385,6 +385,7 @@ class Network(Block):
         Restored: "on_restored",
         LinksConfigured: "on_configured",
         CredentialsKnown: "on_credentials",
+        CertificateTaken: "on_certificate",
         DialFailed: "on_dial_failed",
         LinkUp: "on_up",
         LinkDown: "on_down",

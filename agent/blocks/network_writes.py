@@ -15,7 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.core.network import FIELDS, LAST_RESORT, SLOTS, Links, Plan, Profile, Secret, fit_password
+from agent.core.network import (
+    FIELDS,
+    LAST_RESORT,
+    SHOWS,
+    SLOTS,
+    CertificateTaken,
+    Links,
+    Plan,
+    Profile,
+    Secret,
+    fit_password,
+)
 from agent.core.record import replace
 from agent.core.types import Instant, SetStatus
 from agent.core.variables import Variables
@@ -126,6 +137,13 @@ class Wishes:
             return SetStatus.REJECTED
         return self._wish(replace(self._base, priority=tuple(map(int, words))))
 
+    def take_certificate(self, e: CertificateTaken) -> None:
+        """It is wished for; what stands must be said exactly from now on."""
+        base = self._base
+        if not self.standing.certificate:
+            self.standing = replace(self.standing, certificate=e.before)
+        self.wanted = replace(base, certificate=e.mark)
+
     def _wish(self, plan: Plan) -> SetStatus:
         if not self._allowed(plan):
             return SetStatus.REJECTED
@@ -156,6 +174,29 @@ class Wishes:
             3: self.client and has_root,
         }
         return needs[then.security]
+
+    def freshen(self) -> tuple[int, ...]:
+        """Drops what was set over an older state of the file; of which slots."""
+        plan, stale = self.links.fresh(self.standing)
+        if not stale or not self.links.files:
+            return ()
+        self.standing = plan
+        return stale
+
+    def unnoticed(self, plan: Plan, first: int) -> bool:
+        """The link in use would be dialled by this plan just as it is."""
+        now, then = self.current(), self.links.profile(plan, first)
+        assert then is not None
+        shown = plan.certificate == self.standing.certificate or then.security != SHOWS
+        return shown and first == self._slot() and now is not None and now.dialled == then.dialled
+
+    def adopt(self, plan: Plan, utc: float) -> Plan:
+        """This plan stands from now on."""
+        for slot, values in plan.slots.items():
+            if values != self.standing.slots.get(slot):
+                plan = plan.having(slot, utc=round(utc))
+        self.standing, self.wanted = plan, None
+        return plan
 
     def raised(self, plan: Plan, before: int, slot: int) -> Plan:
         """The plan once this slot has proved good: a security profile that was raised is the least from now on."""

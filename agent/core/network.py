@@ -18,10 +18,12 @@ from agent.core.record import record, replace
 
 SLOTS = 4
 LAST_RESORT = 0
+MADE_WITH = "made with"  # the mark of a certificate that was not signed through the CSMS
 LONGEST_URL = 512
 LONGEST_IDENTITY = 48
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64
 HEX_DIGITS = (32, 40)  # of an AuthorizationKey: 16 to 20 bytes
+SHOWS = 3  # the security profile in which the link shows a certificate of ours
 FOREVER = 1e12  # UTC epoch seconds
 FORMS = ("text", "hex", "try")  # how a password is written; "try": as bytes in hex first, as text when that is refused
 
@@ -75,11 +77,13 @@ class Profile:
 class Plan:
     """What the CSMS has set. `slots[slot][field]`, fields as in `FIELDS`; also "mark": the file's own mark of the slot
     at that time, and "utc": when it was set. `priority` (): as in the file. `floor`: the security profile to which the
-    CSMS has raised a link that then proved itself; no slot below it is dialled any more."""
+    CSMS has raised a link that then proved itself; no slot below it is dialled any more. `certificate`: which one of
+    ours is shown, by its mark; "" the newest, `MADE_WITH` the one that the file names."""
 
     slots: Mapping[int, Mapping[str, Any]] = {}
     priority: tuple[int, ...] = ()
     floor: int = 0
+    certificate: str = ""
 
     def having(self, slot: int, **values: Any) -> Plan:
         return replace(self, slots={**self.slots, slot: {**self.slots.get(slot, {}), **values}})
@@ -90,7 +94,8 @@ class Plan:
     def json(self) -> dict[str, Any]:
         slots = {str(slot): {k: str(v) if k == "password" else v for k, v in values.items()}
                  for slot, values in self.slots.items()}  # fmt: skip
-        return {"slots": slots, "priority": list(self.priority), "floor": self.floor}
+        more = {"certificate": self.certificate} if self.certificate else {}
+        return {"slots": slots, "priority": list(self.priority), "floor": self.floor, **more}
 
 
 def read_plan(value: Any) -> Plan:
@@ -105,7 +110,13 @@ def read_plan(value: Any) -> Plan:
     order = value.get("priority")
     known = [slot for slot in order if _is_one_of(slot, range(1, SLOTS + 1))] if isinstance(order, list) else []
     floor: Any = value.get("floor")
-    return Plan(slots, tuple(dict.fromkeys(known)), floor if _is_one_of(floor, (1, 2, 3)) else 0)
+    mark = value.get("certificate")
+    return Plan(
+        slots,
+        tuple(dict.fromkeys(known)),
+        floor if _is_one_of(floor, (1, 2, 3)) else 0,
+        mark if isinstance(mark, str) else "",
+    )
 
 
 def _read_slot(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,6 +269,14 @@ class CredentialsKnown(Event):
 
 
 @record
+class CertificateTaken(Event):
+    """The CSMS has given us a new certificate of our own. `mark` names it, `before` the newest one until then."""
+
+    mark: str
+    before: str = MADE_WITH
+
+
+@record
 class DialFailed(Event):
     """No connection came about. `number`: the target that was dialled. `security`: the word of a security event."""
 
@@ -281,17 +300,21 @@ class CsmsChanged(Event):
 
 @record
 class Target:
-    """What is to be dialled now. `form`: how to take the password at this try."""
+    """What is to be dialled now. `form`: how to take the password at this try. `certificate`: see `Plan`; `fresh`: it
+    is on trial, and no other is shown in its place."""
 
     number: int
     slot: int
     profile: Profile
     form: str
+    certificate: str = ""
+    fresh: bool = False
 
     @property
     def shown(self) -> str:
         profile = self.profile
-        return f"slot {self.slot}, {profile.shown} as {profile.identity}, security profile {profile.security}"
+        text = f"slot {self.slot}, {profile.shown} as {profile.identity}, security profile {profile.security}"
+        return f"{text}, with a new certificate of ours" if self.fresh and profile.security == SHOWS else text
 
 
 # --- the state of the link as a whole ------------------------------------------------------------------------

@@ -11,9 +11,10 @@ Rules kept: folders are 0700, files 0600, and a private key is in no other place
 synced, renamed) or not at all; what is named otherwise is left alone. Nothing here knows X.509: see `certificates`.
 
 Trust that came from afar must not lock the charger out. Until a link has stood on an installed root, a refusal by TLS
-leads back to the trust from before (the configuration's), and the next one forth again, in turns. Likewise a new
-certificate of ours: it is tried first, a refusal leads to the one before (in the end to the
-one that the charger was made with, and then to ours again), and the one on which a link stands remains.
+leads back to the trust from before (the configuration's), and the next one forth again, in turns. A new
+certificate of ours is first tried alone by `blocks.network`; when that gives it up, the one before is shown again, and
+once a link stands on that, what was tried in vain is removed. Should the one that counts be refused some day, all take
+turns (in the end with the one that the charger was made with), and the one on which a link stands remains.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from agent.core.network import MADE_WITH
 from agent.errors import OperatingFault
 
 KINDS = {"CSMSRoot": "csms", "ManufacturerRoot": "manufacturer"}
@@ -31,6 +33,8 @@ MAX_FILE_BYTES = 64 * 1024
 MAX_PENDING = 3  # a certificate may come late, for a key that has been asked for again meanwhile
 MAX_OWN = 4
 NAME_LENGTH = 32
+SPARE = 0  # the number of the certificate that the charger was made with
+_END = "-----END CERTIFICATE-----"
 BUNDLE = "csms-roots.pem"
 
 
@@ -47,6 +51,7 @@ class Trust:
         self._doubted = False  # TLS has refused the CSMS as vouched for by roots on which no link has stood yet
         self._gave_roots = False
         self._gave: int | None = None
+        self._vain: set[int] | None = None  # tried, and not kept; None: nothing was shown yet by this process
         self._passed_over: set[int] = set()
         self._bundled = False
         self.trouble = ""  # why the two for the link had to do without the disk; "" when all is well
@@ -54,21 +59,39 @@ class Trust:
 
     # --- for the link -------------------------------------------------------------------------------------------
 
-    def client_certificate(self, *, spare: bool = False) -> tuple[str, str] | None:
+    def client_certificate(self, *, spare: bool = False, mark: str = "", alone: bool = False) -> tuple[str, str] | None:
         """The files of the chain and of the key to show to the CSMS; None: there is no certificate of ours, or it is
-        the turn of the `spare` one that the charger was made with."""
+        the turn of the `spare` one that the charger was made with. `mark`: the one that counts, by the name of its
+        leaf, or `MADE_WITH`; "" the newest. `alone`: it is on trial, and no other takes its turn."""
         try:
             numbers = self.own()
+            wanted = next((n for n in reversed(numbers) if mark and self._mark(n) == mark), None)
         except TrustError as error:
-            self.trouble, numbers = str(error), []
-        left = [number for number in numbers if number not in self._passed_over]
-        if not left:
-            self._passed_over.clear()
-        self._gave = max(left or (() if spare else numbers), default=None)
-        if self._gave is None:
+            self.trouble, numbers, wanted = str(error), [], None
+        counts = SPARE if mark == MADE_WITH else wanted
+        if self._vain is None:  # what is newer than what counts was given up before this process began
+            self._vain = {n for n in numbers if counts is not None and n > counts}
+        if alone and wanted is not None:
+            self._vain.add(wanted)
+            self._gave = wanted
+        else:
+            self._gave = self._turn([SPARE, *numbers] if spare else numbers, counts)
+        if not self._gave:
             return None
         chain = self._own_file(self._gave, "pem")
         return str(chain), str(chain.with_suffix(".key"))
+
+    def _turn(self, numbers: list[int], counts: int | None) -> int | None:
+        left = [number for number in numbers if number not in self._passed_over]
+        if not left:
+            self._passed_over.clear()
+        return counts if counts in (left or numbers) else max(left or numbers, default=None)
+
+    def _mark(self, number: int) -> str:
+        try:
+            return name_of(ssl.PEM_cert_to_DER_cert(self.own_chain(number).decode("ascii").partition(_END)[0] + _END))
+        except ValueError:
+            return ""  # damaged: whoever shows it says so
 
     def csms_ca_file(self) -> str | None:
         """The file of installed roots that may vouch for the CSMS; None: those of the configuration or the system."""
@@ -112,9 +135,15 @@ class Trust:
     def _settle_own(self) -> bool:
         """The certificate that was shown remains, and those that are newer and not tried yet."""
         given, self._gave = self._gave, None
-        gone = [n for n in self.own() if given is not None and (n < given or n in self._passed_over) and n != given]
+        if given is None:
+            return False
+        vain = self._vain or set()
+        over = vain | self._passed_over if given else vain
+        gone = [number for number in self.own() if number != given and (number < given or number in over)]
         for number in gone:
             self.remove_own(number)
+        vain.clear()
+        self._passed_over.discard(given)
         return bool(gone)
 
     # --- roots --------------------------------------------------------------------------------------------------
@@ -176,7 +205,7 @@ class Trust:
         return self._read(self._own_file(number, "pem"))
 
     def add_own(self, chain: str, key: bytes) -> None:
-        """A new certificate of ours; the link takes it at its next dial. Every other pending key is void."""
+        """A new certificate of ours; the link tries it when it is told to. Every other pending key is void."""
         numbers = self.own()
         number = max(numbers, default=0) + 1
         self._write(self._own_file(number, "key"), key)

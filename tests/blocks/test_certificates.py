@@ -10,6 +10,7 @@ from agent.blocks.certificates import ALARMS, MAX_WAITING, RENEW_S, TABLE, WARN_
 from agent.blocks.station import Facts, Station
 from agent.core.catalogue import rows
 from agent.core.certificates import (
+    OWN,
     CertificateAnswered,
     CsrMade,
     DropCertificate,
@@ -29,7 +30,6 @@ from agent.core.effects import (
     Errand,
     Forget,
     Note,
-    Redial,
     RefuseCall,
     Remember,
     Reply,
@@ -37,6 +37,7 @@ from agent.core.effects import (
     StatusAnswer,
 )
 from agent.core.events import CallFailed, Event, Restored, SecurityEvent, Tick
+from agent.core.network import MADE_WITH, CertificateTaken
 from agent.core.requests import (
     CertificateDeleteRequested,
     CertificateIdsRequested,
@@ -53,6 +54,7 @@ from tests.blocks.helpers import of
 REF = Ref("1", "x")
 UTC = 1_800_000_000.0
 DAY_S = 86400.0
+OLD_OWN = Held(OWN, "old", "old", 0.0, 4e9)
 HASH = CertificateHash("SHA256", "a", "b", "1")
 CALL = SignCertificate("PEM")
 
@@ -63,12 +65,17 @@ class Alarms(Certificates):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self.alarms: list[SecurityEvent] = []
+        self.taken: list[CertificateTaken] = []
 
     def on_alarm(self, e: SecurityEvent, _now: Instant) -> tuple[Event, ...]:
         self.alarms.append(e)
         return ()
 
-    HEARS = {**Certificates.HEARS, SecurityEvent: "on_alarm"}  # noqa: RUF012
+    def on_taken(self, e: CertificateTaken, _now: Instant) -> tuple[Event, ...]:
+        self.taken.append(e)
+        return ()
+
+    HEARS = {**Certificates.HEARS, SecurityEvent: "on_alarm", CertificateTaken: "on_taken"}  # noqa: RUF012
 
 
 class Desk:
@@ -327,15 +334,13 @@ def test_a_second_trigger_begins_anew() -> None:
     assert len(desk.asked) == 2
 
 
-@pytest.mark.parametrize(("profile", "redials"), [("2", 0), ("3", 1)])
-def test_the_link_takes_up_a_new_certificate_when_it_shows_one(profile: str, redials: int) -> None:
-    desk = Desk()
-    desk.facts.variables.compute("SecurityCtrlr.SecurityProfile", lambda _now: profile)
+@pytest.mark.parametrize(("held", "before"), [((), MADE_WITH), ((OLD_OWN,), "old")], ids=["the first", "another"])
+def test_the_link_is_told_of_a_new_certificate_and_of_the_one_before(held: tuple[Held, ...], before: str) -> None:
+    desk = Desk(None, *held)
     desk.feed(CertificateSigned(REF, "PEM"))
-    desk.answer(StatusAnswer("Accepted"), done="a new certificate", own=True)
-    assert of(desk.effects, Redial) == []  # our answer leaves first
-    desk.wait(5)
-    assert len(of(desk.effects, Redial)) == redials
+    new = Held(OWN, "new", "new", 0.0, 4e9)
+    desk.answer(StatusAnswer("Accepted"), done="a new certificate", own=True, held=((*held, new),))
+    assert desk.block.taken == [CertificateTaken("new", before)]
 
 
 # --- dates ---

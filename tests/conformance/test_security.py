@@ -254,6 +254,20 @@ async def test_a_charger_is_given_root_and_certificate_from_afar_and_renews_it(t
         assert shown_to(secure) == fresh.certificate.serial_number
 
 
+async def test_lesson_19_a_certificate_that_the_server_refuses_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    async with secured(tmp_path) as (c, secure):
+        await eventually(lambda: _registered(c), "registered")
+        before = shown_to(secure)
+        other = issue("Root B")
+        assert await install(secure, other.pem) == "Accepted"
+        strange = sign(await asks_to_sign(secure), other)
+        mark = secure.mark()
+        assert await gives(secure, strange.pem) == "Accepted"
+        await secure.hear("BootNotification", mark, 30.0)
+        assert shown_to(secure) == before
+        assert "LinkReturned" in c.log
+
+
 async def test_the_root_of_the_link_that_stands_cannot_be_deleted_from_afar(tmp_path: Path) -> None:
     async with secured(tmp_path) as (_c, secure):
         other = issue("Root B")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.network import MADE_WITH
 from agent.edge.trust import MAX_OWN, MAX_PENDING, Trust, TrustError, name_of
 
 ONE, TWO, THREE = (bytes([n]) * 40 for n in (1, 2, 3))  # the store does not look into certificates
@@ -204,6 +205,66 @@ def test_a_certificate_that_came_while_a_link_stood_on_the_one_before_is_kept(tr
     trust.add_own(pem(TWO), b"")
     trust.stands(())
     assert trust.own() == [1, 2]
+
+
+def shown_by(trust: Trust, mark: str, *, alone: bool = False, spare: bool = False) -> int | None:
+    found = trust.client_certificate(spare=spare, mark=mark, alone=alone)
+    return None if found is None else int(Path(found[0]).stem)
+
+
+def two_of_ours(trust: Trust) -> None:
+    trust.add_own(pem(ONE), b"")
+    trust.add_own(pem(TWO), b"")
+
+
+def test_the_certificate_that_counts_is_shown_though_there_is_a_newer_one(trust: Trust) -> None:
+    two_of_ours(trust)
+    assert shown_by(trust, name_of(ONE)) == 1
+    assert shown_by(trust, MADE_WITH, spare=True) is None
+
+
+def test_a_certificate_on_trial_takes_no_turns_and_goes_when_the_one_before_stands_again(trust: Trust) -> None:
+    two_of_ours(trust)
+    for _ in range(2):
+        assert shown_by(trust, name_of(TWO), alone=True) == 2
+        trust.refused(ours=True)
+    assert shown_by(trust, name_of(ONE)) == 1
+    assert trust.stands(())
+    assert trust.own() == [1]
+
+
+def test_a_certificate_that_was_given_up_goes_also_when_the_charger_was_made_with_the_one_before(trust: Trust) -> None:
+    trust.add_own(pem(ONE), b"")
+    assert shown_by(trust, name_of(ONE), alone=True, spare=True) == 1
+    assert shown_by(trust, MADE_WITH, spare=True) is None
+    assert trust.stands(())
+    assert trust.own() == []
+
+
+def test_a_certificate_that_stands_after_a_refusal_at_first_is_still_shown(trust: Trust) -> None:
+    two_of_ours(trust)
+    shown_by(trust, name_of(TWO), alone=True)
+    trust.refused(ours=True)
+    shown_by(trust, name_of(TWO), alone=True)
+    trust.stands(())
+    assert trust.own() == [2]
+    assert shown_by(trust, name_of(TWO), spare=True) == 2
+
+
+def test_a_certificate_that_was_given_up_before_a_power_cut_goes_after_it(trust: Trust) -> None:
+    two_of_ours(trust)
+    assert shown_by(trust, name_of(ONE)) == 1
+    trust.stands(())
+    assert trust.own() == [1]
+
+
+def test_should_the_one_that_counts_be_refused_all_take_turns(trust: Trust) -> None:
+    two_of_ours(trust)
+    shown = []
+    for _ in range(4):
+        shown.append(shown_by(trust, name_of(ONE), spare=True))
+        trust.refused(ours=True)
+    assert shown == [1, 2, None, 1]
 
 
 def test_certificates_of_ours_are_few(trust: Trust) -> None:
