@@ -3,8 +3,8 @@
 The block `blocks.network` decides which slot and which values count; this knows the configuration file, certificates on
 disk and the OCPP versions, and makes `LinkSettings` of it all. Rules kept
 * A dial takes everything anew: a file that was edited and read again, a certificate that was replaced.
-* Roots that were installed from afar vouch in addition to the file's own, and never for a slot that is the file's
-  alone: the way back must not depend on them.
+* Roots that were installed from afar vouch in addition to the file's own, or the system's where the file names none,
+  and never for a slot that is the file's alone: the way back must not depend on them.
 * The link's health is the age of the last CALL that was answered and of the last sign of life, not the socket's state.
 """
 
@@ -148,6 +148,7 @@ class Network:
             password=self._password(target),
             ca_file=csms.ca_file,
             more_ca_file=self._installed_roots(target),
+            system_roots=not variables.flag("SecurityCtrlr.AdditionalRootCertificateCheck"),
             client=self._client(csms, target) if profile.security == 3 else None,
             ping_interval_s=variables.number("OCPPCommCtrlr.WebSocketPingInterval"),
             wait_minimum_s=variables.number("OCPPCommCtrlr.RetryBackOffWaitMinimum"),

@@ -34,6 +34,7 @@ class LinkSettings:
     password: str | bytes | None = field(default=None, repr=False)  # None: no authentication
     ca_file: str | None = None  # None: the operating system's trust store
     more_ca_file: str | None = None  # vouches as well
+    system_roots: bool = True  # False: with `more_ca_file` alone the system's trust store does not count
     client: tuple[str, str] | None = None  # files of the chain and the key that we show
     frame_limit: int = (
         512 * 1024

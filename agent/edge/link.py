@@ -266,7 +266,11 @@ class Link:
             "max_size": settings.frame_limit * HARD_LIMIT,
             "max_queue": FRAMES_WAITING,
             **(
-                {"ssl": self._trust.context(settings.ca_file, settings.more_ca_file, settings.client)}
+                {
+                    "ssl": self._trust.context(
+                        settings.ca_file, settings.more_ca_file, settings.client, system=settings.system_roots
+                    )
+                }
                 if where.secure
                 else {}
             ),

@@ -2,8 +2,9 @@
 
 Rules kept: TLS 1.2 at least, as the security profiles of OCPP want it; the cipher suites that OCPP
 names, and their ECDHE-RSA sisters, which most public CSMS certificates need; host name checked; no compression, no
-renegotiation. The trust store is data: a CA file if one is configured, else the operating system's. A context is built
-once and again only when the file has changed, since building one takes time and memory.
+renegotiation. The trust store is data: a CA file if one is configured, else the operating system's; roots that were
+installed from afar vouch beside it, so that the way back to a server that was trusted never goes. A context is built
+once and again only when a file has changed, since building one takes time and memory.
 """
 
 from __future__ import annotations
@@ -66,15 +67,18 @@ REASON_WORDS = {
 Client = tuple[str, str]  # files of a chain and of its key
 
 
-def client_context(ca_file: str | None = None, more: str | None = None, client: Client | None = None) -> ssl.SSLContext:
-    """A context that trusts the CAs in these files (PEM), or the system's if there is none, and that shows the
-    certificate `client`. Raises LinkError in plain words."""
+def client_context(
+    ca_file: str | None = None, more: str | None = None, client: Client | None = None, *, system: bool = True
+) -> ssl.SSLContext:
+    """A context that trusts the CAs in `ca_file` (PEM), or the system's if there is none, and those in `more`, and that
+    shows the certificate `client`. `system` False: the system's only if there is neither. Raises LinkError in plain
+    words."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the chain and the host name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     files = [file for file in (ca_file, more) if file is not None]
-    if not files:
+    if ca_file is None and (system or not files):
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     for file in files:
         _trust(context, file)
@@ -119,11 +123,11 @@ class TrustStore:
         self._context: ssl.SSLContext | None = None
 
     def context(
-        self, ca_file: str | None, more: str | None = None, client: tuple[str, str] | None = None
+        self, ca_file: str | None, more: str | None = None, client: Client | None = None, *, system: bool = True
     ) -> ssl.SSLContext:
-        key = tuple((file, *_stamp(file)) for file in (ca_file, more, *(client or ())))
+        key = (system, *((file, *_stamp(file)) for file in (ca_file, more, *(client or ()))))
         if self._context is None or key != self._key:
-            self._context, self._key = client_context(ca_file, more, client), key
+            self._context, self._key = client_context(ca_file, more, client, system=system), key
         return self._context
 
 

@@ -94,7 +94,8 @@ class Trust:
             return ""  # damaged: whoever shows it says so
 
     def csms_ca_file(self) -> str | None:
-        """The file of installed roots that may vouch for the CSMS; None: those of the configuration or the system."""
+        """The file of installed roots that may vouch for the CSMS as well; None: those of the configuration or the
+        system alone."""
         try:
             names = self.names("CSMSRoot")
             if names and not self._bundled:  # a power cut may have left an older one

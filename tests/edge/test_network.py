@@ -113,6 +113,13 @@ def test_installed_roots_vouch_in_addition_to_the_file(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("value", "counts"), [("false", True), ("true", False)])
+def test_where_one_root_may_vouch_it_takes_the_place_of_the_systems(tmp_path: Path, value: str, counts: bool) -> None:
+    desk = Desk(tmp_path, SECURE + WORD, trust=True)
+    assert not desk.station.facts.variables.layer("config", {"SecurityCtrlr.AdditionalRootCertificateCheck": value})
+    assert desk.settings.system_roots is counts
+
+
 async def test_installed_roots_do_not_vouch_for_a_fallback_of_the_file(tmp_path: Path) -> None:
     csms = SECURE + WORD + f'[[csms.fallback]]\nurl = "wss://spare/ocpp"\n{WORD}'
     desk = Desk(tmp_path, csms, trust=True)

@@ -69,3 +69,37 @@ async def test_a_wrong_root_from_afar_gives_way_to_the_trust_from_before(tmp_pat
         assert trust.csms_ca_file() is None
         async with linked(url, ca_file=str(tmp_path / "before.pem"), more_ca_file=trust.csms_ca_file()) as bench:
             await bench.up()
+
+
+@pytest.mark.parametrize("by", ["the system's", "the installed"])
+async def test_a_root_from_afar_vouches_beside_the_systems_trust_store(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no ca_file is configured: a CSMS that installs the root of the next one must not lose us at once."""
+    stranger = issue("Stranger")
+    trust = Trust(tmp_path / "certificates")
+    trust.add_root("CSMSRoot", stranger.pem)
+    systems_is(OLD, tmp_path, monkeypatch)
+    context = serving(tmp_path, OLD if by == "the system's" else stranger)
+    async with csms(idle, ssl=context) as url, linked(url, more_ca_file=trust.csms_ca_file()) as bench:
+        assert await bench.up() == Connected("ocpp2.0.1")
+
+
+async def test_where_only_one_root_may_vouch_the_systems_trust_store_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(tmp_path / "certificates")
+    trust.add_root("CSMSRoot", issue("Stranger").pem)
+    systems_is(OLD, tmp_path, monkeypatch)
+    async with (
+        csms(idle, ssl=serving(tmp_path, OLD)) as url,
+        linked(url, more_ca_file=trust.csms_ca_file(), system_roots=False) as bench,
+    ):
+        found = alarm((await bench.loss()).why)
+        assert found is not None
+        assert found.kind == "InvalidCsmsCertificate"
+
+
+def systems_is(root: Issued, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "system.pem").write_text(root.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "system.pem"))
