@@ -110,7 +110,9 @@ async def _all(options: argparse.Namespace, now_s: float, told: report.Tell) -> 
 
 async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator[Check]:
     try:
-        answer = await asyncio.to_thread(ask, control_socket(options.config))
+        socket = control_socket(options.config)
+        while running.begins(answer := await asyncio.to_thread(ask, socket)):
+            await asyncio.sleep(1.0)  # it ends with its `uptime_s`, and with the whole doctor's time
     except NotRunning as error:
         if "does not answer" in str(error):
             yield fail("agent", str(error).partition(": ")[2], "systemctl restart chargepoint")

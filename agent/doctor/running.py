@@ -12,7 +12,14 @@ from agent.doctor import electrical
 from agent.doctor.report import Check, fail, note, ok, warn
 
 METER_OLD_S = 30.0
+BEGINS_S = 15.0  # an agent that has just started may not have heard of every device yet
 Answer = dict[str, Any]
+
+
+def begins(answer: Answer) -> bool:
+    """It has just started and has not read everything: worth to be asked again in a moment."""
+    unread = [e for e in answer.get("evses") or () if e.get("pilot") is None or e.get("meter_age_s") is None]
+    return bool(unread) and float(answer.get("uptime_s") or 0.0) < BEGINS_S
 
 
 def check(answer: Answer) -> Iterator[Check]:

@@ -413,6 +413,19 @@ async def test_a_wrong_configuration_is_code_78_and_in_the_report(tmp_path: Path
     assert (done.code, check["name"], check["state"]) == (78, "configuration", "fail")
 
 
+@pytest.mark.parametrize(
+    ("uptime_s", "evse", "again"),
+    [
+        (1.0, {"pilot": "A", "meter_age_s": None}, True),
+        (1.0, {"pilot": None, "meter_age_s": 0.2}, True),
+        (1.0, {"pilot": "A", "meter_age_s": 0.2}, False),
+        (60.0, {"pilot": None, "meter_age_s": None}, False),
+    ],
+)
+def test_an_agent_that_has_just_started_is_asked_again(uptime_s: float, evse: dict[str, Any], again: bool) -> None:
+    assert running.begins({"uptime_s": uptime_s, "evses": [evse]}) is again
+
+
 async def test_a_running_agent_is_asked_and_not_disturbed() -> None:
     async with charger("2.0.1") as c:
         await c.ready()

@@ -11,7 +11,7 @@ from tests.conformance.ledger import begun, charges, over, status
 from tests.end_to_end.agent_helpers import CARD, Charger, charger, eventually, until
 
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
-SAFETY = "[safety]\ncontroller_silent_s = 1\nmeter_silent_s = 1"
+SAFETY = "[safety]\ncontroller_silent_s = 2\nmeter_silent_s = 2"
 
 
 async def begin(c: Charger) -> None:
