@@ -110,9 +110,7 @@ async def _all(options: argparse.Namespace, now_s: float, told: report.Tell) -> 
 
 async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator[Check]:
     try:
-        socket = control_socket(options.config)
-        while running.begins(answer := await asyncio.to_thread(ask, socket)):
-            await asyncio.sleep(1.0)  # it ends with its `uptime_s`, and with the whole doctor's time
+        answer = await _told(control_socket(options.config))
     except NotRunning as error:
         if "does not answer" in str(error):
             yield fail("agent", str(error).partition(": ")[2], "systemctl restart chargepoint")
@@ -131,6 +129,15 @@ async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator
         return
     async for check in csms.check(config.csms):
         yield check
+
+
+async def _told(socket: str) -> running.Answer:
+    for _ in range(round(running.BEGINS_S)):
+        answer = await asyncio.to_thread(ask, socket)
+        if not running.begins(answer):
+            break
+        await asyncio.sleep(1.0)
+    return answer
 
 
 async def _hardware(config: Config, options: argparse.Namespace) -> AsyncIterator[Check]:
