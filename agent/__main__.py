@@ -30,7 +30,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError, ConfigError, Exit
 
 VERBS = {  # verb -> module with main(argv) -> exit code (or ":" and another function of it), what it does
     "run": ("", "run the agent in the foreground: chargepoint run --config FILE"),
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except AgentError as error:
-        return _say(str(error), error.exit_code)
+        return error.exit_code if _journalled(error) else _say(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -143,6 +143,15 @@ def _version() -> int:
 def _help() -> str:
     verbs = "\n".join(f"  {verb:<16}{about}" for verb, (_module, about) in VERBS.items())
     return f"usage: chargepoint VERB ...\n\n{verbs}\n\nchargepoint VERB --help tells more.\n\n{EXIT_CODES}"
+
+
+def _journalled(error: AgentError) -> bool:
+    """A configuration that is wrong, at a start or a reload by the service manager, is an error of the journal."""
+    if not isinstance(error, ConfigError) or "JOURNAL_STREAM" not in os.environ:
+        return False
+    from agent.log import told_journal
+
+    return told_journal("Configuration", str(error))
 
 
 def _say(line: str, code: int) -> int:

@@ -118,9 +118,9 @@ def read_one(path: Path) -> Table:
 
 def read(path: Path) -> tuple[Table, tuple[Path, ...]]:
     """The file and its drop-ins as one table, and the files read."""
-    files = (path, *_drop_ins(path))
     origins: Origins = {}
     merged = _parse(path)
+    files = (path, *_drop_ins(path))
     for file in files[1:]:
         _merge(merged, _parse(file), str(file), origins)
     return Table(str(path), "", merged, origins), files
@@ -128,10 +128,21 @@ def read(path: Path) -> tuple[Table, tuple[Path, ...]]:
 
 def _drop_ins(path: Path) -> list[Path]:
     folder = path.parent / DROP_INS
-    found = sorted(folder.glob("*.toml")) if folder.is_dir() else []
+    try:
+        found = sorted(each for each in folder.iterdir() if each.name.endswith(".toml"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from None
     if len(found) > MAX_DROP_INS:
         raise ConfigError(str(folder), "", "", f"holds {len(found)} files; at most {MAX_DROP_INS} are read")
     return found
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    denied = isinstance(error, PermissionError)
+    remedy = "; the agent's group must be able to read it, and you be in that group, or use sudo" if denied else ""
+    return ConfigError(str(path), "", "", f"cannot be read: {error.strerror or error}{remedy}")
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -141,7 +152,7 @@ def _parse(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(str(path), "", "", f"cannot be read: {error.strerror or error}") from None
+        raise _unreadable(path, error) from None
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(str(path), "", "", f"is longer than {MAX_FILE_BYTES} bytes")
     try:

@@ -32,6 +32,7 @@ from agent.core.vendor import VendorAnswered, VendorData
 from agent.custody import Custody
 from agent.edge.hardware import Hardware, until_next
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
+from agent.edge.reasons import WhyKind
 from agent.edge.service import Service, Watchdog, catch_signals, leave, passed_sockets, show_crashes
 from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
@@ -343,7 +344,11 @@ class Daemon:
             await self.runtime.connected(event.subprotocol)
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
-            self.log.trouble("link", "LinkDown", f"no link to the CSMS: {event.why.text}{when}")
+            text = f"no link to the CSMS: {event.why.text}{when}"
+            if event.why.kind is WhyKind.STOPPED:
+                self.log.info("LinkDown", text)
+            else:
+                self.log.trouble("link", "LinkDown", text)
             self.report.link_lost(event)
             self.support.frame("=", event.why.text)
             if event.was_up:

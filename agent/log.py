@@ -114,7 +114,9 @@ def _shown(name: str, value: object) -> str:
     if name in SECRET_FIELDS:
         return "***"
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return last4(text) if name in TOKEN_FIELDS else redact(text)
+    if name not in TOKEN_FIELDS:
+        return redact(text)
+    return text if len(text) <= 6 and text.startswith("..") else last4(text)  # `shorten` has been here
 
 
 # --- sinks: each takes (priority, message, fields) and returns False if it would have had to wait -------------
@@ -199,6 +201,19 @@ def stderr_sink(fd: int = 2, *, prefixed: bool = False) -> Sink:
 
 def _utc(at: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def told_journal(event: str, message: str) -> bool:
+    """An error of what the service manager has started, with its id; False, and nothing is written, where stderr is no
+    journal. A shell may have inherited the variable: hence the comparison."""
+    try:
+        at = os.fstat(2)
+    except OSError:
+        return False
+    if os.environ.get("JOURNAL_STREAM") != f"{at.st_dev}:{at.st_ino}":
+        return False
+    Log().error(event, message)
+    return True
 
 
 def best_sink(journal: str = JOURNAL_SOCKET) -> Sink:

@@ -46,7 +46,9 @@ def _since(evse: Evse) -> float:
 def offer(caps: Sequence[Cap]) -> tuple[float, str]:
     """What may be offered under these limits, and why: to a tenth of an ampere, 0 when it is less than 6 A."""
     (least_a, why), *others = sorted(caps, key=lambda cap: cap[0])
-    rest = ", ".join(f"{name} {amps:.4g} A" for amps, name in others)
+    alike = [name for amps, name in others if amps - least_a < 0.05]  # what would be offered is the same
+    why = " and ".join([why, *alike])
+    rest = ", ".join(f"{name} {amps:.4g} A" for amps, name in others if name not in alike)
     tail = f" (below {rest})" if rest else ""
     offer_a = floor(least_a * 10 + 1e-6) / 10
     if offer_a < MINIMUM_A:

@@ -25,6 +25,7 @@ TIMEOUT_S = 5.0
 ORDER_S = 65.0  # an order is answered when it is known what became of it
 WATCH_S = 1.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+SEE = "see systemctl status chargepoint and chargepoint check-config; its journal tells more"
 CLEAR = "\x1b[H\x1b[J"
 EXIT_CODES = (
     "exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 69 the agent is not running, "
@@ -86,7 +87,7 @@ def _line(path: str, request: Answer, name: str, timeout_s: float) -> bytes:
     except PermissionError:
         raise Refused(f"{name}: {path}: you may not open it; use sudo, or join the agent's group") from None
     except TimeoutError:
-        raise NotRunning(f"{name}: the agent does not answer at {path}; see its journal") from None
+        raise NotRunning(f"{name}: the agent does not answer at {path}; {SEE}") from None
     except OSError:
         start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
         raise NotRunning(f"{name}: no agent is running at {path}; {start}") from None

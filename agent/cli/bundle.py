@@ -29,7 +29,9 @@ def main(argv: Sequence[str]) -> int:
     parser = asking.parser("support-bundle", "Write everything that a supporter needs into one file, without secrets.")
     parser.add_argument("file", nargs="?", metavar="FILE", help="a file or a folder; if none is given, the current one")
     options = parser.parse_args(list(argv))
-    lines = stream(asking.socket_of(options), "bundle", "support-bundle", silent_s=PACKING_S)
+    path_of_agent = asking.socket_of(options)
+    asking.ask(path_of_agent, "status", program="support-bundle")  # packing takes long, an agent that is not there not
+    lines = stream(path_of_agent, "bundle", "support-bundle", silent_s=PACKING_S)
     path = _target(options.file, Path(str(next(lines, {}).get("name", ""))).name)
     try:
         written = _write(path, lines)

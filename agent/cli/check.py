@@ -6,7 +6,6 @@ file, table and key. Exit codes: 0 right (warnings or not), 2 the command line w
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +32,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     if options.file and options.config:
         parser.error("one FILE, please")
-    try:
-        config = load(options.file or options.config or DEFAULT_FILE)
-        warnings = complete(config)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for warning in warnings:
+    config = load(options.file or options.config or DEFAULT_FILE)
+    for warning in complete(config):
         print(warning)
     print(summary(config))
     return Exit.OK

@@ -133,10 +133,13 @@ def _deviation(played: Played) -> str:
 
 def _sources(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from sorted(each for each in path.iterdir() if each.suffix == ".cpfr")
-        else:
-            yield path
+        try:
+            found = sorted(each for each in path.iterdir() if each.suffix == ".cpfr")
+        except NotADirectoryError:
+            found = [path]
+        except OSError as error:
+            raise _closed(path, error) from None
+        yield from found
 
 
 def _lines(path: Path, tally: Tally) -> Iterator[str]:
@@ -154,7 +157,12 @@ def _lines(path: Path, tally: Tally) -> Iterator[str]:
     except Torn as error:
         tally.troubles.append(f"{path.name}: {error}")
     except OSError as error:
-        raise Unusable(f"chargepoint replay: {path}: {error.strerror or error}") from None
+        raise _closed(path, error) from None
+
+
+def _closed(path: Path, error: OSError) -> Unusable:
+    remedy = "; use sudo" if isinstance(error, PermissionError) else ""
+    return Unusable(f"chargepoint replay: {path}: {error.strerror or error}{remedy}")
 
 
 def _member(path: Path) -> Iterator[str]:

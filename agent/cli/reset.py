@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     why = asking.reason(options, parser)
     if not options.yes and not _sure():
-        print("nothing was removed", file=sys.stderr)
+        print("nothing was removed; --yes does not ask", file=sys.stderr)
         return Exit.FAILURE
     path = asking.socket_of(options)
     before = asking.ask(path, "status", program="factory-reset")

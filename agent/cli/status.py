@@ -122,8 +122,6 @@ def _link(a: Answer) -> Iterator[Line]:
     words = [f"{_LINK.get(state, state)} {link.get('host') or 'the CSMS'} for {span(link.get('for_s'))}"]
     if up and a.get("protocol"):
         words.append(f"OCPP {a['protocol']}")
-    if up and link.get("rtt_s") is not None:
-        words.append(f"round trip {link['rtt_s'] * 1000:.0f} ms")
     if not up and link.get("redial_in_s") is not None:
         words.append(f"next try in {span(link['redial_in_s'])}")
     yield "CSMS", ", ".join(words), "" if up else RED
@@ -151,6 +149,8 @@ def _link_more(link: Answer) -> Iterator[str]:
     words = []
     if link.get("answered_s") is not None:
         words.append(f"last answer {span(link['answered_s'])} ago")
+    if link.get("state") == "connected" and link.get("rtt_s") is not None:
+        words.append(f"round trip {max(1, round(link['rtt_s'] * 1000))} ms")
     if link.get("security_profile") is not None:
         words.append(f"security profile {link['security_profile']}")
     slots = link.get("slots") or []

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from agent.cli.asking import VERSION, Refused
+from agent.cli.asking import SEE, VERSION, Refused
 from agent.errors import NotRunning
 
 SILENT_S = 45.0  # three times as long as a stream may say nothing
@@ -33,7 +33,7 @@ def stream(path: str, verb: str, program: str, *, silent_s: float = SILENT_S, **
     except PermissionError:
         raise Refused(f"{name}: {path}: you may not open it; use sudo, or join the agent's group") from None
     except TimeoutError:
-        raise NotRunning(f"{name}: the agent does not answer at {path}; see its journal") from None
+        raise NotRunning(f"{name}: the agent does not answer at {path}; {SEE}") from None
     except BrokenPipeError:
         raise NotRunning(f"{name}: the agent went away") from None
     except OSError:

@@ -217,6 +217,11 @@ def test_the_lowest_limit_wins_and_the_words_name_all_others_in_order() -> None:
     )
 
 
+def test_limits_that_are_alike_are_named_together_and_none_is_below_the_other() -> None:
+    caps = [(32.0, "the hardware's limit"), (32.0, "the cable's rating"), (63.0, "the supply")]
+    assert offer(caps) == (32.0, "32 A: the hardware's limit and the cable's rating (below the supply 63 A)")
+
+
 def test_the_words_name_the_supply_and_how_many_share_it() -> None:
     bench = charging(2)
     limit_all(bench, 32)

@@ -24,7 +24,9 @@ from agent.log import (
     last4,
     redact,
     stderr_sink,
+    told_journal,
 )
+from drivers.api import shorten
 
 Line = tuple[int, str, dict[str, str]]
 
@@ -125,6 +127,11 @@ def test_tokens_show_four_characters_and_never_most_of_them(token: str, shown: s
 def test_fields_are_redacted_by_their_name(paper: Paper) -> None:
     Log(paper).info("X", token="04A1B2C3D4", password="hush")
     assert paper.lines[0] == (INFO, "X TOKEN=*C3D4 PASSWORD=***", {"EVENT": "X", "TOKEN": "*C3D4"})
+
+
+def test_a_token_that_was_shortened_already_is_searched_for_as_it_is_shown(paper: Paper) -> None:
+    Log(paper).info("X", token=shorten("04A1B2C3D4"))
+    assert paper.lines[0][2]["TOKEN"] == "..C3D4"
 
 
 def test_a_hidden_value_never_leaves(paper: Paper) -> None:
@@ -237,6 +244,24 @@ def test_a_missing_journal_leaves_stderr(
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
     Log(best_sink(str(tmp_path / "none"))).warning("X")
     assert capfd.readouterr().err == "<4>X FAULT=unlisted\n"
+
+
+def test_an_error_of_a_command_of_the_service_manager_has_its_id_in_the_journal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log_module.best_sink, "__defaults__", (str(tmp_path / "none"),))
+    at = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{at.st_dev}:{at.st_ino}")
+    assert told_journal("Configuration", "a.toml: is wrong")
+    assert capfd.readouterr().err == "<3>Configuration: a.toml: is wrong FAULT=configuration\n"
+
+
+def test_what_a_person_is_told_is_not_told_to_the_journal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")  # of a terminal that the user's service manager has started
+    assert not told_journal("Configuration", "a.toml: is wrong")
+    assert capfd.readouterr().err == ""
 
 
 # --- the libraries ---

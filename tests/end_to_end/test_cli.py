@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tests.core.test_config import BASE
 ROOT = Path(__file__).parents[2]
 ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 DEADLINE_S = 20.0
+NOBODY = 65534
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
     "uptime_s": 11_520,
@@ -68,8 +71,8 @@ STATUS: dict[str, Any] = {
 SCREEN = """\
 Station   CP001 (Example Wallbox 22, serial S-7)
 Agent     version 0.1.0, running for 3 h 12 min
-CSMS      connected to wss://csms.example for 1 min 1 s, OCPP 2.0.1, round trip
-          21 ms
+CSMS      connected to wss://csms.example for 1 min 1 s, OCPP 2.0.1
+          round trip 21 ms
           registered
 Clock     2026-11-21T11:00:00Z (confirmed by CSMS or NTP)
 Queue     empty: the CSMS has answered everything
@@ -396,6 +399,33 @@ def test_status_without_permission_says_what_to_do(tmp_path: Path) -> None:
         )
     told = f"chargepoint status: {path}: you may not open it; use sudo, or join the agent's group\n"
     assert done.stdout == f"1 {told}", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "closed", "code"),
+    [("check-config", "agent.toml", 78), ("check-config", "conf.d", 78), ("replay", "rec", 1)],
+)
+def test_what_may_not_be_read_is_one_line_that_says_what_to_do(
+    verb: str, closed: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # into which everybody may look
+        folder = Path(name)
+        folder.chmod(0o755)
+        configured(folder).chmod(0o644)
+        (folder / "conf.d").mkdir()
+        (folder / "rec").mkdir()
+        (folder / closed).chmod(0)
+        import_module(__main__.VERBS[verb][0])
+        before = os.geteuid()
+        os.seteuid(before or NOBODY)  # root may read everything
+        try:
+            ended = __main__.main([verb, str(folder / ("rec" if verb == "replay" else "agent.toml"))])
+        finally:
+            os.seteuid(before)
+            (folder / closed).chmod(0o755)
+        told = capsys.readouterr().err
+        assert (ended, told.count("\n")) == (code, 1), told
+        assert f"{folder / closed}: " in told and "use sudo" in told
 
 
 async def watching(agent: Agent, *words: str) -> asyncio.subprocess.Process:

@@ -103,7 +103,8 @@ async def test_a_reload_takes_up_the_file_and_fails_when_that_is_wrong(layers: L
         assert await read(s.csms, "ConnectionTimeOut") == "77"
         file.write_text(good + '"ConnectionTimeOut" = "soon"\n')
         await s.run("systemctl", "reload", "chargepoint", code=1)
-        assert "agent.toml [variables] ConnectionTimeOut" in s.machine.log()
+        (told,) = s.machine.journal("-u", "chargepoint", "-p", "err", "FAULT=configuration")
+        assert "agent.toml [variables] ConnectionTimeOut" in told["MESSAGE"]
         await s.seen("it runs on", ActiveState="active", NRestarts="0")
         assert await read(s.csms, "ConnectionTimeOut") == "77"
 
@@ -115,7 +116,8 @@ async def test_a_wrong_file_is_told_in_one_line_and_mending_it_is_enough(layers:
         s.machine.put(wrong, "[csms]\nurl = 7\n", 0o640, "chargepoint")
         await s.run("systemctl", "restart", "chargepoint", code=1)
         await s.machine.seen(lambda: int(s.machine.show("chargepoint", "NRestarts")) >= 6, "it never gives up")
-        assert f"{wrong} [csms] url: expected" in s.machine.log()
+        told = s.machine.journal("-u", "chargepoint", "-p", "err", "FAULT=configuration")
+        assert f"{wrong} [csms] url: expected" in told[0]["MESSAGE"]
         assert "does not answer" in await s.run("chargepoint", "status", code=69)
         mark = s.csms.mark()
         (s.machine.root / wrong[1:]).unlink()
