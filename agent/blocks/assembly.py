@@ -84,7 +84,7 @@ def assemble(
     triggers |= {"Diagnostics": diagnostics.asked, "Log": diagnostics.asked_log}
     triggers |= {"SignCertificate": certificates.asked}
     provisioning, availability = Provisioning(facts), Availability(facts)
-    remote = RemoteControl(facts, profiles.refuses_start, triggers, holds.hopeful)
+    remote = RemoteControl(facts, profiles.refuses_start, triggers, authorization.waiting.open_to)
     # a technician's orders are decided as those of the CSMS are
     orders: dict[type[Request], Handler] = {UnlockRequested: remote.on_unlock}
     orders |= {AvailabilityRequested: availability.on_request, VariablesSetRequested: provisioning.on_set}
@@ -101,7 +101,7 @@ def assemble(
         Network(facts, links or Links(), prefix),
         local_list,
         authorization,
-        Reservations(facts, holds, lambda: authorization.waiting),
+        Reservations(facts, holds, authorization.waiting.strangers),
         profiles,
         *_phases(facts),  # between profiles, which want so many, and power, which must wait
         Signing(facts),  # before power and transactions, which wait for it

@@ -5,7 +5,8 @@ first. Offline (no link, or not accepted), LocalAuthorizeOffline lets that answe
 strangers in. A question that stays unanswered is decided as offline. What is reserved is for its bearer only (`holds`);
 where a group may make somebody its bearer and is not known here, the CSMS is asked. The card that started a transaction
 stops it without any question (C01.FR.03), a card of the same group after the group is known. A grant that nobody uses
-lapses after EVConnectionTimeOut.
+lapses after EVConnectionTimeOut. Of one token one grant at most waits for a car at any of several EVSEs, the newest;
+the card shown where fewer of them are served chooses, shown where all are it takes the grant back.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ class Authorization(Block):
         self._deadlines = Deadlines()
 
     @property
-    def waiting(self) -> int:
-        """How many bearers of a grant, without a reservation, have not chosen an EVSE yet."""
-        return self._waiting.strangers()
+    def waiting(self) -> Waiting:
+        """Who was let in and has not chosen an EVSE yet."""
+        return self._waiting
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -95,6 +96,9 @@ class Authorization(Block):
         floating = self._waiting.of(e.token)
         if mine is not None:
             yield from self._second_tap(mine, e.token)
+        elif floating is not None and {*e.evses} < {*floating.evses} and self._free(e.evses):
+            chosen = _Question(e.token, e.evses, floating.grant.trigger, floating.grant.remote_start_id)
+            yield from self._use(chosen, floating.grant.info, now)
         elif floating is not None:
             self._land(floating)
         elif not self._free(e.evses) and not any(v.tx for v in evses):
@@ -228,6 +232,9 @@ class Authorization(Block):
         if self._is_master(info):
             yield from self._deny(question.evses, question.token, "a master pass only stops")
             return
+        earlier = self._waiting.of(question.token)
+        if earlier is not None and {*earlier.evses} & {*question.evses}:
+            self._land(earlier)  # this one takes its place
         grant = Grant(question.token, info, question.trigger, now, question.remote_start_id)
         reserved = self._holds.reserved(free, question.token, info.group)
         free = reserved or free  # who has one of his own is led there
@@ -245,7 +252,7 @@ class Authorization(Block):
         if any(self._holds.choose(v, token, group) is not None for v in free):
             return True
         others = self._holds.others(token, group)
-        spare = not others or len(self._holds.vacant()) > self.waiting + others
+        spare = not others or len(self._holds.vacant()) > self._waiting.strangers() + others
         return spare and len(free) > self._waiting.strangers(free)
 
     def _float(self, floating: Floating, now: Instant) -> None:

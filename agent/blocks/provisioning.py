@@ -2,8 +2,8 @@
 
 BootNotification is sent once a process, not on a mere reconnect (part 4 section 5.3), and again only when the CSMS said
 Pending or Rejected, after the interval that it named (or `BOOT_RETRY_S` when it named none), or to another CSMS (or one
-that speaks another version now). Heartbeats go out at
-HeartbeatInterval; their answers, and the boot's, teach us the time.
+that speaks another version now). Heartbeats go out at HeartbeatInterval; their answers, and the boot's, teach us the
+time.
 """
 
 from __future__ import annotations

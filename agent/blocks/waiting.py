@@ -45,6 +45,12 @@ class Waiting:
         there = [*self._evses.values()] if among is None else among
         return sum(1 for f in self._list if not self._reserved(f) and any(v in there for v in self._choice(f)))
 
+    def open_to(self, evses: Sequence[Evse], token: IdToken, group: IdToken | None) -> list[Evse]:
+        """At which of these free ones the bearer may hope to start: nowhere when others wait for each of them."""
+        hopeful = self._holds.hopeful(evses, token, group)
+        plain = not self._holds.table and self.of(token) is None and not any(v.plugged for v in hopeful)
+        return [] if plain and len(hopeful) <= self.strangers(hopeful) else hopeful
+
     def _choice(self, floating: Floating) -> list[Evse]:
         grant = floating.grant
         places = [self._evses[n] for n in floating.evses]

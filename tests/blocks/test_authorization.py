@@ -126,6 +126,17 @@ def test_the_same_card_again_before_plugging_in_takes_it_back() -> None:
     assert bench.evse.grant is None
 
 
+def test_a_card_that_waits_for_a_car_anywhere_chooses_the_place_where_it_is_shown_next() -> None:
+    bench = Bench(2).ready()
+    bench.tap(evses=(1, 2))
+    again = bench.tap(evses=(2,), info=None)
+    first, second = bench.station.facts.evses.values()
+    assert (first.grant, second.grant is not None) == (None, True)
+    assert not any(isinstance(ask.call, Authorize) for ask in of(again, Ask))
+    bench.read(Pilot.B, evse=1)
+    assert first.grant is None
+
+
 def test_a_card_of_the_same_group_stops_it() -> None:
     bench = Bench().ready()
     bench.tap(CARD, IN_GROUP)

@@ -130,7 +130,7 @@ def test_a_card_that_calls_its_own_remote_start_off_charges_without_its_profile(
     bench = Bench(evses=2).ready()
     bench.feed(start(evse=None))
     judge(bench)
-    bench.tap()
+    bench.tap(evses=(1, 2))
     bench.read(Pilot.B)
     bench.tap()
     assert (bench.evse.offer_a, kept(bench)) == (32.0, [])

@@ -11,7 +11,7 @@ from agent.core.events import OpenTransaction, TransactionAnswered
 from agent.core.evse import connector_status
 from agent.core.requests import AvailabilityRequested, Ref, StartRequested, StopRequested, UnlockRequested
 from agent.core.types import ConnectorStatus, TxKind
-from drivers.api import Fault, Pilot
+from drivers.api import Fault, IdToken, Pilot
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of
 
 REF = Ref("1", "x")
@@ -128,6 +128,34 @@ def test_a_remote_start_that_nobody_uses_lapses_after_the_connection_time_out() 
     assert status(bench) == ConnectorStatus.AVAILABLE
     bench.read(Pilot.B)
     assert bench.journal == []
+
+
+def test_the_newest_remote_start_of_a_token_is_the_one_that_waits() -> None:
+    bench = Bench(2).ready()
+    for number in (5, 6, 7):
+        assert said(bench.feed(StartRequested(REF, OTHER_CARD, None, number))) == ["Accepted"]
+    bench.read(Pilot.B, evse=2)
+    bench.read(Pilot.B, evse=1)
+    assert [event.remote_start_id for event in bench.journal if event.kind is TxKind.STARTED] == [7]
+
+
+def test_a_remote_start_at_one_connector_leaves_nothing_of_an_earlier_one_at_any() -> None:
+    bench = Bench(2).ready()
+    start(bench, None)
+    start(bench, 1)
+    bench.read(Pilot.B, evse=2)
+    assert (bench.evse.grant is not None, bench.station.facts.evses[2].grant) == (True, None)
+
+
+@pytest.mark.parametrize("evse", [None, 1])
+def test_a_remote_start_is_rejected_where_each_free_connector_waits_for_somebody_else(evse: int | None) -> None:
+    bench = Bench(2).ready()
+    bench.tap(CARD, evses=(1, 2))
+    bench.tap(IdToken("THIRD"), evses=(1, 2))
+    assert start(bench, evse) == ["Rejected"]
+    bench.read(Pilot.B)
+    bench.read(Pilot.B, evse=2)
+    assert [v.grant.token.value for v in bench.station.facts.evses.values() if v.grant] == [CARD.value, "THIRD"]
 
 
 def test_without_a_connection_time_out_a_remote_start_waits_for_ever() -> None:
