@@ -60,6 +60,8 @@ async def check(config: Config, parts: Parts, read_only: bool, card_s: float) ->
             yield result
         async for result in _meter(evse, found, withheld):
             yield result
+        if read_only:  # else nothing was offered
+            yield await electrical.standing(evse, found)
         if evse.derating is not None:
             yield await electrical.derating(evse, found)
     for name, bus in parts.buses.items():
@@ -146,6 +148,8 @@ def _pilot(name: str, reading: EvseReading) -> Iterator[Check]:
         yield ok(f"{name}.pilot", f"{reading.pilot}{cable}")
     if reading.stop_button is StopButton.EMERGENCY:
         yield warn(f"{name}.stop-button", "the emergency stop was pressed", "release it when it is safe")
+    elif reading.stop_button is not None:
+        yield note(f"{name}.stop-button", f"was pressed ({reading.stop_button}); if by nobody, see to its contact")
 
 
 def _faults(name: str, reading: EvseReading) -> Iterator[Check]:

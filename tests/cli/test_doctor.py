@@ -167,6 +167,40 @@ async def test_a_planted_misdeed_is_named_by_its_check(verb: str, args: dict[str
     assert name in found
 
 
+@pytest.mark.parametrize(("wh", "said"), [(1e6, "went back"), (5e6, "wrong unit or scale")])
+async def test_a_register_that_leaps_meanwhile_is_named(wh: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with at_rest() as c:
+        told = hardware._samples
+
+        def leaps(samples: Any) -> Any:
+            c.hw.world.points[1].meter.energy_wh = wh
+            return told(samples)
+
+        monkeypatch.setattr(hardware, "_samples", leaps)
+        found = bad(await felt(c))
+    assert (list(found), said in found["evse1.meter.energy"]) == (["evse1.meter.energy"], True)
+
+
+@pytest.mark.parametrize("reason", ["local", "other"])
+async def test_a_pressed_stop_button_is_told_and_alarms_nobody(reason: str) -> None:
+    async with at_rest() as c:
+        await c.do("stop-button", reason=reason)
+        checks = await felt(c)
+    [check] = [check for check in checks if check.name == "evse1.stop-button"]
+    assert (check.state, reason in check.text, bad(checks)) == (State.NOTE, True, {})
+
+
+async def test_a_car_that_draws_more_than_a_standing_order_is_named() -> None:
+    async with at_rest() as c:
+        await charging(c, "reference")
+        car = c.hw.world.points[1].car
+        assert car is not None
+        car.greedy = True
+        await until(lambda: c.hw.world.points[1].amps > 20.0, "a car that takes more")
+        found = bad(await felt(c, read_only=True))
+    assert "16 A are offered" in found["evse1.current"]
+
+
 @pytest.mark.parametrize("mode", ["timeout", "garbage", "slow"])
 async def test_a_board_that_does_not_answer_is_named(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS["module"]))
