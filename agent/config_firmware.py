@@ -38,6 +38,9 @@ class FirmwareConfig:
         return self.installer == "rauc" or (self.installer == "command" and self.activation == "reboot")
 
 
+_WITHOUT = ("installer", "ca_file")  # count without an installer too: logs are sent to such servers
+
+
 def take_firmware(table: Table, where: Path, reboot_command: tuple[str, ...]) -> tuple[FirmwareConfig, list[str]]:
     """The table, and warnings. ConfigError for the first thing that cannot work."""
     values: dict[str, Any] = with_paths(table.values(FIRMWARE), where, "roots_file", "ca_file")
@@ -46,15 +49,14 @@ def take_firmware(table: Table, where: Path, reboot_command: tuple[str, ...]) ->
         table.fail("command", 'missing; it installs the file whose path it gets, such as ["/usr/lib/maker/install"]')
     if config.needs_reboot and not reboot_command:
         table.fail("installer", "starts new firmware by a reboot; set reboot_command in [service]")
-    if config.enabled:
-        for key in ("roots_file", "ca_file"):
-            if values[key] is not None and not Path(values[key]).is_file():
-                table.fail(key, f"no such file: {values[key]}")
+    for key in ("roots_file", "ca_file") if config.enabled else ("ca_file",):
+        if values[key] is not None and not Path(values[key]).is_file():
+            table.fail(key, f"no such file: {values[key]}")
     return config, _warnings(table, config)
 
 
 def _warnings(table: Table, config: FirmwareConfig) -> list[str]:
-    idle = [key for key in table.data if key != "installer"] if not config.enabled else []
+    idle = [key for key in table.data if key not in _WITHOUT] if not config.enabled else []
     if config.installer == "rauc":
         idle = [key for key in _OF_COMMAND if key in table.data]
     text = f'warning: has no effect with installer = "{config.installer}"'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from agent.blocks.certificates import Certificates
 from agent.blocks.security import Security
@@ -16,7 +17,7 @@ from agent.core.events import Event
 from agent.core.security import SecurityLogLost
 from agent.core.types import Instant
 from agent.edge.custodian import Custodian
-from agent.edge.trust import Trust
+from agent.edge.trust import BUNDLE, Trust
 from agent.errands import Errands
 from agent.network import Network
 from agent.store.store import Opened
@@ -24,14 +25,26 @@ from agent.store.store import Opened
 FOLDER = "certificates"
 
 
+def folder(config: Config) -> Path:
+    return Path(config.security.dir or Path(config.storage.dir) / FOLDER)
+
+
+def file_servers(config: Config) -> dict[str, Any]:
+    """Who may vouch for a server with files: the file for them, or else the system; and all who vouch for the CSMS."""
+    csms = config.csms.ca_file
+    return {
+        "ca_file": config.firmware.ca_file,
+        "more_ca_files": (*([Path(csms)] if csms is not None else ()), folder(config) / BUNDLE),
+    }
+
+
 class Custody:
     """`feed` takes an event to the runtime."""
 
     def __init__(self, config: Config, feed: Callable[[Event], Awaitable[None]]) -> None:
-        folder = config.security.dir or str(Path(config.storage.dir) / FOLDER)
         name = config.station.serial or config.csms.identity
         self.custodian = Custodian(
-            Trust(folder), name=name, key_kind=config.security.key, ca_file=config.csms.ca_file
+            Trust(folder(config)), name=name, key_kind=config.security.key, ca_file=config.csms.ca_file
         )  # the whitepaper: a certificate names the serial number
         self._feed = feed
 

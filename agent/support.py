@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent import __version__
 from agent.blocks.security import Security
 from agent.core.diagnostics import DropLog, LogSent, SendLog
+from agent.custody import file_servers
 from agent.edge.trace import Trace
 from agent.errors import AgentError, TransferError
 from agent.worker import Worker
@@ -86,7 +87,7 @@ class Support:
                 await self._make(path, errand)
             config = self._d.config
             hosts = Path(config.storage.dir) / KNOWN_HOSTS
-            await send(path, errand.location, errand.name, ca_file=config.csms.ca_file, known_hosts=hosts)
+            await send(path, errand.location, errand.name, known_hosts=hosts, **file_servers(config))
         except TransferError as error:
             return LogSent(errand.number, str(error), "denied" if error.denied else "")
         return LogSent(errand.number)

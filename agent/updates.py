@@ -13,6 +13,7 @@ from agent.config import Config
 from agent.config_firmware import RAUC
 from agent.core.firmware import Activation, UpdatePolicy
 from agent.core.types import ClockQuality
+from agent.custody import file_servers
 from agent.errands import Errands
 from agent.log import Log
 
@@ -58,8 +59,7 @@ def serve(config: Config, errands: Errands, clock: Clock, log: Log, store: Calla
         log=log,
         roots=partial(_roots, config, store),
         utc=partial(_utc, clock),
-        ca_file=config.firmware.ca_file,
-        fetch=partial(fetch, known_hosts=memory / KNOWN_HOSTS),
+        fetch=partial(fetch, known_hosts=memory / KNOWN_HOSTS, **file_servers(config)),
     )
     for kind, handler in updater.handlers().items():
         errands.serve(kind, handler)

@@ -77,16 +77,21 @@ def client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    files = [file for file in (ca_file, more) if file is not None]
-    if ca_file is None and (system or not files):
+    if ca_file is None and (system or more is None):
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    for file in files:
-        _trust(context, file)
+    if ca_file is not None:
+        _trust(context, ca_file)
     if more is not None:
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a root may be signed by the one that it has replaced
+        vouch(context, more)
     if client is not None:
         _show(context, client)
     return context
+
+
+def vouch(context: ssl.SSLContext, file: str) -> None:
+    """The certificates in this file count as well, from now on."""
+    _trust(context, file)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a root may be signed by the one that it has replaced
 
 
 def _trust(context: ssl.SSLContext, file: str) -> None:

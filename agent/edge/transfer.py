@@ -10,13 +10,14 @@ use. A fetch that broke off goes on where it stopped when it is asked for again.
   loop waits at most `deadline_s`, then shuts the thread's sockets and goes on.
 * A peer that orders and cancels without end gets no more than `MAX_THREADS` of them.
 * A login in the location is used and never shown: neither in an error nor in a log.
-* TLS as towards the CSMS: chain and host name are checked against `ca_file`, or the system's trust store.
+* TLS as towards the CSMS: chain and host name are checked against `ca_file`, or the system's trust store;
+  those in `more_ca_files` vouch as well, as far as there are such files.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
@@ -40,6 +41,7 @@ async def fetch(
     *,
     limit_bytes: int,
     ca_file: str | None = None,
+    more_ca_files: Sequence[Path] = (),
     on_progress: Progress | None = None,
     known_hosts: Path | None = None,
     deadline_s: float = FETCH_S,
@@ -48,7 +50,7 @@ async def fetch(
     """`target` is the whole file when this returns. On TransferError what has come of it stays, for the next try, with
     a note beside it (`discard` removes both); unless the error is permanent."""
     place = parse(location)
-    job = Job(ca_file=ca_file, on_progress=_on_loop(on_progress), known_hosts=known_hosts, stall_s=stall_s)
+    job = Job(ca_file, more_ca_files, _on_loop(on_progress), known_hosts, stall_s)
     await _run(job, place, deadline_s, lambda: _module(place).fetch(job, place, target, limit_bytes))
 
 
@@ -58,6 +60,7 @@ async def send(
     name: str,
     *,
     ca_file: str | None = None,
+    more_ca_files: Sequence[Path] = (),
     on_progress: Progress | None = None,
     known_hosts: Path | None = None,
     deadline_s: float = SEND_S,
@@ -67,7 +70,7 @@ async def send(
     assert name
     assert all(char.isalnum() or char in "._-" for char in name), name
     place = parse(location)
-    job = Job(ca_file=ca_file, on_progress=_on_loop(on_progress), known_hosts=known_hosts, stall_s=stall_s)
+    job = Job(ca_file, more_ca_files, _on_loop(on_progress), known_hosts, stall_s)
     await _run(job, place, deadline_s, lambda: _module(place).send(job, source, place, name))
 
 

@@ -18,13 +18,13 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.edge.location import Location
-from agent.edge.tls import client_context, explain
+from agent.edge.tls import client_context, explain, vouch
 from agent.errors import LinkError, TransferError
 
 CONNECT_S = 20.0  # one address; a name may have several
@@ -45,12 +45,13 @@ class Job:
 
     def __init__(
         self,
-        *,
         ca_file: str | None = None,
+        more_ca_files: Sequence[Path] = (),
         on_progress: Progress | None = None,
         known_hosts: Path | None = None,
         stall_s: float = STALL_S,
     ) -> None:
+        self.more_ca_files = more_ca_files
         self.ca_file, self.known_hosts, self.stall_s = ca_file, known_hosts, stall_s
         self.connect_s = min(CONNECT_S, stall_s)
         self.cancelled = False
@@ -88,7 +89,11 @@ class Job:
 
     def tls(self) -> ssl.SSLContext:
         try:
-            return client_context(self.ca_file)
+            context = client_context(self.ca_file)
+            for file in self.more_ca_files:
+                if file.is_file():
+                    vouch(context, str(file))
+            return context
         except LinkError as error:
             raise TransferError(str(error), True) from None
 

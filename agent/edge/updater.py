@@ -52,11 +52,10 @@ class Updater:
         log: Log,
         roots: Callable[[], Sequence[bytes]] = tuple,
         utc: Callable[[], float | None] = lambda: None,
-        ca_file: str | None = None,
         fetch: Fetch | None = None,
     ) -> None:
         self._folder, self._installer, self._limit_bytes = folder, installer, limit_bytes
-        self._log, self._roots, self._utc, self._ca_file, self._fetch = log, roots, utc, ca_file, fetch
+        self._log, self._roots, self._utc, self._fetch = log, roots, utc, fetch
         self._fetching: dict[int, asyncio.Task[None]] = {}
         self._dropped: set[int] = set()
 
@@ -99,7 +98,7 @@ class Updater:
 
             self._fetch = fetch
         self._folder.mkdir(0o700, parents=True, exist_ok=True)
-        await self._fetch(location, file, limit_bytes=self._limit_bytes, ca_file=self._ca_file)
+        await self._fetch(location, file, limit_bytes=self._limit_bytes)
 
     async def _on_drop(self, e: DropFirmware) -> None:
         """Files of earlier updates, whatever left them behind, go with it."""

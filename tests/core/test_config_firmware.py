@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.custody import file_servers
 from agent.updates import policy
 from tests.core.test_config import line, loaded
 
@@ -37,6 +38,16 @@ def test_firmware_that_needs_a_reboot_needs_a_command_for_it(tmp_path: Path) -> 
     told = "agent.toml [firmware] installer: starts new firmware by a reboot; set reboot_command in [service]"
     assert line(tmp_path, *firmware('installer = "rauc"')) == told
     loaded(tmp_path, *firmware('installer = "command"\ncommand = ["/bin/true"]\nactivation = "restart"'))
+
+
+def test_one_key_says_who_vouches_for_servers_that_logs_go_to_also_without_an_installer(tmp_path: Path) -> None:
+    (tmp_path / "files.pem").write_text("")
+    config = loaded(tmp_path, *firmware('ca_file = "files.pem"'))
+    assert config.warnings == ()
+    assert file_servers(config) == {
+        "ca_file": str(tmp_path / "files.pem"),
+        "more_ca_files": (Path(config.storage.dir) / "certificates" / "csms-roots.pem",),
+    }
 
 
 def test_what_has_no_effect_is_a_warning(tmp_path: Path) -> None:

@@ -408,6 +408,16 @@ async def test_a_file_is_fetched_from_a_server_of_our_ca(target: Path, pki: Pki)
     assert target.read_bytes() == DATA
 
 
+async def test_a_file_is_fetched_from_a_server_that_whoever_vouches_for_the_csms_vouches_for(
+    target: Path, pki: Pki
+) -> None:
+    more = (Path(pki.ca_file), target.with_name("nobody-was-installed.pem"))
+    with http_files(pki.context(pki.good)) as secure:
+        secure.files["/fw.bin"] = DATA
+        await fetch(f"{secure.url}/fw.bin", target, limit_bytes=LIMIT, more_ca_files=more)
+    assert target.read_bytes() == DATA
+
+
 async def test_a_server_of_another_ca_is_refused(target: Path, pki: Pki) -> None:
     with http_files(pki.context(pki.good)) as secure:
         error = await refusal(f"{secure.url}/fw.bin", target)

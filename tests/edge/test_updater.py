@@ -44,10 +44,10 @@ class Shop:
         self.content = fake_rauc.bundle()
         self.error: Exception | None = None
         self.hangs = False
-        self.asked: list[tuple[str, int, str | None]] = []
+        self.asked: list[tuple[str, int]] = []
 
-    async def fetch(self, location: str, target: Path, *, limit_bytes: int, ca_file: str | None) -> None:
-        self.asked.append((location, limit_bytes, ca_file))
+    async def fetch(self, location: str, target: Path, *, limit_bytes: int) -> None:
+        self.asked.append((location, limit_bytes))
         target.write_bytes(self.content[:10])
         if self.hangs:
             await asyncio.get_running_loop().create_future()
@@ -67,7 +67,6 @@ class Desk:
             limit_bytes=1000,
             log=LOG,
             roots=self._roots,
-            ca_file="ca.pem",
             fetch=self.shop.fetch,
         )
         self._handlers = self.updater.handlers()
@@ -89,7 +88,7 @@ def desk(tmp_path: Path) -> Desk:
 
 async def test_a_file_is_fetched_installed_and_removed(desk: Desk) -> None:
     assert await desk.do(FetchFirmware(3, "https://x")) == FirmwareFetched(3)
-    assert desk.shop.asked == [("https://x", 1000, "ca.pem")]
+    assert desk.shop.asked == [("https://x", 1000)]
     assert await desk.do(InstallFirmware(3)) == FirmwareInstalled(3, Activation.REBOOT, "rootfs.1")
     await desk.do(DropFirmware(3))
     assert list(desk.folder.iterdir()) == []
