@@ -8,6 +8,7 @@ begins with how the station was put together and an image of its state; so the o
 each can be replayed by itself. Rules kept:
 
 * The thread that writes naps between a few lines and the next ones (`GULP`), for while it works the loop has to wait;
+  while steps or frames come it goes on napping (`PATIENCE`), so that no command waits for it that is one of a row;
   and a burst of frames, as when a backlog is told, leaves out what would not fit into a block (`...` stands for it).
 * Nothing waits for it, nothing is forced to the disk for it, and nothing that goes wrong with it harms: what cannot be
   written is left out, and the next segment begins afresh.
@@ -47,6 +48,7 @@ FORMAT = 1
 BLOCK_STEPS = 256
 BLOCK_S = 300.0
 GULP, NAP_S = 2, 0.001
+PATIENCE = 256  # naps more, a block, while the loop is busy
 SOON_S, CALM_S = 2.0, 6.0  # after a warning, and between two blocks that warnings have hastened
 MAX_PENDING = 4 * BLOCK_STEPS
 MAX_ASKED = 256  # calls whose answers are awaited
@@ -177,13 +179,23 @@ class Recorder:
             self._ring.write(self._lines(head, mask))
 
     def _lines(self, entries: Sequence[Entry], mask: Mask, nap: Nap = None) -> Iterator[str]:
+        patience = PATIENCE
         for number, entry in enumerate(entries):
             if nap is not None and number % GULP == GULP - 1:
-                nap(NAP_S)
+                patience = self._give_way(nap, patience)
             line = self._line(entry, mask)
             yield from self._news
             self._news.clear()
             yield line
+
+    def _give_way(self, nap: Callable[[float], None], patience: int) -> int:
+        """Nap, and again while steps and frames come; what is left of the patience."""
+        while True:
+            seen = len(self._pending)
+            nap(NAP_S)
+            if not patience or len(self._pending) == seen:
+                return patience
+            patience -= 1
 
     def _reading(self, event: MeterRead) -> list[Any]:
         """A meter tells the same measurands again and again: their names are written once a segment."""

@@ -115,6 +115,7 @@ async def _trips(table: Table, central: Central, version: str, extent: Extent) -
     name = measures.COMMANDS[version][0]
     table.ratio(f"{version} {name}, there and back, median", minimal.median, agent.median, "us", limit=0.45)
     table.ratio(f"{version} {name}, there and back, p99", minimal.p99, agent.p99, "us", limit=0.45)
+    table.ratio(f"{version} {name}, the first after a pause, median", minimal.waking, agent.waking, "us")
     table.ratio(f"{version} the websockets library alone, median", minimal.median, bare.median, "us")
     table.ratio(f"{version} TriggerMessage, which only the agent obeys", trigger[1].median, trigger[2].median, "us")
 

@@ -48,6 +48,7 @@ from tests.benchmarks.tap import Frame, Tap
 
 SETTLE_S = 1.0
 BLOCK = 25  # commands in a row to one side
+WAKING = 2  # of them: they meet a processor that has slept while the others had their turns
 STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "1.6": ("GetConfiguration", {"key": ["HeartbeatInterval"]}),
@@ -148,10 +149,11 @@ async def charge(scene: Scene, central: Central, version: str) -> None:
 
 @dataclass(frozen=True)
 class Trip:
-    """Microseconds."""
+    """Microseconds. `waking`: of the first command after a pause, median; the others are of a row without one."""
 
     median: float
     p99: float
+    waking: float
 
 
 class _Trips:
@@ -171,8 +173,11 @@ class _Trips:
             assert answer[0] in (2, 3), answer
 
     def found(self) -> Trip:
-        times = self._us[BLOCK:]  # the first ones warm up
-        return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98])
+        turn = WAKING + BLOCK
+        turns = [self._us[n : n + turn] for n in range(turn, len(self._us), turn)]  # the first one warms up
+        times = [each for one in turns for each in one[WAKING:]]
+        waking = statistics.median(one[0] for one in turns)
+        return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98], waking)
 
 
 async def _linked(central: Central, version: str, heard: str) -> Connection:
@@ -184,7 +189,8 @@ async def _linked(central: Central, version: str, heard: str) -> Connection:
 
 async def trips(central: Central, version: str, rounds: int) -> tuple[list[Trip], list[Trip]]:
     """The library alone, the minimal one, the agent: a command that reads one variable, and one that triggers a
-    message. All three stand at the same time and take turns, so that they meet the same machine."""
+    message. All three stand at the same time and take turns, so that they meet the same machine. Whoever has waited
+    longer for its turn wakes more slowly, so the commands that begin one are a figure of their own."""
     found: list[list[Trip]] = []
     async with charger(central.url, version) as scene:
         central.expect("echo")
@@ -200,7 +206,7 @@ async def trips(central: Central, version: str, rounds: int) -> tuple[list[Trip]
                         sides = [_Trips(central, link, *words[version]) for link in links]
                         for _ in range(1 + rounds // BLOCK):
                             for side in sides:
-                                await side.run(BLOCK)
+                                await side.run(WAKING + BLOCK)
                         found.append([side.found() for side in sides])
     return found[0], found[1]
 

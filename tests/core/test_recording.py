@@ -15,7 +15,7 @@ from agent.core.evse import EvseLimits
 from agent.core.network import Links
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.types import ClockQuality, Instant, VariableId
-from agent.recording import BLOCK_S, BLOCK_STEPS, LEFT_OUT, MAX_PENDING, REST_S, SOON_S, Recorder
+from agent.recording import BLOCK_S, BLOCK_STEPS, GULP, LEFT_OUT, MAX_PENDING, PATIENCE, REST_S, SOON_S, Recorder
 from agent.store import recorder as ring
 from drivers.api import Fault
 
@@ -94,6 +94,24 @@ async def test_a_burst_of_frames_takes_no_more_room_than_a_block(desk: Desk) -> 
     frames = [played.text for played in desk.written() if played.kind == "frame"]
     assert frames[0] == "frame 0"
     assert (len(frames), frames[-1]) == (BLOCK_STEPS, LEFT_OUT)
+
+
+@pytest.mark.parametrize(("busy", "more"), [(0, 0), (20, 20), (10 * PATIENCE, PATIENCE)])
+async def test_it_is_written_when_nothing_else_happens_but_not_put_off_for_ever(
+    desk: Desk, busy: int, more: int
+) -> None:
+    naps = 0
+
+    def nap(_seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        if naps <= busy:
+            desk.recorder._pending.append(("frame", desk.mono, ">", ""))
+
+    await desk.feed(Tick(), times=BLOCK_STEPS)
+    desk.recorder._nap = nap
+    await desk.feed(Tick())
+    assert (naps, desk.steps()) == (BLOCK_STEPS // GULP + more, BLOCK_STEPS)
 
 
 async def test_a_bug_is_written_with_the_event_that_met_it(desk: Desk) -> None:
