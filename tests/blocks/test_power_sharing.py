@@ -189,7 +189,7 @@ def test_a_derating_taken_back_limits_no_more() -> None:
     assert offered(bench) == [32]
 
 
-def test_of_two_masters_the_lower_limit_wins_and_is_named() -> None:
+def test_lesson_27_of_two_masters_the_lower_limit_wins_and_is_named() -> None:
     """Lesson 27: a home energy manager beside the CSMS."""
     bench = charging()
     limit_one(bench, 13)

@@ -24,3 +24,9 @@ def test_every_lesson_has_a_row_or_is_named_as_out_of_reach() -> None:
     rest = {int(number) for number in re.findall(r"\d+", table.rpartition("\n\n")[2])}
     assert rows | rest == set(range(1, 34))
     assert not rows & rest
+
+
+def test_every_lesson_has_a_test_named_after_it() -> None:
+    table = (TESTS / "conformance" / "README.md").read_text().partition("## Lessons")[2]
+    rows = re.findall(r"^\| (\d+) \|(.*)", table, re.MULTILINE)
+    assert [number for number, row in rows if f"`test_lesson_{number}_" not in row] == []

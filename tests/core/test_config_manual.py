@@ -87,7 +87,7 @@ def manual() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_manual_explains_every_key_and_no_other(table: str) -> None:
+def test_lesson_29_the_manual_explains_every_key_and_no_other(table: str) -> None:
     assert manual()[table] == set(TABLES[table])
 
 

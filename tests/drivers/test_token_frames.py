@@ -111,7 +111,7 @@ def test_a_line_reader_keeps_at_most_a_line(chunks: list[bytes]) -> None:
         ("", Spelling(), ""),
     ],
 )
-def test_a_card_has_one_spelling(text: str, spelling: Spelling, token: str) -> None:
+def test_lesson_32_a_card_has_one_spelling(text: str, spelling: Spelling, token: str) -> None:
     assert normalise(text, spelling) == token
 
 

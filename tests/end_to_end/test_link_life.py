@@ -133,7 +133,7 @@ async def test_a_status_that_was_not_answered_before_the_cut_is_told_again(versi
 
 
 @BOTH
-async def test_a_start_that_was_not_answered_before_the_cut_is_the_same_message_after_it(version: str) -> None:
+async def test_lesson_2_a_start_that_was_not_answered_before_the_cut_is_the_same_message_after_it(version: str) -> None:
     async with charger(version) as c:
         await c.ready()
         start = "StartTransaction" if version == "1.6" else "TransactionEvent"

@@ -77,7 +77,7 @@ async def test_fifty_calls_at_once_are_all_answered_once(version: str) -> None:
 
 
 @BOTH
-async def test_late_double_and_foreign_answers_are_survived(version: str) -> None:
+async def test_lesson_4_late_double_and_foreign_answers_are_survived(version: str) -> None:
     async with charger(version, variables={"MessageTimeout": 1}) as c:
         await c.ready()
         c.csms.on("Authorize", SILENCE)

@@ -29,7 +29,7 @@ def stopper(version: str) -> str:
 
 
 @BOTH
-async def test_a_stop_that_is_always_refused_is_kept_aside_and_later_charges_go_on(version: str) -> None:
+async def test_lesson_5_a_stop_that_is_always_refused_is_kept_aside_and_later_charges_go_on(version: str) -> None:
     async with charger(version, variables=QUICK) as c:
         await c.ready()
         sent: list[Payload] = []

@@ -30,7 +30,7 @@ async def boots(c: Charger, count: int) -> list[float]:
 
 
 @BOTH
-async def test_pending_lets_the_csms_look_and_set_and_trigger_but_not_start(version: str) -> None:
+async def test_lesson_17_pending_lets_the_csms_look_and_set_and_trigger_but_not_start(version: str) -> None:
     async with charger(version, csms=answering(version, boot="Pending", interval_s=2)) as c:
         await boots(c, 1)
         assert await change(c.csms, "ConnectionTimeOut", "55") == "Accepted"

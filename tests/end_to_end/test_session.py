@@ -227,7 +227,7 @@ async def test_an_authorization_that_nobody_uses_lapses(version: str) -> None:
 
 
 @BOTH
-async def test_a_charging_profile_lowers_pauses_and_frees_the_current_on_the_bus(version: str) -> None:
+async def test_lesson_26_a_charging_profile_lowers_pauses_and_frees_the_current_on_the_bus(version: str) -> None:
     async with charger(version, variables={"SmartChargingCtrlr.PauseMinimum": 1}) as c:
         await c.ready()
         await c.do("plug-in")

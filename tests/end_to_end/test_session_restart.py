@@ -79,7 +79,9 @@ async def test_sigkill_in_mid_charge_loses_nothing_and_the_driver_notices_nothin
 
 
 @BOTH
-async def test_a_car_that_left_while_the_agent_was_dead_ends_the_charge_with_the_true_reading(version: str) -> None:
+async def test_lesson_7_a_car_that_left_while_the_agent_was_dead_ends_the_charge_with_the_true_reading(
+    version: str,
+) -> None:
     async with charger(version) as c:
         await begin(c)
         await c.end(signal.SIGKILL)

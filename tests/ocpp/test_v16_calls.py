@@ -106,7 +106,7 @@ def test_an_unknown_fault_is_an_other_error() -> None:
     assert sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, error="x" * 80))["errorCode"] == "OtherError"
 
 
-def test_info_is_cut_at_fifty_characters() -> None:
+def test_lesson_31_info_is_cut_at_fifty_characters() -> None:
     assert sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, "other", "i" * 80))["info"] == "other: " + "i" * 43
 
 

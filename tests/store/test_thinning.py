@@ -108,7 +108,7 @@ def overfill(store: Store) -> int:
     return gone
 
 
-def test_past_its_bound_the_journal_keeps_every_start_end_first_and_last_sample(opened: Opener) -> None:
+def test_lesson_6_past_its_bound_the_journal_keeps_every_start_end_first_and_last_sample(opened: Opener) -> None:
     store = opened(SMALL)
     gone = overfill(store)
     told = drain(opened(SMALL))
