@@ -45,7 +45,7 @@ def record(cls: type[T]) -> type[T]:
     return made  # type: ignore[no-any-return]
 
 
-def replace(value: T, **changes: Any) -> T:
+def replace(value: T, /, **changes: Any) -> T:
     """The same record with other values for some fields."""
     old = as_dict(value)
     unknown = changes.keys() - old.keys()

@@ -89,6 +89,14 @@ def test_replace_makes_another() -> None:
         replace(point, z=1)
 
 
+def test_a_field_may_be_called_value() -> None:
+    @record
+    class Valued:
+        value: float
+
+    assert replace(Valued(1.0), value=2.0) == Valued(2.0)
+
+
 def test_a_record_can_be_copied_and_pickled() -> None:
     named = Named(1, name="n")
     assert copy.deepcopy(named) == named
