@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.config_keys import CSMS, FALLBACK
 from agent.config_toml import Table, place, with_paths
+from agent.core.record import record, replace
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,15 +22,17 @@ MAX_FALLBACKS = 3
 _FILES = ("ca_file", "client_certificate_file", "client_key_file")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CsmsConfig:
     """Where one central system is, and who we are to it."""
+
+    _hidden = ("password",)
 
     url: str
     identity: str
     versions: tuple[str, ...]  # in order of preference
     user: str | None  # None: the identity
-    password: str | bytes | None = field(repr=False)  # bytes when it was written in hex
+    password: str | bytes | None  # bytes when it was written in hex
     password_form: str = "text"  # noqa: S105  how it is to be taken; "try": the link finds out
     ca_file: str | None = None
     client_certificate_file: str | None = None
@@ -83,8 +85,6 @@ def take_csms(table: Table, where: Path) -> tuple[CsmsConfig, list[str]]:
 
 
 def _with(csms: CsmsConfig, **changes: Any) -> CsmsConfig:
-    from dataclasses import replace
-
     return replace(csms, **changes) if any(changes.values()) else csms
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
@@ -137,17 +136,15 @@ class Policy:
     reopen_after: int = 10  # failures in a row, of all devices, after which the port is closed and opened anew
 
 
-@dataclass(slots=True)
 class _Device:
-    unit: int
-    label: str
-    stats: DeviceStats
-    pause_s: float = 0.0
-    timeout_s: float | None = None
-    maps: list[object] = field(default_factory=list)  # what its registers mean, for a technician who looks on
-    last_at: float = 0.0  # end of its last answer
-    not_before: float = 0.0  # a failing device waits this long for its next turn
-    quiet_until: float = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
+    def __init__(self, unit: int, label: str, stats: DeviceStats) -> None:
+        self.unit, self.label, self.stats = unit, label, stats
+        self.pause_s = 0.0
+        self.timeout_s: float | None = None
+        self.maps: list[object] = []  # what its registers mean, for a technician who looks on
+        self.last_at = 0.0  # end of its last answer
+        self.not_before = 0.0  # a failing device waits this long for its next turn
+        self.quiet_until = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
 
 
 class _Request(NamedTuple):

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
-@dataclass(slots=True)
 class DeviceStats:
     """Counters of one unit, since the start."""
 
-    requests: int = 0
-    answers: int = 0
-    timeouts: int = 0
-    garbage: int = 0
-    refusals: int = 0
-    repeats: int = 0
-    failures: int = 0  # reads and writes that failed for good
-    failing: int = 0  # of these the last ones in a row
-    last_error: str = ""
+    def __init__(self) -> None:
+        self.requests = self.answers = 0
+        self.timeouts = self.garbage = self.refusals = self.repeats = 0
+        self.failures = 0  # reads and writes that failed for good
+        self.failing = 0  # of these the last ones in a row
+        self.last_error = ""
 
 
-@dataclass(slots=True)
 class BusStats:
-    connects: int = 0
-    quarantines: int = 0
-    busy_s: float = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
-    devices: dict[int, DeviceStats] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.connects = self.quarantines = 0
+        self.busy_s = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
+        self.devices: dict[int, DeviceStats] = {}
 
 
 class Exchange(NamedTuple):

@@ -7,7 +7,8 @@ users it is what a frozen dataclass with slots is: fields with
 defaults, by position or name; equal to what has the same class and values; hashable, copyable, readable; never changed
 after it was made (`replace` makes another). A subclass has its base's fields first.
 
-Not for classes with fields that must stay out of `repr`, with factories, or with state: those are dataclasses.
+A class may name fields in `_hidden`, which its `repr` leaves out. Not for classes with factories or with state: those
+are dataclasses, or plain classes where the start counts.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def _hash(self: Any) -> int:
 
 
 def _repr(self: Any) -> str:
-    shown = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self._values(self), strict=True))
-    return f"{self.__class__.__name__}({shown})"
+    hidden = getattr(self, "_hidden", ())  # of the class that has it, or of its base
+    told = ((name, value) for name, value in as_dict(self).items() if name not in hidden)
+    return f"{self.__class__.__name__}({', '.join(f'{name}={value!r}' for name, value in told)})"
 
 
 def _reduce(self: Any) -> Any:

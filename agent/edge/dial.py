@@ -13,25 +13,27 @@ from __future__ import annotations
 import binascii
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from agent.core.record import record
 from agent.errors import LinkError
 
 PORTS = {"ws": 80, "wss": 443}
 WAIT_LIMIT_S = 3600.0  # no wait between two dials is ever longer, whatever is configured or asked for
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkSettings:
     """All that a dial needs to know. Read anew at each dial, so a change needs no restart."""
 
-    url: str = field(repr=False)  # may hold a password
+    _hidden = ("url", "password")
+
+    url: str  # may hold a password
     identity: str
     subprotocols: tuple[str, ...] = ("ocpp2.0.1", "ocpp1.6")  # in order of preference; the server's choice is obeyed
     accept_without_subprotocol: bool = False  # take a server that names none for one that speaks our first
     user: str | None = None  # None: the identity
-    password: str | bytes | None = field(default=None, repr=False)  # None: no authentication
+    password: str | bytes | None = None  # None: no authentication
     ca_file: str | None = None  # None: the operating system's trust store
     more_ca_file: str | None = None  # vouches as well
     system_roots: bool = True  # False: with `more_ca_file` alone the system's trust store does not count
@@ -51,11 +53,11 @@ class LinkSettings:
     settled_s: float = 300.0  # a link that stood this long counts as good even if nobody confirmed it
 
 
-@dataclass(slots=True)
 class BackOff:
     """How long to wait before the next dial; every wait has its own random part."""
 
-    failures: int = 0
+    def __init__(self) -> None:
+        self.failures = 0
 
     def reset(self) -> None:
         self.failures = 0
@@ -68,15 +70,17 @@ class BackOff:
         return min(fixed_s, WAIT_LIMIT_S) + rng() * min(settings.random_range_s, WAIT_LIMIT_S)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """Where to dial. `shown` is fit for logs."""
+
+    _hidden = ("authorization",)
 
     url: str
     secure: bool
     host: str
     port: int
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
 
     @property
     def shown(self) -> str:

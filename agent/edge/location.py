@@ -8,10 +8,10 @@ is encoded stays as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from agent.core.record import record
 from agent.errors import TransferError
 
 PORTS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "ftpes": 21, "sftp": 22}
@@ -25,18 +25,20 @@ def protocols() -> tuple[str, ...]:
     return ("HTTPS", "HTTP", *(("SFTP",) if find_spec("asyncssh") else ()), "FTPS", "FTP")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Location:
     """`path` as it goes over HTTP (with the query), `file_path` as FTP and SFTP want it. Host without brackets."""
+
+    _hidden = ("path", "query", "user", "password")
 
     scheme: str
     host: str
     port: int
     named_port: bool  # the port stood in the URL
-    path: str = field(repr=False)
-    query: str = field(default="", repr=False)
-    user: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
+    path: str
+    query: str = ""
+    user: str = ""
+    password: str = ""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -108,6 +108,17 @@ def test_a_record_shows_itself_and_keeps_its_docstring() -> None:
     assert (repr(Empty()), Point.__doc__) == ("Empty()", "A place.")
 
 
+def test_what_is_hidden_is_not_shown() -> None:
+    @record
+    class Login:
+        _hidden = ("password",)
+
+        user: str
+        password: str
+
+    assert repr(Login("CP001", "secret")).endswith("Login(user='CP001')")
+
+
 def test_what_a_class_defines_itself_is_kept() -> None:
     @record
     class Card:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from agent.core.record import replace
 from agent.edge.dial import LinkSettings
 from agent.edge.link import Connected, Disconnected, Link, LinkEvent
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from agent.core.record import replace
 from agent.edge import link as link_module
 from agent.edge.link import Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.reasons import WhyKind

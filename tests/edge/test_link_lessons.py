@@ -7,12 +7,12 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.typing import Subprotocol
 
+from agent.core.record import replace
 from agent.edge.link import Link, LinkEvent, Received
 from agent.edge.offers import WHOLE_AGAIN_S, Offers
 from agent.edge.reasons import LinkWhy, WhyKind

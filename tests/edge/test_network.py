@@ -11,6 +11,7 @@ import pytest
 
 from agent.blocks.assembly import assemble
 from agent.config import Config, load
+from agent.core import record
 from agent.core.events import Event, Restored
 from agent.core.evse import EvseLimits
 from agent.core.network import CredentialsKnown, DialFailed, LinkSilent
@@ -201,6 +202,6 @@ async def test_a_file_that_names_another_csms_moves_the_link(tmp_path: Path) -> 
 
 async def test_a_file_that_changes_nothing_of_the_target_does_not(tmp_path: Path) -> None:
     desk = Desk(tmp_path, PLAIN)
-    csms = replace(desk.config.csms, accept_without_subprotocol=True)
+    csms = record.replace(desk.config.csms, accept_without_subprotocol=True)
     assert not await desk.network.configured(replace(desk.config, csms=csms))
     assert desk.settings.accept_without_subprotocol
