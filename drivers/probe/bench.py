@@ -128,20 +128,24 @@ def read_by(opens: Opens, again: Callable[[str, EvseReading], bool]) -> None:
     _run(look())
 
 
-def offer_by(opens: Opens, current_a: float, for_s: float, told: Told) -> None:
-    """Offer a current for so long, then take it back; `told` hears the seconds left and what the device says."""
+def offer_by(opens: Opens, current_a: float, for_s: float, told: Told, poll_s: float = POLL_S) -> None:
+    """Offer a current for so long, then take it back; `told` hears the seconds left and what the device says, once a
+    second, however often it is asked."""
 
     async def act() -> None:
         async with opens() as driver:
             if isinstance(driver, Identifies):
                 await driver.identity()  # never write into another device's registers
             await driver.read()
-            end = asyncio.get_running_loop().time() + for_s
+            end, tells = asyncio.get_running_loop().time() + for_s, for_s
             try:
                 await driver.offer(current_a)
                 while (left_s := end - asyncio.get_running_loop().time()) > 0:
-                    told(left_s, await driver.read())
-                    await asyncio.sleep(min(POLL_S, left_s))
+                    reading = await driver.read()
+                    if left_s <= tells:
+                        told(left_s, reading)
+                        tells = left_s - POLL_S
+                    await asyncio.sleep(min(poll_s, left_s))
             finally:
                 await _take_back(driver, told)
 
@@ -153,13 +157,15 @@ async def _take_back(driver: EvseController, told: Told) -> None:
     for left in (2, 1, 0):
         try:
             await driver.offer(0.0)
-            told(0.0, await _let_go(driver))
+            reading = await _let_go(driver)
+            break
         except DriverError as error:
             if not left:
                 raise DriverError(f"{error}; THE OFFER MAY STILL STAND: switch the charger off") from None
             await asyncio.sleep(POLL_S)
-        else:
-            return
+    told(0.0, reading)
+    if reading.contactor:
+        raise DriverError("THE CONTACTOR IS STILL CLOSED, the outlet may be live: switch the charger off")
 
 
 async def _let_go(driver: EvseController) -> EvseReading:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from agent.__main__ import main
 from agent.cli.bench.bus import _Screen
+from drivers.api import DriverError, EvseReading, Pilot
 from drivers.bus import SerialSettings
+from drivers.probe import bench as probe
 from drivers.probe.bench import wire_of
 from drivers.probe.scan import Progress, Scan
 from drivers.simulated.pdu import answer
@@ -258,6 +261,24 @@ async def test_a_driver_in_python_charges_a_car_on_the_bench(tmp_path: Path, dri
         await process.communicate()
         left = await hardware.do("get", key="order-ma", evse=1)
     assert (read.code, "the agent sees: pilot B" in read.out, process.returncode, left) == (0, True, 130, "0")
+
+
+class Welded:
+    """A controller whose contactor never opens."""
+
+    async def read(self) -> EvseReading:
+        return EvseReading(Pilot.B, contactor=True)
+
+    async def offer(self, current_a: float) -> None:
+        """Takes every order."""
+
+
+def test_a_contactor_that_stays_closed_when_the_offer_ends_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "OPENS_S", 0.0)
+    told: list[float] = []
+    with pytest.raises(DriverError, match="THE CONTACTOR IS STILL CLOSED"):
+        probe.offer_by(lambda: nullcontext(Welded()), 10.0, 0.01, lambda left_s, _: told.append(left_s))
+    assert told[-1] == 0.0
 
 
 async def test_an_openevse_is_read_and_offered_to_by_the_name_of_its_driver(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Made(NamedTuple):
     opens: bench.Opens
     max_a: float
     min_a: float = LEAST_A
+    poll_s: float = bench.POLL_S  # one that is made of parts opens its contactor by being asked
 
 
 def of(parser: Parser, options: argparse.Namespace) -> Made | None:
@@ -85,7 +86,9 @@ def _configured(parser: Parser, options: argparse.Namespace) -> Made:
             await parts.close()
 
     name = evse.controller.map or evse.controller.driver
-    return Made(name, f"EVSE {evse.id} of {options.config}", opened, evse.limit_a)
+    return Made(
+        name, f"EVSE {evse.id} of {options.config}", opened, evse.limit_a, poll_s=evse.controller.poll_ms / 1000
+    )
 
 
 def _parts(config: Config) -> Parts:

@@ -6,8 +6,8 @@ EVSE, whose controller is whatever that file says: made of parts, or by a driver
 `read` writes nothing; only a controller made of parts keeps its rules whenever it is asked, as for the agent. `offer`
 lets the controller offer a current for some seconds, so that a person may watch pilot and contactor; it asks first (or
 --yes), writes the watchdog registers as the agent would, and takes the offer back at the end, however it ends. Exit
-codes: 0 done, 1 no answer, another device or no leave, 2 the command line was wrong, 78 the configuration was, 130
-interrupted (the offer was taken back).
+codes: 0 done, 1 no answer, another device, no leave, or a contactor that stays closed, 2 the command line was wrong,
+78 the configuration was, 130 interrupted (the offer was taken back).
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _offered(options_of: Parser, options: argparse.Namespace) -> int:
         else:
             tell(f"{left_s:3.0f} s left: {seen(reading)}" if left_s else f"taken back: {seen(reading)}")
 
-    bench.offer_by(made.opens, amps, options.for_s, told)
+    bench.offer_by(made.opens, amps, options.for_s, told, min(made.poll_s, bench.POLL_S))
     return Exit.OK
 
 
