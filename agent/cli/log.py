@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from agent.cli import asking
+from agent.cli.tables import hanging
 from agent.errors import Exit
 
 UNIT = "chargepoint"
@@ -83,7 +84,7 @@ def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
 
 def _drawn(entry: Entry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.at))
-    return asking.printable(f"{when} {NAMES[entry.level]:7} {entry.text}")
+    return hanging(asking.printable(f"{when} {NAMES[entry.level]:7} {entry.text}"), len(when) + 9)
 
 
 def _remedies(entries: Sequence[Entry]) -> list[str]:
@@ -91,7 +92,7 @@ def _remedies(entries: Sequence[Entry]) -> list[str]:
     from agent.core.troubles import remedy_of
 
     ids = dict.fromkeys(entry.fault for entry in entries if entry.fault and entry.level <= LEVELS["warning"])
-    return [f"  {id_}: {remedy}" for id_ in ids if (remedy := remedy_of(id_))]
+    return [hanging(f"  {id_}: {remedy}", 4) for id_ in ids if (remedy := remedy_of(id_))]
 
 
 # --- from the system's journal ------------------------------------------------------------------------------

@@ -41,6 +41,14 @@ def wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False, drop_whitespace=True) if len(text) > width else [text]
 
 
+def hanging(text: str, indent: int) -> str:
+    """A long line for a terminal: what does not fit goes on under its text. For a file or a pipe it stays one line."""
+    if not sys.stdout.isatty() or len(text) <= (width := columns()):
+        return text
+    first, *more = textwrap.wrap(text, width, break_on_hyphens=False, subsequent_indent=" " * min(indent, width // 3))
+    return "\n".join([first, *more])
+
+
 def labelled(label: str, text: str, width: int) -> list[str]:
     """A label of ten columns and a text beside it."""
     first, *more = wrapped(text, max(20, width - 10)) or [""]

@@ -20,6 +20,7 @@ from agent import __version__
 from agent.cli import Parser
 from agent.cli.check import complete, summary
 from agent.cli.status import Refused, ask
+from agent.cli.tables import hanging
 from agent.config import Config, load
 from agent.config_socket import DEFAULT_FILE, control_socket
 from agent.doctor import csms, hardware, host, report, running
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     def told(check: Check) -> None:
         checks.append(check)
         if not options.json:
-            print("\n".join(report.lines(check)), flush=True)
+            print("\n".join(hanging(line, report.TEXT_AT) for line in report.lines(check)), flush=True)
 
     if not options.json:
         print(head, flush=True)

@@ -32,6 +32,7 @@ class Check(NamedTuple):
 
 
 Tell = Callable[[Check], None]
+TEXT_AT = 29  # the column in which a check's text begins
 DRAWN = {State.OK: "ok", State.NOTE: "note", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIP: "skip"}
 
 

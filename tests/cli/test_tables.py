@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
+import termios
+
 import pytest
 
-from agent.cli.tables import day_time, labelled, moment, size, span, stamp, table
+from agent.cli.tables import day_time, hanging, labelled, moment, size, span, stamp, table
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
@@ -38,3 +43,18 @@ def test_times_are_in_utc_and_a_missing_one_is_a_dash() -> None:
 
 def test_a_size_has_the_unit_that_suits_it() -> None:
     assert (size(None), size(2048), size(3 << 20)) == ("? kB", "2.0 KiB", "3.0 MiB")
+
+
+def test_a_long_line_goes_on_under_its_text_on_a_terminal_and_is_whole_in_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = "when  what " + "word " * 20 + "end"
+    assert hanging(line, 6) == line
+    inner, outer = pty.openpty()
+    termios.tcsetwinsize(outer, (24, 60))
+    with os.fdopen(outer, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        first, *more = hanging(line, 6).split("\n")
+    os.close(inner)
+    assert max(map(len, (first, *more))) <= 60
+    assert all(each.startswith("      word") for each in more)
