@@ -12,6 +12,9 @@ away is followed by a rest (`FaultRow.rest_s`) as long as the same car stays.
 
 Where some wait because the supply is too small for all, who is offered power and does not ask for it (a full car stays
 plugged in all night) goes to the end of the line after `TURN_S`.
+
+What a controller was told before it fell silent it may go on giving until its own watchdog acts: for `UNHEARD_S`, and
+for as long as its meter still sees current, that share of a common supply is nobody else's.
 """
 
 from __future__ import annotations
@@ -26,11 +29,13 @@ from agent.core.derating import Derated
 from agent.core.effects import Note, Offer, Show
 from agent.core.events import OfferChanged, Stopping
 from agent.core.evse import CONNECTED, MINIMUM_A, REQUESTING, Evse, connector_status
-from agent.core.faults import CATALOGUE
+from agent.core.faults import CATALOGUE, CONTROLLER_SILENT
 from agent.core.types import ConnectorStatus, Instant, TxPoint
 
 TURN_S = 600.0
 MAX_SOURCES = 8  # of derating, for one EVSE
+UNHEARD_S = 60.0  # watchdogs act sooner
+FRESH_S = 30.0
 STATION = 0
 
 
@@ -44,10 +49,12 @@ class Power(Block):
         self._pauses = Deadlines()  # by EVSE: until when it lasts at least
         self._struck: dict[int, float] = {}  # by EVSE: a fault took the power away; how long the rest after it will be
         self._rests = Deadlines()  # by EVSE: until when
+        self._unheard: dict[int, float] = {}  # by EVSE whose controller is silent: what it may still give
+        self._unheard_until = Deadlines()
         self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
 
     def next_deadline(self) -> float | None:
-        moments = (self._pauses.next(), self._rests.next(), self._turns.next())
+        moments = (self._pauses.next(), self._rests.next(), self._turns.next(), self._unheard_until.next())
         return min((at for at in moments if at is not None), default=None)
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
@@ -68,6 +75,10 @@ class Power(Block):
     def derive(self, now: Instant) -> Out:
         self._pauses.due(now.mono)
         self._rests.due(now.mono)
+        self._unheard_until.due(now.mono)
+        for evse in self._facts.evses.values():
+            if evse.faults or evse.id in self._unheard:
+                self._mind_silence(evse, now)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
         for evse in evses:
             if evse.faults or evse.id in self._struck or evse.id in self._rests:
@@ -104,6 +115,15 @@ class Power(Block):
         elif not evse.stopped_by_fault and evse.id in self._struck:
             self._rests.set(evse.id, now.mono + self._struck.pop(evse.id))
 
+    def _mind_silence(self, evse: Evse, now: Instant) -> None:
+        if CONTROLLER_SILENT not in evse.faults:
+            self._unheard.pop(evse.id, None)
+            self._unheard_until.clear(evse.id)
+        elif evse.id not in self._unheard:
+            restored = evse.tx is not None and evse.tx.restored
+            self._unheard[evse.id] = self._ordered.get(evse.id, evse.limits.max_a if restored else 0.0)
+            self._unheard_until.set(evse.id, now.mono + UNHEARD_S)
+
     # --- how much -----------------------------------------------------------------------------------------------
 
     def _line_up(self, now: Instant) -> None:
@@ -134,9 +154,18 @@ class Power(Block):
             why = f"{why} of {total_a:.4g} A, shared by {len(takers)}"
         if held_a:
             why = f"{why}, {held_a:g} A of it held for a charge from before the restart"
-        shares = divide(total_a - held_a, wants)
+        unheard_a = sum(self._unheard_a(evse, now) for evse in evses)
+        if unheard_a:
+            why = f"{why}, {unheard_a:g} A of it held for a controller that does not answer"
+        shares = divide(total_a - held_a - unheard_a, wants)
         self._mind_turns(takers, shares, any(w >= MINIMUM_A > s for w, s in zip(wants, shares, strict=True)), now)
         return {evse.id: (share_a, why) for evse, share_a in zip(takers, shares, strict=True)}
+
+    def _unheard_a(self, evse: Evse, now: Instant) -> float:
+        """What it may still give; as long as it is left alone all of it is held anyway."""
+        given_a = 0.0 if self._is_left_alone(evse) else self._unheard.get(evse.id, 0.0)
+        draws = evse.drawing and evse.meter is not None and now.mono - evse.meter.at.mono <= FRESH_S
+        return given_a if draws or evse.id in self._unheard_until else 0.0
 
     def _mind_turns(self, takers: Sequence[Evse], shares: Sequence[float], some_wait: bool, now: Instant) -> None:
         for evse, share_a in zip(takers, shares, strict=True):

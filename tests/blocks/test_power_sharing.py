@@ -7,6 +7,7 @@ import pytest
 from agent.blocks.shares import divide, offer
 from agent.core.derating import Derated
 from agent.core.effects import Offer
+from agent.core.events import DeviceFound, DeviceLost
 from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.record import replace
 from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref
@@ -160,6 +161,34 @@ def test_what_becomes_less_is_ordered_before_what_becomes_more() -> None:
     bench.effects.clear()
     limit_one(bench, 20, 2)
     assert [(order.evse, order.current_a) for order in of(bench.effects, Offer)] == [(1, 16.0), (2, 16.0)]
+
+
+def silent(seconds: float, power_w: float) -> Bench:
+    """Two share 32 A, then the first one's controller answers no more, and its meter sees this power."""
+    bench = charging(2)
+    limit_all(bench, 32)
+    bench.feed(DeviceLost(1, "controller", "no answer"))
+    for _ in range(int(seconds)):
+        bench.wait(1)
+        bench.meter(power_w=power_w)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("seconds", "power_w", "second_a"), [(1, 0.0, 16.0), (59, 0.0, 16.0), (61, 0.0, 32.0), (300, 3600.0, 16.0)]
+)
+def test_what_a_silent_controller_may_still_give_is_nobody_elses(seconds: int, power_w: float, second_a: float) -> None:
+    bench = silent(seconds, power_w)
+    assert offered(bench) == [0.0, second_a]
+    held = "16 A of it held for a controller that does not answer" in bench.station.facts.evses[2].explanation
+    assert held == (second_a < 32.0)
+
+
+def test_a_controller_that_answers_again_shares_again() -> None:
+    bench = silent(61, 3600.0)
+    bench.feed(DeviceFound(1, "controller"))
+    bench.read(Pilot.C)
+    assert offered(bench) == [16.0, 16.0]
 
 
 def test_a_car_gets_its_share_at_the_moment_the_station_profile_changes() -> None:
