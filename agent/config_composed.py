@@ -108,7 +108,7 @@ CONTACTOR: Mapping[str, Key] = {
     "after_fault_s": number(5, 3600, "seconds", 30.0),
     "force_off_s": number(3, 30, "seconds", 6.0),
 }
-GUARDS: Mapping[str, Key] = {key: _channel(default=None) for key in ("residual", "dc_residual", "emergency")}
+GUARDS: Mapping[str, Key] = {key: _channel(default=None) for key in ("residual", "dc_residual", "emergency", "cover")}
 LOCK: Mapping[str, Key] = {
     "lock": _channel(),
     "unlock": _channel(default=None),

@@ -49,9 +49,10 @@ def take_firmware(table: Table, where: Path, reboot_command: tuple[str, ...]) ->
         table.fail("command", 'missing; it installs the file whose path it gets, such as ["/usr/lib/maker/install"]')
     if config.needs_reboot and not reboot_command:
         table.fail("installer", "starts new firmware by a reboot; set reboot_command in [service]")
-    for key in ("roots_file", "ca_file") if config.enabled else ("ca_file",):
-        if values[key] is not None and not Path(values[key]).is_file():
-            table.fail(key, f"no such file: {values[key]}")
+    if config.enabled:
+        for key in ("roots_file", "ca_file"):
+            if values[key] is not None and not Path(values[key]).is_file():
+                table.fail(key, f"no such file: {values[key]}")
     return config, _warnings(table, config)
 
 
@@ -61,6 +62,8 @@ def _warnings(table: Table, config: FirmwareConfig) -> list[str]:
         idle = [key for key in _OF_COMMAND if key in table.data]
     text = f'warning: has no effect with installer = "{config.installer}"'
     lines = [str(table.error(key, text)) for key in idle]
+    if not config.enabled and config.ca_file is not None and not Path(config.ca_file).is_file():
+        lines.append(str(table.error("ca_file", f"warning: no such file: {config.ca_file}")))
     program = config.command or (RAUC if config.installer == "rauc" else ())
     if config.enabled and not Path(program[0]).is_file():
         lines.append(str(table.error("command", f"warning: no such program: {program[0]}")))

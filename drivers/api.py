@@ -55,6 +55,7 @@ class Fault(StrEnum):
     PILOT = "pilot"
     VENTILATION = "ventilation"
     CABLE = "cable"
+    COVER = "cover"
 
 
 class StopButton(StrEnum):

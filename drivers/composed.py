@@ -60,6 +60,7 @@ class Guards(NamedTuple):
     residual: Channel | None = None
     emergency: Channel | None = None
     dc_residual: Channel | None = None
+    cover: Channel | None = None
 
 
 class Lock(NamedTuple):
@@ -150,14 +151,14 @@ class ComposedEvse:
     async def _sense(self) -> tuple[Facts, EvseReading]:
         poll = Poll()
         coil, mirror = await self._switched(poll)
-        residual, emergency, dc = [channel is not None and await poll.input(channel) for channel in self._guards]
+        residual, emergency, dc, cover = [channel is not None and await poll.input(channel) for channel in self._guards]
         locked = await self._is_locked(poll)
         cable_a, cable_bad = await self._rating(poll)
         pilot = await self._pilot_told()
         self._phases = await self._fed(poll)
         cable_a = pilot.cable_a if self._cable is None else cable_a
-        facts = Facts(pilot.pilot, pilot.faults, coil, mirror, residual, emergency, locked, cable_a, cable_bad, dc)
-        return facts, pilot
+        told = pilot.pilot, pilot.faults
+        return Facts(*told, coil, mirror, residual, emergency, locked, cable_a, cable_bad, dc, cover), pilot
 
     async def _pilot_told(self) -> EvseReading:
         """The pilot, or what it was before its line was cut."""

@@ -21,7 +21,7 @@ from drivers.api import Fault, Pilot
 LEAST_A = 6.0
 UNLOCK_IN_F_S = 5.0
 PLUGGED = (Pilot.B, Pilot.C, Pilot.D)
-HARMLESS = frozenset({Fault.UNLOCK_FAILURE, Fault.RFID_READER, Fault.METER})
+HARMLESS = frozenset({Fault.UNLOCK_FAILURE, Fault.RFID_READER, Fault.METER, Fault.COVER})
 UNTIL_UNPLUGGED = frozenset({Fault.LOCK_FAILURE, Fault.CABLE})
 
 
@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     cable_a: float | None = None
     cable_bad: bool = False  # a resistor that means nothing
     dc_residual: bool = False
+    cover: bool = False  # open
 
 
 class Wanted(NamedTuple):
@@ -114,6 +115,7 @@ class Interlock:
             (Fault.CONTACTOR, self._welded),
             (Fault.GROUND, facts.residual),
             (Fault.DC_RESIDUAL, facts.dc_residual),
+            (Fault.COVER, facts.cover),
             (Fault.EMERGENCY_STOP, facts.emergency),
             (Fault.CABLE, facts.cable_bad),
             (Fault.PILOT, facts.pilot is Pilot.UNKNOWN),

@@ -26,6 +26,7 @@ from agent.core.events import (
     FaultRaised,
     PilotChanged,
     Plugged,
+    SecurityEvent,
     StopPressed,
     Tick,
     Unplugged,
@@ -152,6 +153,8 @@ class Connection(Block):
         yield Note(
             "warning", "FaultRaised", f"EVSE {e.evse}: {what}; {row.remedy}", (("EVSE", e.evse), ("FAULT", e.fault))
         )
+        if row.alarm:
+            yield SecurityEvent(row.alarm, f"EVSE {e.evse}: {what}")
 
     def on_cleared(self, e: FaultCleared, _now: Instant) -> Out:
         if self._stands(e.evse, e.fault):

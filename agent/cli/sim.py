@@ -18,7 +18,8 @@ DONE, FAILED, USAGE = 0, 1, 2
 ANSWER_S = 10.0
 FAULTS = (
     "other, diode, ground, lock-failure, unlock-failure, meter, contactor, over-temperature, under-voltage, "
-    "over-voltage, over-current, rfid-reader, internal, pilot, ventilation, cable, dc-residual, emergency-stop"
+    "over-voltage, over-current, rfid-reader, internal, pilot, ventilation, cable, dc-residual, emergency-stop, "
+    "cover"
 )
 KEYS = (
     "lock, offered-ma, contactor, ev-state, relay-count, meter-wh, led, signed-start, signed-stop, power-w, drawn-ma, "

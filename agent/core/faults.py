@@ -64,6 +64,7 @@ class FaultRow:
     severity: Severity = Severity.ERROR
     tells: tuple[str, str] = ("EVSE", "Problem")
     mrec: str = ""
+    alarm: str = ""  # the security event that it is
     hold_s: float = 0.0
     until_unplugged: bool = False
     rest_s: float = 0.0
@@ -270,6 +271,17 @@ ROWS: tuple[FaultRow, ...] = (
         tells=("OverCurrentProtection", "Tripped"),
         mrec="CX004",
         hold_s=30.0,  # a car that does it again and again shall not switch the contactor each time
+    ),
+    FaultRow(
+        Fault.COVER,
+        False,
+        "the door or cover of the charger is open",
+        "see who has opened it and whether anything was changed; then close it",
+        cleared="the door or cover of the charger is closed again",
+        severity=Severity.ALERT,
+        tells=("CaseAccessSensor", "Tripped"),
+        alarm="TamperDetectionActivated",
+        hold_s=60.0,  # a door that rattles is one alarm
     ),
     FaultRow(
         Fault.RFID_READER,

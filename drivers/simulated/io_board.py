@@ -210,6 +210,7 @@ def join(point: ChargingPoint, wiring: SimWiring) -> None:
     senses = {
         "residual": Fault.GROUND,
         "dc_residual": Fault.DC_RESIDUAL,
+        "cover": Fault.COVER,
         "lock": Fault.LOCK_FAILURE,
         "unlock": Fault.UNLOCK_FAILURE,
     }
@@ -270,6 +271,7 @@ _SENSES: Mapping[str, Callable[[ChargingPoint], bool]] = {
     "mirror": lambda p: p.controller.closed,
     "residual": lambda p: Fault.GROUND in p.faults,
     "dc_residual": lambda p: Fault.DC_RESIDUAL in p.faults,
+    "cover": lambda p: Fault.COVER in p.faults,
     "emergency": lambda p: p.controller.stop_button == "emergency" or Fault.EMERGENCY_STOP in p.faults,
     "three_phase_mirror": lambda p: p.controller.phases == 3,
     "locked": lambda p: p.controller.locked,

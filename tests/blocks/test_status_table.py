@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.effects import Ask, Effect, Status
+from agent.core.effects import Ask, Effect, Note, Status
 from agent.core.events import TransactionAnswered
 from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.requests import AvailabilityRequested, ProfileSetRequested, Ref
@@ -17,6 +17,7 @@ from drivers.api import Fault, Pilot
 from tests.blocks.helpers import OTHER_CARD, Bench, of
 
 REF = Ref("1", "x")
+OPEN = frozenset((Fault.COVER,))
 Act = Callable[[Bench], list[Effect]]
 
 
@@ -194,6 +195,18 @@ def test_a_fault_during_a_charge_that_does_not_stop_it_is_told_and_the_charge_go
     status = last(bench, pilot=Pilot.C, faults=frozenset((Fault.RFID_READER,)))
     assert (str(status.status), status.error) == ("Charging", Fault.RFID_READER)
     assert bench.evse.offer_a == 32.0
+
+
+def test_an_open_door_is_a_security_event_once_though_it_rattles_and_the_charge_goes_on() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    status = last(bench, pilot=Pilot.C, faults=OPEN)
+    for faults in (frozenset(), OPEN):
+        bench.read(Pilot.C, faults=faults)
+        bench.wait(1)
+    told = [note.text for note in of(bench.effects, Note) if "TamperDetectionActivated" in note.text]
+    assert len(told) == 1
+    assert (str(status.status), status.error) == ("Charging", Fault.COVER)
 
 
 def test_of_a_warning_and_a_fault_that_stops_the_fault_is_told() -> None:

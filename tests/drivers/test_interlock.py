@@ -67,6 +67,12 @@ def test_a_fault_is_told_and_opens_at_once(wrong: dict[str, Any], fault: Fault) 
     assert fault in bench.lock.faults(CAR._replace(**wrong))
 
 
+def test_an_open_cover_is_told_and_stops_nothing() -> None:
+    bench = Bench().charging()
+    assert bench.step(cover=True) == (16.0, True, True)
+    assert bench.lock.faults(CAR._replace(cover=True)) == (Fault.COVER,)
+
+
 @pytest.mark.parametrize("wrong", [{"residual": True}, {"emergency": True}, {"locked": False}, {"cable_a": 0.0}])
 def test_it_never_closes_on_a_fault(wrong: dict[str, Any]) -> None:
     assert Bench().step(**wrong)[:2] == (0.0, False)

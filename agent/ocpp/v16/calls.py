@@ -58,6 +58,7 @@ ERRORS: Mapping[str, str] = {
     Fault.PILOT: "EVCommunicationError",
     Fault.VENTILATION: "OtherError",
     Fault.CABLE: "OtherError",
+    Fault.COVER: "OtherError",
     faults.Own.CONTACTOR_WELDED: "PowerSwitchFailure",
     faults.Own.CONTACTOR_OPEN: "PowerSwitchFailure",
     faults.Own.PHASES: "PowerSwitchFailure",
