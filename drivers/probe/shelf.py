@@ -62,6 +62,11 @@ def _entry(kind: str, name: str, folders: Sequence[Path]) -> Entry:
         return Entry(kind, name, file, None, str(error))
 
 
+def in_python() -> list[Entry]:
+    """Drivers in Python that hold a map, by the names of the drivers."""
+    return [Entry("driver", name, module, evse(name)) for name, module in IN_PYTHON.items()]
+
+
 def is_file(text: str) -> bool:
     return "/" in text or text.endswith(".toml")
 
@@ -94,7 +99,8 @@ def kind_of(file: str, data: dict[str, Any]) -> str:
 
 
 def _kind_by_name(name: str, folders: Sequence[Path]) -> str:
-    return next((kind for kind in LOAD if name in map_names(kind, folders)), "meter")
+    named = (kind for kind in LOAD if name in map_names(kind, folders))
+    return next(named, "evse" if name in IN_PYTHON else "meter")
 
 
 def _read(file: str) -> dict[str, Any]:

@@ -337,6 +337,11 @@ async def test_the_shelf_is_listed_with_confidence_and_factory_settings() -> Non
     assert done.out.startswith("meter  eastron_sdm630  verified  Eastron SDM630-Modbus V2; 9600 8N1 unit 1")
 
 
+def test_a_driver_in_python_that_holds_a_map_is_on_the_shelf(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", "list", "edgetech"]) == 0
+    assert capsys.readouterr().out.startswith("driver  edgetech-smartevse")
+
+
 async def test_a_broken_map_on_the_shelf_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "meter").mkdir()
     (tmp_path / "meter" / "mine.toml").write_text("vendor = 1\n")

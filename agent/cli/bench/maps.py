@@ -36,7 +36,8 @@ def _list(argv: list[str]) -> int:
     line.add_maps(options_of)
     options_of.add_argument("words", nargs="*", metavar="WORD", help="only maps that have all these in their names")
     options = options_of.parse_args(argv)
-    found = [entry for entry in shelf.entries(line.folders(options)) if _is_meant(entry, options.words)]
+    shelved = (*shelf.entries(line.folders(options)), *shelf.in_python())
+    found = [entry for entry in shelved if _is_meant(entry, options.words)]
     for entry in found:
         if options.json:
             tell_json(_entry_json(entry))
