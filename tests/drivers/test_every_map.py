@@ -157,6 +157,12 @@ async def test_recorded_frames_are_asked_for_and_understood(
     assert {name_of(s): s.value for s in samples} == {key: pytest.approx(v, rel=1e-7) for key, v in values.items()}
 
 
+def test_an_sdm72_of_the_first_version_is_asked_for_what_it_measures_only() -> None:
+    found = load_meter("eastron_sdm72d")
+    asked = [(read.at, read.count) for read in (*found.fast, *found.slow)]
+    assert asked == [(0x34, 2), (0x48, 4)]
+
+
 async def test_the_recorded_meter_code_of_an_sdm72_is_known(tmp_path: Path) -> None:
     top = tomli.loads((MAPS / "meter" / "eastron_sdm72d_v2.toml").read_text("utf-8"))
     top["identify"] = {"meter code": top["identify"]["meter code"]}
