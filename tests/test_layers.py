@@ -118,6 +118,7 @@ RULES: dict[str, Rule] = {
                 "agent.cli",
                 "agent.config",
                 "agent.config_socket",
+                "agent.config_toml",
                 "agent.config_composed",
                 "agent.config_variables",
                 "agent.errors",

@@ -6,6 +6,7 @@ file, table and key. Exit codes: 0 right (warnings or not), 2 the command line w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from agent.cli import Parser
 from agent.config import Config, EvseConfig, load
 from agent.config_socket import DEFAULT_FILE
+from agent.config_toml import read
 from agent.errors import ConfigError, Exit
 from drivers.api import gap
 
@@ -32,11 +34,27 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     if options.file and options.config:
         parser.error("one FILE, please")
-    config = load(options.file or options.config or DEFAULT_FILE)
+    file = options.file or options.config or DEFAULT_FILE
+    config = load(file)
+    _agent_reads(file)
     for warning in complete(config):
         print(warning)
     print(summary(config))
     return Exit.OK
+
+
+def _agent_reads(name: str) -> None:
+    """Root may read everything, the agent of the package only what its group may: a drop-in that was written under
+    a tight umask would be right for the one and stop the other."""
+    if name != DEFAULT_FILE or os.geteuid() != 0:
+        return
+    group = Path(name).parent.stat().st_gid
+    for file in read(Path(name))[1]:
+        found = file.stat()
+        by_group = found.st_gid == group and found.st_mode & 0o040
+        if found.st_uid == 0 and group != 0 and not (by_group or found.st_mode & 0o004):
+            remedy = f"chgrp --reference={Path(name).parent} {file}; chmod 640 {file}"
+            raise ConfigError(str(file), "", "", f"the agent may not read it: {remedy}")
 
 
 def complete(config: Config) -> list[str]:

@@ -205,10 +205,12 @@ def test_nothing_is_left_after_a_purge(bare: Machine, deb: Path) -> None:
     bare.put(CREDENTIAL, "a password", mode=0o600)
     bare.put(DROP_IN, "")
     bare.run("chargepoint", "status")
+    bare.run("usermod", "--append", "--groups", "chargepoint", "games")  # as the manual says of technicians
     bare.run("dpkg", "-P", NAME)
     after = listing(bare)
     assert {name: what for name, what in after.items() if before.get(name) != what} == {}
     assert bare.run("systemctl", "--failed", "--no-legend") == ""
+    assert not (bare.root / "run/chargepoint").exists()
 
 
 # --- no service manager at all: a container, or an image that is being made without /proc ---

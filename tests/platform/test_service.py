@@ -119,8 +119,11 @@ async def test_a_wrong_file_is_told_in_one_line_and_mending_it_is_enough(layers:
         told = s.machine.journal("-u", "chargepoint", "-p", "err", "FAULT=configuration")
         assert f"{wrong} [csms] url: expected" in told[0]["MESSAGE"]
         assert "does not answer" in await s.run("chargepoint", "status", code=69)
+        s.machine.put(wrong, "[csms]\n", 0o600)  # root may read it
+        told_root = await s.run("chargepoint", "check-config", code=78)
+        assert f"{wrong}: the agent may not read it: chgrp" in told_root
         mark = s.csms.mark()
-        (s.machine.root / wrong[1:]).unlink()
+        await s.run("sh", "-c", told_root.partition("read it: ")[2])
         await s.csms.hear("BootNotification", mark, 30)
         await s.seen("it is up", ActiveState="active")
 
