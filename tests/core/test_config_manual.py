@@ -117,7 +117,7 @@ def test_the_example_works_as_it_is() -> None:
 
 def test_the_example_works_with_every_key_in_use(tmp_path: Path) -> None:
     text = re.sub(r"^password_file", "#", uncommented(), flags=re.MULTILINE)
-    for name in ("csms-ca.pem", "charger.pem", "charger.key"):
+    for name in ("csms-ca.pem", "files-ca.pem", "charger.pem", "charger.key"):
         text = text.replace(f"/etc/chargepoint/{name}", str(tmp_path / "ca.pem"))
     text = text.replace('cable = "socket"', 'cable = "attached"').replace('"sType2"', '"cType2"')
     (tmp_path / "ca.pem").write_text("")
