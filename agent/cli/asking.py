@@ -83,7 +83,7 @@ def _line(path: str, request: Answer, name: str, timeout_s: float) -> bytes:
             link.connect(path)
             link.sendall(json.dumps(request).encode() + b"\n")
             with link.makefile("rb") as file:
-                return file.readline(MAX_ANSWER_BYTES)
+                line = file.readline(MAX_ANSWER_BYTES)
     except PermissionError:
         raise Refused(f"{name}: {path}: you may not open it; use sudo, or join the agent's group") from None
     except TimeoutError:
@@ -91,6 +91,9 @@ def _line(path: str, request: Answer, name: str, timeout_s: float) -> bytes:
     except OSError:
         start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
         raise NotRunning(f"{name}: no agent is running at {path}; {start}") from None
+    if not line:
+        raise NotRunning(f"{name}: the agent at {path} ended before it answered; ask again in a moment")
+    return line
 
 
 def _parsed(line: bytes) -> Answer | None:

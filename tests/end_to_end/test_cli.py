@@ -366,6 +366,17 @@ def test_status_without_an_agent_is_one_line_and_code_69(tmp_path: Path) -> None
 
 
 def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None:
+    code, told = _status_from(tmp_path, b"220 mail.example ready\n")
+    assert (code, told.count("\n"), "is not the agent" in told) == (1, 1, True)
+
+
+def test_status_of_an_agent_that_ends_meanwhile_is_one_line_and_code_69(tmp_path: Path) -> None:
+    code, told = _status_from(tmp_path, b"")
+    assert (code, told.count("\n"), "ended before it answered; ask again" in told) == (69, 1, True)
+
+
+def _status_from(tmp_path: Path, answer: bytes) -> tuple[int, str]:
+    """Exit code and complaint of the command where something answers with this, and hangs up."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "other.sock"))
         listener.listen()
@@ -378,9 +389,9 @@ def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None
             peer, _address = listener.accept()
             with peer:
                 peer.recv(100)
-                peer.sendall(b"220 mail.example ready\n")
+                peer.sendall(answer)
             _out, told = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, told.count("\n"), "is not the agent" in told) == (1, 1, True)
+    return process.returncode, told
 
 
 def test_status_without_permission_says_what_to_do(tmp_path: Path) -> None:

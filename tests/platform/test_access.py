@@ -19,11 +19,14 @@ SOCKET = "/run/chargepoint/control.sock"
 SECRET = "a-long-password-of-this-charger"
 ASK = f"""
 import json, socket
-with socket.socket(socket.AF_UNIX) as s:
-    s.settimeout(20)
-    s.connect("{SOCKET}")
-    s.sendall(b'{{"verb":"status"}}\\n')
-    print(s.makefile().readline())
+line = ""
+while not line:  # an agent that ends with the question in its hand says nothing: ask again
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect("{SOCKET}")
+        s.sendall(b'{{"verb":"status"}}\\n')
+        line = s.makefile().readline()
+print(line)
 """
 UNITS = ("/lib/systemd/system/chargepoint.service", "/lib/systemd/system/chargepoint.socket")
 GROUP = "/sys/fs/cgroup/system.slice/chargepoint.service"
