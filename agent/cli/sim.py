@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 DONE, FAILED, USAGE = 0, 1, 2
 ANSWER_S = 10.0
+MOST_S = 1e6
 FAULTS = (
     "other, diode, ground, lock-failure, unlock-failure, meter, contactor, over-temperature, under-voltage, "
     "over-voltage, over-current, rfid-reader, internal, pilot, ventilation, cable, dc-residual, emergency-stop, "
@@ -87,6 +88,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= MOST_S:
+        raise argparse.ArgumentTypeError(f"a time is 0 to {MOST_S:g} seconds, not {text}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="chargepoint sim", description="Drive the simulated hardware: cable, car, cards, faults.")
     parser.add_argument("--socket", required=True, metavar="PATH", help="the socket given to chargepoint simulate")
@@ -108,7 +116,7 @@ def _cable_verbs(verbs: Any) -> None:
     plug = _verb(verbs, "plug-in", "plug the cable in; auto draws when offered, hold stays in B, none is cable only")
     plug.add_argument("--ev", choices=("auto", "hold", "none"), default="auto")
     plug.add_argument("--then", metavar="fault:NAME", help="a fault that comes ...")
-    plug.add_argument("--after", type=float, metavar="S", help="... so many seconds later")
+    plug.add_argument("--after", type=_seconds, metavar="S", help="... so many seconds later")
     _verb(verbs, "unplug", "take the whole cable out")
     _verb(verbs, "ev-unplug", "unplug at the car only; the cable stays in the socket")
     tap = _verb(verbs, "tap", "hold a card to the reader that serves these EVSEs", evse=False)
@@ -147,4 +155,4 @@ def _looking_verbs(verbs: Any) -> None:
     _verb(verbs, "get", f"print one value: {KEYS}").add_argument("key", metavar="KEY")
     wait = _verb(verbs, "wait", "until the hardware is in that state")
     wait.add_argument("condition", metavar="KEY=VALUE")
-    wait.add_argument("--timeout", type=float, required=True, metavar="S")
+    wait.add_argument("--timeout", type=_seconds, required=True, metavar="S")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol
 
 from drivers.api import Fault, Measurand, StopButton
@@ -198,6 +199,8 @@ class Hands:
 
     def bus(self, args: dict[str, Any]) -> None:
         kind, mode = _one_of("device", args["device"], KINDS), _one_of("mode", args["mode"], MODES)
+        if "evse" in args:
+            self.point(args)
         if kind == "io":
             self._io(mode)
             return
@@ -312,6 +315,8 @@ def _check(verb: str, row: Verb, args: Mapping[str, Any]) -> dict[str, Any]:
         kind = known[key]
         if kind is float and type(value) is int:
             given[key] = float(value)
+        elif kind is float and type(value) is float and not isfinite(value):
+            raise SimError(f"{verb}: {key} is not a number")
         elif type(value) is not kind:
             raise SimError(f"{verb}: {key} is {value!r}, expected {kind.__name__}")
     return given

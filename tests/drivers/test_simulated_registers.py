@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from drivers.api import Fault, Measurand, Pilot
@@ -256,6 +258,19 @@ def test_get_says_the_energy_as_coarsely_as_the_meter_does() -> None:
 def test_an_energy_that_the_register_cannot_hold_is_refused() -> None:
     with pytest.raises(SimError, match="does not fit"):
         Bench(meter_map="carlo_gavazzi_em340").do("meter", evse=1, wh=1e15)
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "why"),
+    [
+        ("meter", {"evse": 1, "wh": float("nan")}, "^meter: wh is not a number$"),
+        ("meter", {"evse": 1, "rate_w": float("inf")}, "^meter: rate_w is not a number$"),
+        ("bus", {"device": "evse", "mode": "ok", "evse": 5}, "^there is no evse 5; there are 1$"),
+    ],
+)
+def test_what_no_hardware_can_do_is_told_in_one_line(verb: str, args: dict[str, Any], why: str) -> None:
+    with pytest.raises(SimError, match=why):
+        Bench().do(verb, **args)
 
 
 def test_controller_and_meter_may_share_a_unit() -> None:

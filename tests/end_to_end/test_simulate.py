@@ -292,6 +292,14 @@ def test_an_evse_that_is_not_there_is_one_line(box: Running) -> None:
     assert box.fails("plug-in", "--evse", "7") == "chargepoint sim: there is no evse 7; there are 1"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "-1", "1e9"])
+def test_a_time_that_cannot_be_waited_for_is_one_line(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        sim(["--socket", "nowhere", "wait", "contactor=open", "--evse", "1", f"--timeout={seconds}"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"a time is 0 to 1e+06 seconds, not {seconds}\n")
+
+
 def test_nobody_at_the_socket_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sim(["--socket", str(tmp_path / "none.sock"), "reset"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
