@@ -19,7 +19,7 @@ from typing import Any
 from agent.cli import asking
 from agent.cli.streaming import stream
 from agent.cli.tables import size
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError, Exit, NotRunning
 
 PACKING_S = 180.0
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("file", nargs="?", metavar="FILE", help="a file or a folder; if none is given, the current one")
     options = parser.parse_args(list(argv))
     path_of_agent = asking.socket_of(options)
-    asking.ask(path_of_agent, "status", program="support-bundle")  # packing takes long, an agent that is not there not
+    _find(path_of_agent)
     lines = stream(path_of_agent, "bundle", "support-bundle", silent_s=PACKING_S)
     path = _target(options.file, Path(str(next(lines, {}).get("name", ""))).name)
     try:
@@ -42,6 +42,15 @@ def main(argv: Sequence[str]) -> int:
     else:
         print(f"{path}: {size(written)}; nothing secret is in it. Send it to whoever helps you.")
     return Exit.OK
+
+
+def _find(path: str) -> None:
+    """Packing takes long; that there is no agent shall be known at once, and what to send instead."""
+    try:
+        asking.ask(path, "status", program="support-bundle")
+    except NotRunning as error:
+        instead = "until it runs, send what chargepoint doctor --report FILE and chargepoint log tell"
+        raise NotRunning(f"{error}; {instead}") from None
 
 
 def _target(wanted: str | None, name: str) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from agent import __main__, __version__, config_keys, config_socket
+from agent.cli import asking
 from agent.edge.control import Control, Peer
 from agent.log import Log
 from tests.core.test_config import BASE
@@ -363,6 +364,18 @@ def test_status_without_an_agent_is_one_line_and_code_69(tmp_path: Path) -> None
         "",
         f"chargepoint status: no agent is running at {tmp_path}/none.sock; {told}\n",
     )
+
+
+def test_a_bundle_of_an_agent_that_is_not_there_is_not_waited_for_and_something_else_is_offered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s.sock"))  # as the service manager does, which nobody takes it from
+        listener.listen()
+        patch.setattr(asking.ask, "__kwdefaults__", {**asking.ask.__kwdefaults__, "timeout_s": 0.05})
+        assert __main__.main(["support-bundle", "--socket", str(tmp_path / "s.sock")]) == 69
+    told = capsys.readouterr().err
+    assert "does not answer" in told and "doctor --report" in told
 
 
 def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None:
