@@ -131,6 +131,7 @@ def order(options: argparse.Namespace, found: Parser, verb: str, program: str, w
     """Have something done; the exit code. `what`: of what the answer speaks, or ""."""
     why = reason(options, found)
     path = socket_of(options)
+    ask(path, "status", program=program)  # the order may take long, but that there is no agent is known at once
     told = ask(path, verb, program=program, timeout_s=ORDER_S, why=why, sudo=os.environ.get("SUDO_USER"), **more)
     done = told.get("done") is True
     if options.json:

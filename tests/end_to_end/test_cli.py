@@ -372,7 +372,7 @@ def test_a_bundle_of_an_agent_that_is_not_there_is_not_waited_for_and_something_
     with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s.sock"))  # as the service manager does, which nobody takes it from
         listener.listen()
-        patch.setattr(asking.ask, "__kwdefaults__", {**asking.ask.__kwdefaults__, "timeout_s": 0.05})
+        patch.setattr(asking.ask, "__kwdefaults__", {"program": "", "timeout_s": 0.05})
         assert __main__.main(["support-bundle", "--socket", str(tmp_path / "s.sock")]) == 69
     told = capsys.readouterr().err
     assert "does not answer" in told and "doctor --report" in told
