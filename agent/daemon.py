@@ -1,6 +1,7 @@
 """The composition root: read the configuration, build every part, run, stop. The only file that knows them all.
 
-Order of a start: store (what was), station (told what was), link (it takes longest, so it goes first), hardware. A
+Order of a start: store (what was), station (told what was), link (it takes longest, so it goes first, and its first
+dial gets a head start of `HEAD_START_S` at most), hardware. A
 process that ends is a reboot: whatever must outlive it is in the store. It ends by SIGTERM (power is withheld first,
 within the service manager's patience), by a reset that the CSMS ordered (exit codes in `agent.errors`), or by a bug:
 then a task has failed, its traceback is shown, and the restart recovers as from a power cut.
@@ -13,6 +14,7 @@ import gc
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 2.5  # how long an orderly stop waits for the controllers to withhold power
 HEART_S = 20.0
+HEAD_START_S = 0.1
 REBOOT_S = 20.0
 RECOVER_S = 30.0
 _AFTER_A_RESTART = ("station", "buses", "evses", "readers", "storage", "firmware")
@@ -67,6 +70,7 @@ class Daemon:
         self.service = Service()
         self.built: Built = build(config, self.clock, log)
         self._stop = asyncio.Event()
+        self._dialled = asyncio.Event()
         self._restart: Restart | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._short: set[asyncio.Task[None]] = set()
@@ -164,6 +168,7 @@ class Daemon:
         self._start("sender", self.runtime.sender())
         self._start("watchdog", self.watchdog.run())
         self._start("heart", self._heart())
+        await self._head_start()
         for name, work in self.hardware.tasks().items():
             self._start(name, work)
         self._start("runtime", self._watch_runtime())
@@ -172,6 +177,12 @@ class Daemon:
         gc.freeze()  # what was built at start lives as long as the process: it need not be looked at again
         await self._stop.wait()
         return await self._end()
+
+    async def _head_start(self) -> None:
+        """Until the first dial has come to something: what opens ports and loads drivers would stand in its way."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEAD_START_S):
+                await self._dialled.wait()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -342,6 +353,7 @@ class Daemon:
             self.support.frame("=", f"connected in {event.subprotocol}")
             self.network.connected(event)
             await self.runtime.connected(event.subprotocol)
+            self._dialled.set()
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
             text = f"no link to the CSMS: {event.why.text}{when}"
@@ -354,6 +366,7 @@ class Daemon:
             if event.was_up:
                 await self.runtime.disconnected(event.why.text)
             await self.network.disconnected(event)
+            self._dialled.set()
         elif isinstance(event, Oversized):
             await self.runtime.received_oversized(event.head)
         else:
