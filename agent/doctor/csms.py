@@ -7,10 +7,12 @@ is sent. Where a step fails, the later ones are skipped. The server's clock is c
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from calendar import timegm
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from agent.config_csms import CsmsConfig
@@ -27,19 +29,21 @@ EXPIRES_SOON_S = 30 * 86400.0
 STEPS = ("dns", "tcp", "tls", "websocket")
 
 
-async def check(csms: CsmsConfig) -> AsyncIterator[Check]:
-    """All central systems of the configuration, in their order."""
+async def check(csms: CsmsConfig, installed: Path | None = None) -> AsyncIterator[Check]:
+    """All central systems of the configuration, in their order. `installed`: roots that came from afar, if there are
+    any; they vouch for the first one, as for the agent's link."""
+    roots = str(installed) if installed is not None and os.access(installed, os.R_OK) else None
     for place, one in enumerate((csms, *csms.fallback)):
         name = f"csms{place + 1}" if place else "csms"
-        async for result in _one(name, one):
+        async for result in _one(name, one, None if place else roots):
             yield result
 
 
-async def _one(name: str, csms: CsmsConfig) -> AsyncIterator[Check]:
+async def _one(name: str, csms: CsmsConfig, roots: str | None) -> AsyncIterator[Check]:
     settings = _settings(csms)
     try:
         where = target(settings)
-        context = client_context(csms.ca_file, None, settings.client) if where.secure else None
+        context = client_context(csms.ca_file, roots, settings.client) if where.secure else None
     except LinkError as error:
         yield fail(f"{name}.tls", str(error))
         return

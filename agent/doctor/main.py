@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import __version__
+from agent import __version__, custody
 from agent.cli import Parser
 from agent.cli.check import complete, summary
 from agent.cli.status import Refused, ask
@@ -25,6 +25,7 @@ from agent.config import Config, load
 from agent.config_socket import DEFAULT_FILE, control_socket
 from agent.doctor import csms, hardware, host, report, running
 from agent.doctor.report import Check, fail, skip
+from agent.edge.trust import BUNDLE
 from agent.errors import AgentError, ConfigError, Exit, NotRunning
 from agent.parts import Parts
 from drivers.api import DriverError
@@ -128,7 +129,7 @@ async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator
     if options.no_csms:
         yield skip("csms", "not asked for")
         return
-    async for check in csms.check(config.csms):
+    async for check in csms.check(config.csms, custody.folder(config) / BUNDLE):
         yield check
 
 

@@ -323,9 +323,9 @@ async def test_a_card_is_asked_for_and_never_shown_whole() -> None:
 # --- the way to the CSMS -------------------------------------------------------------------------------------
 
 
-async def dialled(url: str, **more: Any) -> dict[str, Check]:
+async def dialled(url: str, installed: Path | None = None, **more: Any) -> dict[str, Check]:
     one = CsmsConfig(url=url, identity="CP001", versions=("2.0.1", "1.6"), user=None, password=None, **more)
-    return {check.name: check async for check in csms.check(one)}
+    return {check.name: check async for check in csms.check(one, installed)}
 
 
 async def test_a_csms_is_reached_and_nothing_is_sent() -> None:
@@ -370,9 +370,11 @@ async def test_a_certificate_that_nobody_vouches_for_fails_tls(tmp_path: Path) -
     async with server(idle, ssl=context) as url:
         refused = await dialled(url, ca_file=str(tmp_path / "ca.pem"))
         taken = await dialled(url, ca_file=str(tmp_path / "good.pem"))
+        from_afar = await dialled(url, installed=tmp_path / "good.pem", ca_file=str(tmp_path / "ca.pem"))
     assert "authority that is not in our trust store" in refused["csms.tls"].text
     assert refused["csms.websocket"].state is State.SKIP
     assert (taken["csms.tls"].state, taken["csms.websocket"].state) == (State.OK, State.OK)
+    assert from_afar["csms.tls"].state is State.OK
 
 
 async def test_a_clock_that_differs_from_the_servers_is_told() -> None:
