@@ -62,6 +62,7 @@ Answerer = Callable[[int | None, Instant], Iterable[Event | Effect]]
 """What a trigger for this EVSE (None: all, 0: the station as a whole) makes us tell; nothing at all means Rejected. A
 call goes out as `Ask(call, triggered=True)`."""
 
+NO_AUTHORIZATION = "NoAuthorization"  # the kind of a token that is none: nobody has to authorize here
 DRAIN_S = 10.0
 ANSWER_S = 1.0  # the answer to a reset, and the end of a transaction, are given time to leave
 UNLOCK_S = 20.0
@@ -121,7 +122,8 @@ class RemoteControl(Block):
         if not free or self._facts.closing or self._facts.registration is not Registration.ACCEPTED:
             yield Reply(e.ref, StatusAnswer("Rejected", reason="TxInProgress" if wanted else "UnknownEvse"))
             return
-        refusal = self._refuses(e.profile, now) if e.profile is not None else ""
+        nobody = not e.token.value and e.token.kind != NO_AUTHORIZATION  # a bill would be nobody's
+        refusal = "InvalidIdToken" if nobody else self._refuses(e.profile, now) if e.profile is not None else ""
         if refusal:
             yield Reply(e.ref, StatusAnswer("Rejected", reason=refusal))
             return

@@ -99,6 +99,13 @@ def test_a_remote_start_at_a_connector_that_is_not_there_is_rejected(evse: int) 
     assert start(Bench(2).ready(), evse) == ["Rejected"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"), [("ISO14443", "Rejected"), ("Central", "Rejected"), ("NoAuthorization", "Accepted")]
+)
+def test_a_remote_start_for_nobody_is_rejected_unless_nobody_has_to_authorize(kind: str, word: str) -> None:
+    assert said(Bench().ready().feed(StartRequested(REF, IdToken("", kind), 1))) == [word]
+
+
 def test_a_remote_start_without_connector_takes_the_one_with_the_car() -> None:
     bench = Bench(2).ready()
     bench.read(Pilot.B, 2)
