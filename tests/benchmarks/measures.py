@@ -48,7 +48,7 @@ from tests.benchmarks.tap import Frame, Tap
 
 SETTLE_S = 1.0
 BLOCK = 25  # commands in a row to one side
-WAKING = 2  # of them: they meet a processor that has slept while the others had their turns
+REST_S = 0.02  # before each row, for whoever has it: all begin as cold as the others
 STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "1.6": ("GetConfiguration", {"key": ["HeartbeatInterval"]}),
@@ -149,7 +149,7 @@ async def charge(scene: Scene, central: Central, version: str) -> None:
 
 @dataclass(frozen=True)
 class Trip:
-    """Microseconds. `waking`: of the first command after a pause, median; the others are of a row without one."""
+    """Microseconds, of all commands. `waking`: of the first one after a pause alone, median."""
 
     median: float
     p99: float
@@ -173,10 +173,8 @@ class _Trips:
             assert answer[0] in (2, 3), answer
 
     def found(self) -> Trip:
-        turn = WAKING + BLOCK
-        turns = [self._us[n : n + turn] for n in range(turn, len(self._us), turn)]  # the first one warms up
-        times = [each for one in turns for each in one[WAKING:]]
-        waking = statistics.median(one[0] for one in turns)
+        times = self._us[BLOCK:]  # the first row warms up
+        waking = statistics.median(times[::BLOCK])
         return Trip(statistics.median(times), statistics.quantiles(times, n=100)[98], waking)
 
 
@@ -189,8 +187,8 @@ async def _linked(central: Central, version: str, heard: str) -> Connection:
 
 async def trips(central: Central, version: str, rounds: int) -> tuple[list[Trip], list[Trip]]:
     """The library alone, the minimal one, the agent: a command that reads one variable, and one that triggers a
-    message. All three stand at the same time and take turns, so that they meet the same machine. Whoever has waited
-    longer for its turn wakes more slowly, so the commands that begin one are a figure of their own."""
+    message. All three stand at the same time and take turns, so that they meet the same machine. Who has waited for
+    longer wakes more slowly, so each has the same rest before its turn."""
     found: list[list[Trip]] = []
     async with charger(central.url, version) as scene:
         central.expect("echo")
@@ -206,7 +204,8 @@ async def trips(central: Central, version: str, rounds: int) -> tuple[list[Trip]
                         sides = [_Trips(central, link, *words[version]) for link in links]
                         for _ in range(1 + rounds // BLOCK):
                             for side in sides:
-                                await side.run(WAKING + BLOCK)
+                                await asyncio.sleep(REST_S)
+                                await side.run(BLOCK)
                         found.append([side.found() for side in sides])
     return found[0], found[1]
 
