@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MAPPED = {"mapped-evse": "evse", "mapped-meter": "meter"}  # driver -> the kind of its maps
 SIGNING = ("em580", "wm3m4")  # meters with drivers of their own
-ON_BUS = (*SIGNING, "innogy-ebox", "edgetech-smartevse")
+ON_BUS = (*SIGNING, "innogy-ebox", "edgetech-smartevse", "smartevse")
+NODES, ALL_NODES = range(2, 9), 9  # units of SmartEVSE nodes, and the one that all of them hear
 ROLE = {"controller": "mapped-evse", "meter": "mapped-meter"}
 READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys that not all of them have
     "rdm6300": ("form",),
@@ -45,6 +46,8 @@ def check_station(config: Config, top: Table, evse_tables: Sequence[Table], read
     _check_buses(config, top)
     for evse, role, device, table in places:
         _check_device(evse, role, device, table, buses)
+        if device.driver == "smartevse":
+            _check_node(device, table, buses)
         _check_map(device, table, config.service.maps_dir)
         _check_times(role, device, table, config)
     units = _check_units(places)
@@ -117,6 +120,16 @@ def _check_device(
         table.fail("options", f"the driver {device.driver} has none")
 
 
+def _check_node(device: DeviceConfig, table: Table, buses: Mapping[str, BusConfig]) -> None:
+    assert device.bus is not None
+    if device.unit not in NODES:
+        table.fail("unit", f"expected 2 to 8, as the node's own menu says, not {device.unit}")
+    if buses[device.bus].port is None:
+        table.fail(
+            "bus", "a smartevse hears orders that no one answers, which need a serial line; use a bus with a port"
+        )
+
+
 def _check_made_of(evse: EvseConfig, table: Table) -> None:
     """Of a controller made of parts it is known here what it can do."""
     made_of = evse.controller.composed
@@ -133,9 +146,12 @@ def _check_made_of(evse: EvseConfig, table: Table) -> None:
 def _check_units(places: Sequence[Place]) -> dict[tuple[str, int], str]:
     """One address answers for one device; controller and meter of one EVSE may be the same device."""
     owners: dict[tuple[str, int], tuple[int, str]] = {}
+    heard = {device.bus for _evse, _role, device, _table in places if device.driver == "smartevse"}
     for evse, role, device, table in places:
         if device.bus is None or device.unit is None:
             continue
+        if device.unit == ALL_NODES and device.bus in heard:
+            table.fail("unit", f"{ALL_NODES} is what all smartevse on this bus hear; give the device another")
         owner = owners.setdefault((device.bus, device.unit), (evse.id, role))
         if owner[0] != evse.id:
             whose = f"the {owner[1]} of EVSE {owner[0]}"

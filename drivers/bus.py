@@ -19,25 +19,15 @@ All time is the running loop's; the bytes are moved by a `Wire` (drivers/wire.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
 from drivers.busstats import BusStats, DeviceStats, Exchange
+from drivers.reason import BUSY, EXCEPTIONS, FAILURES
 from drivers.record import record
 
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
-BUSY = (5, 6)  # acknowledge, server device busy: ask again
-EXCEPTIONS = {
-    1: "does not know this function",
-    2: "has no such register",
-    3: "refuses this value",
-    4: "reports a failure of its own",
-    **dict.fromkeys(BUSY, "is busy"),
-    8: "reports a memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway: the device behind it did not answer",
-}
 MAX_WAITING = 32
 MAX_CONNECT_PAUSE_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
@@ -144,6 +134,7 @@ class _Device:
         self.maps: list[object] = []  # what its registers mean, for a technician who looks on
         self.last_at = 0.0  # end of its last answer
         self.not_before = 0.0  # a failing device waits this long for its next turn
+        self.transact: Callable[..., Awaitable[list[int]]] | None = None  # None: as the wire does it
         self.quiet_until = 0.0  # answers to repeated requests may still come; reads wait, other devices do not
 
 
@@ -197,6 +188,20 @@ class Bus:
         """Write registers (function 16), one register (6) or one coil (5). A level: it may reach the device twice."""
         assert function == 16 or (function in (5, 6) and len(values) == 1), "5 and 6 write one value"
         await self._ask(_Request(self._device(unit), function, address, values))
+
+    async def broadcast(self, unit: int, address: int, values: Sequence[int]) -> None:
+        """Write registers (function 16) of all who listen to that unit. No one answers, so no loss is noticed."""
+        device = _Device(unit, f"broadcast to unit {unit}", DeviceStats())
+        device.transact = getattr(self._wire, "broadcast", None)
+        if device.transact is None:
+            raise self._error(device, "needs a serial line")
+        self._waiting += 1
+        try:
+            await self._in_turn(_Request(device, 16, address, values), 0.0, self._now() + self._policy.deadline_s)
+        except WireError as error:
+            raise self._error(device, f"the port {error}") from None
+        finally:
+            self._waiting -= 1
 
     async def open(self) -> None:
         """Try to connect now. Not needed (the first request does it) and never fails: the device may come later."""
@@ -289,7 +294,8 @@ class Bus:
         device.stats.requests += 1
         self._dirty = True
         try:
-            answer = await self._wire.transact(device.unit, request.function, request.address, payload, timeout_s)
+            transact = device.transact or self._wire.transact
+            answer = await transact(device.unit, request.function, request.address, payload, timeout_s)
             if isinstance(payload, int) and len(answer) != payload:
                 raise WireError("garbage", f"{len(answer)} values where {payload} were asked")
             self._dirty, why = False, ""
@@ -370,7 +376,7 @@ class Bus:
                     device.quiet_until = rest_until  # a slow device may still send
                 if device.stats.failing > 1:  # and a dead one gets at most half of the line
                     device.not_before = rest_until + timeout_s
-            why = _SAY[error.kind](error, timeout_s)
+            why = FAILURES[error.kind](error, timeout_s)
         device.stats.last_error = why
         return self._error(device, why)
 
@@ -388,10 +394,3 @@ class Bus:
         if self._clock is None:  # asked a dozen times a request, and finding the loop costs a system call each time
             self._clock = asyncio.get_running_loop().time
         return self._clock()
-
-
-_SAY: dict[str, Callable[[WireError, float], str]] = {
-    "timeout": lambda error, timeout_s: f"no answer in {timeout_s:.2g} s",
-    "garbage": lambda error, timeout_s: f"garbled answer ({error})",
-    "closed": lambda error, timeout_s: f"the port {error}",
-}

@@ -1,9 +1,27 @@
-"""Why a port failed, in the system's own few words."""
+"""Why a port failed, in the system's own few words; and why a Modbus device refused."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+
+BUSY = (5, 6)  # acknowledge, server device busy: ask again
+EXCEPTIONS = {
+    1: "does not know this function",
+    2: "has no such register",
+    3: "refuses this value",
+    4: "reports a failure of its own",
+    **dict.fromkeys(BUSY, "is busy"),
+    8: "reports a memory parity error",
+    10: "gateway path unavailable",
+    11: "gateway: the device behind it did not answer",
+}
+FAILURES: dict[str, Callable[[Exception, float], str]] = {
+    "timeout": lambda error, timeout_s: f"no answer in {timeout_s:.2g} s",
+    "garbage": lambda error, timeout_s: f"garbled answer ({error})",
+    "closed": lambda error, timeout_s: f"the port {error}",
+}
 
 
 def reason(error: BaseException) -> str:

@@ -18,6 +18,7 @@ BUILT_IN = {
     "openevse": "drivers.evse.openevse:OpenEvse",
     "innogy-ebox": "drivers.evse.innogy:InnogyEbox",
     "edgetech-smartevse": "drivers.evse.smartevse:EdgetechSmartEvse",
+    "smartevse": "drivers.evse.smartevse3:SmartEvseNode",
     "composed": "drivers.composed:ComposedEvse",
     "io-pilot": "drivers.io.pilot:IoPilot",
     "mapped-io": "drivers.io.mapped:MappedIo",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 READ_BYTES = 512
 MAX_HEARD_BYTES = 1024  # an answer has 260 at most, an echo before it as many
 JUST_HEARD_S = 0.05
+TURNAROUND_S = 0.1  # silence after what no one answers, in which all take it in
 MIN_NAP_S = 0.002  # a shorter one costs more than it saves
 MAX_NAP_S = 0.02  # how much later than it could a lost port or another answer is noticed
 
@@ -94,6 +95,25 @@ class RtuWire:
             self._answer = None
             self._settle(function)
         return values_of(pdu, function, address, payload)
+
+    async def broadcast(
+        self, unit: int, function: int, address: int, payload: int | Sequence[int], timeout_s: float
+    ) -> list[int]:
+        """A write that no one answers: sent, and the turnaround waited out."""
+        if self._port is None:
+            raise WireError("closed", "went away")
+        frame = self._framing.wrap(unit, request_pdu(function, address, payload))
+        try:
+            self._send(frame)
+            await asyncio.sleep(len(frame) * self._char_s + TURNAROUND_S)
+            if self._unsent:
+                raise WireError("timeout", "takes no bytes")
+        finally:
+            if self._unsent:
+                self._stop_sending()
+        if self._port is None:
+            raise WireError("closed", "went away")
+        return []
 
     async def drain(self, window_s: float) -> None:
         """Once more the window when bytes came at its very end."""

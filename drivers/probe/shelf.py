@@ -29,7 +29,11 @@ LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
     "io": load_io,
 }
 # Drivers that are a map but for their order, and where that map lies.
-IN_PYTHON = {"innogy-ebox": "drivers.evse.innogy", "edgetech-smartevse": "drivers.evse.smartevse"}
+IN_PYTHON = {
+    "innogy-ebox": "drivers.evse.innogy",
+    "edgetech-smartevse": "drivers.evse.smartevse",
+    "smartevse": "drivers.evse.smartevse3",
+}
 # Tables that maps of one kind only have.
 TABLES = {"registers": "meter", "pilot": "evse", "offer": "evse", "outputs": "io", "inputs": "io"}
 

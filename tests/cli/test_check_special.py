@@ -1,4 +1,4 @@
-"""Controllers with drivers of their own and no watchdog: said when the configuration is checked, and at the start."""
+"""Controllers with drivers of their own: what is wrong with their places, and which of them have no watchdog."""
 
 from __future__ import annotations
 
@@ -64,3 +64,23 @@ async def test_the_start_warns_of_it(driver: str, tmp_path: Path) -> None:
 def test_a_unit_that_is_missing_is_one_line(driver: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"\[evse.1.controller\] unit: missing; the driver {driver} needs it"):
         load(written(tmp_path, driver, ""))
+
+
+def test_a_smartevse_node_with_a_place_of_its_own_is_no_cause_for_a_warning(tmp_path: Path) -> None:
+    warnings = complete(load(written(tmp_path, "smartevse", "unit = 3")))
+    assert [line for line in warnings if "controller" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("unit = 3", "unit = 1", r"controller\] unit: expected 2 to 8"),
+        ("unit = 2", "unit = 9", r"meter\] unit: 9 is what all smartevse on this bus hear"),
+        ('port = "/dev/ttyS1"', 'host = "10.0.0.9"', r"controller\] bus: .* need a serial line; use a bus with a port"),
+    ],
+)
+def test_a_place_where_no_smartevse_node_can_be_is_one_line(old: str, new: str, said: str, tmp_path: Path) -> None:
+    file = Path(written(tmp_path, "smartevse", "unit = 3"))
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=said):
+        load(str(file))

@@ -1,6 +1,6 @@
 """`chargepoint evse read|offer MAP ...`: a controller as its registers and as the agent sees it; needs no agent.
 
-MAP may be a driver in Python too (openevse, innogy-ebox, edgetech-smartevse). With --config it is the number of an
+MAP may be a driver in Python too (openevse, innogy-ebox, smartevse ...). With --config it is the number of an
 EVSE, whose controller is whatever that file says: made of parts, or by a driver of your own (`controller`).
 
 `read` writes nothing; only a controller made of parts keeps its rules whenever it is asked, as for the agent. `offer`
