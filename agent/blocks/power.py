@@ -6,7 +6,8 @@ open and not ending; the pilot is B, C or D (the controller's own hardware close
 configuration, the CSMS's limit, whatever derates, and the EVSE's share of the station's supply (`shares`); below 6 A it
 is a pause. The reason is kept in words for people.
 
-Less is offered at once, and before anybody else gets more. A pause lasts at least PauseMinimum, whatever is allowed
+Less is offered at once; who shares a supply gets more only when what was taken from another flows there no longer
+(`following`), and keeps what it has until then. A pause lasts at least PauseMinimum, whatever is allowed
 meanwhile: a limit that flickers about 6 A shall switch neither car nor contactor each time. A fault that took the power
 away is followed by a rest (`FaultRow.rest_s`) as long as the same car stays.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from agent.blocks.following import FRESH_S, Following
 from agent.blocks.shares import Cap, divide, in_order, offer
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
@@ -35,8 +37,8 @@ from agent.core.types import ConnectorStatus, Instant, TxPoint
 TURN_S = 600.0
 MAX_SOURCES = 8  # of derating, for one EVSE
 UNHEARD_S = 60.0  # watchdogs act sooner
-FRESH_S = 30.0
 STATION = 0
+NEARLY_A = 1e-6
 
 
 class Power(Block):
@@ -51,10 +53,12 @@ class Power(Block):
         self._rests = Deadlines()  # by EVSE: until when
         self._unheard: dict[int, float] = {}  # by EVSE whose controller is silent: what it may still give
         self._unheard_until = Deadlines()
+        self._following = Following()
         self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
 
     def next_deadline(self) -> float | None:
-        moments = (self._pauses.next(), self._rests.next(), self._turns.next(), self._unheard_until.next())
+        timed = (self._pauses, self._rests, self._turns, self._unheard_until, self._following)
+        moments = [waits.next() for waits in timed]
         return min((at for at in moments if at is not None), default=None)
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
@@ -76,6 +80,7 @@ class Power(Block):
         self._pauses.due(now.mono)
         self._rests.due(now.mono)
         self._unheard_until.due(now.mono)
+        self._following.due(now.mono)
         for evse in self._facts.evses.values():
             if evse.faults or evse.id in self._unheard:
                 self._mind_silence(evse, now)
@@ -83,12 +88,9 @@ class Power(Block):
         for evse in evses:
             if evse.faults or evse.id in self._struck or evse.id in self._rests:
                 self._mind_rest(evse, now)
-        shares = self._shares(now)
         changed = []
-        for evse in evses:
-            if self._is_left_alone(evse):
-                continue  # the controller still holds what it was ordered before the restart; nothing is interrupted
-            evse.offer_a, evse.explanation = self._offer(evse, shares, now)
+        for evse, planned in self._plan(evses, now):
+            evse.offer_a, evse.explanation = planned
             if self._ordered.get(evse.id) != evse.offer_a:
                 changed.append(evse)
         for evse in sorted(
@@ -126,6 +128,43 @@ class Power(Block):
 
     # --- how much -----------------------------------------------------------------------------------------------
 
+    def _plan(self, evses: Sequence[Evse], now: Instant) -> list[tuple[Evse, tuple[float, str]]]:
+        """The offer of each, and why. Who is left alone: the controller still holds what it was ordered before the
+        restart, and nothing is interrupted."""
+        shares = self._shares(now)
+        planned = [(evse, self._offer(evse, shares, now)) for evse in evses if not self._is_left_alone(evse)]
+        caps = [*self._station_caps()] if len(self._facts.evses) > 1 else []
+        if not caps:
+            return planned
+        for evse, (offer_a, _why) in planned:
+            self._following.look(evse, now)
+            before_a = self._ordered.get(evse.id, evse.limits.max_a)
+            if offer_a < before_a:
+                self._following.lowered(evse, before_a, now)
+        rises = any(offer_a > self._ordered.get(evse.id, 0.0) for evse, (offer_a, _why) in planned)
+        return self._paced(planned, shares, min(caps)[0], now) if rises else planned
+
+    def _paced(
+        self, planned: Sequence[tuple[Evse, tuple[float, str]]], shares: Mapping[int, Cap], total_a: float, now: Instant
+    ) -> list[tuple[Evse, tuple[float, str]]]:
+        """Nobody gets more of the supply than what flows nowhere else, nor less than it has."""
+        offers = {evse.id: offer_a for evse, (offer_a, _why) in planned}
+        carried = {evse.id: self._carried_a(evse, offers.get(evse.id, 0.0), now) for evse in self._facts.evses.values()}
+        for evse in in_order(evse for evse, _offer in planned):
+            mine_a, had_a = carried.pop(evse.id), self._ordered.get(evse.id, 0.0)
+            most_a = max(min(offers[evse.id], had_a), total_a - sum(carried.values()))
+            if offers[evse.id] > most_a + NEARLY_A:
+                shares = {**shares, evse.id: (most_a, "the supply, until another car has followed its lower offer")}
+            carried[evse.id] = max(mine_a, min(offers[evse.id], most_a))
+        return [(evse, self._offer(evse, shares, now)) for evse, _offer in planned]
+
+    def _carried_a(self, evse: Evse, offer_a: float, now: Instant) -> float:
+        """What it has already or still, without what it gets now."""
+        if self._is_left_alone(evse):
+            return evse.limits.max_a
+        stays_a = min(offer_a, self._ordered.get(evse.id, 0.0))
+        return max(stays_a, self._following.held_a(evse, now), self._unheard_a(evse, now))
+
     def _line_up(self, now: Instant) -> None:
         """In the order in which they were authorized; whose turn is over stands behind all others."""
         over = self._turns.due(now.mono)
@@ -157,7 +196,10 @@ class Power(Block):
         unheard_a = sum(self._unheard_a(evse, now) for evse in evses)
         if unheard_a:
             why = f"{why}, {unheard_a:g} A of it held for a controller that does not answer"
-        shares = divide(total_a - held_a - unheard_a, wants)
+        flows_a = sum(self._flows_on_a(evse, now) for evse in evses)
+        if flows_a:
+            why = f"{why}, {flows_a:g} A of it held for a contactor that does not open"
+        shares = divide(total_a - held_a - unheard_a - flows_a, wants)
         self._mind_turns(takers, shares, any(w >= MINIMUM_A > s for w, s in zip(wants, shares, strict=True)), now)
         return {evse.id: (share_a, why) for evse, share_a in zip(takers, shares, strict=True)}
 
@@ -166,6 +208,11 @@ class Power(Block):
         given_a = 0.0 if self._is_left_alone(evse) else self._unheard.get(evse.id, 0.0)
         draws = evse.drawing and evse.meter is not None and now.mono - evse.meter.at.mono <= FRESH_S
         return given_a if draws or evse.id in self._unheard_until else 0.0
+
+    def _flows_on_a(self, evse: Evse, now: Instant) -> float:
+        """What flows where nothing is offered; it counts once, and not against who is in line for it."""
+        alone = evse.in_line is not None or self._unheard_a(evse, now) or self._is_left_alone(evse)
+        return 0.0 if alone or not self._following.stays(evse) else self._following.held_a(evse, now)
 
     def _mind_turns(self, takers: Sequence[Evse], shares: Sequence[float], some_wait: bool, now: Instant) -> None:
         for evse, share_a in zip(takers, shares, strict=True):

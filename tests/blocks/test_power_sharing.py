@@ -8,6 +8,7 @@ from agent.blocks.shares import divide, offer
 from agent.core.derating import Derated
 from agent.core.effects import Offer
 from agent.core.events import DeviceFound, DeviceLost
+from agent.core.faults import Own
 from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.record import replace
 from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref
@@ -142,6 +143,7 @@ def test_what_one_may_not_take_is_offered_to_the_other() -> None:
     bench = charging(2)
     limit_all(bench, 32)
     limit_one(bench, 8)
+    bench.wait(5)
     assert offered(bench) == [8, 24]
 
 
@@ -157,10 +159,96 @@ def test_what_becomes_less_is_ordered_before_what_becomes_more() -> None:
     limit_all(bench, 32)
     limit_one(bench, 24, 1)
     limit_one(bench, 8, 2)
+    bench.wait(5)
     assert offered(bench) == [24, 8]
     bench.effects.clear()
     limit_one(bench, 20, 2)
+    bench.wait(5)
     assert [(order.evse, order.current_a) for order in of(bench.effects, Offer)] == [(1, 16.0), (2, 16.0)]
+
+
+def followed(amps: float = 20.0) -> Bench:
+    """Two share 40 A and draw it all; then the first one may take no more than this."""
+    bench = charging(2)
+    limit_all(bench, 40)
+    bench.wait(6)
+    for n in (1, 2):
+        bench.meter(power_w=13_000.0, evse=n)
+    assert offered(bench) == [20, 20]
+    limit_one(bench, amps)
+    return bench
+
+
+def test_nobody_gets_more_before_the_car_that_gets_less_has_had_its_time_to_follow() -> None:
+    bench = followed(8)
+    assert offered(bench) == [8, 20]
+    words = bench.station.facts.evses[2].explanation
+    assert words.startswith("20 A: the supply, until another car has followed its lower offer")
+    bench.wait(4.9)
+    assert offered(bench) == [8, 20]
+    bench.wait(0.1)
+    assert offered(bench) == [8, 32]
+
+
+@pytest.mark.parametrize(("power_w", "second_a"), [(13_000.0, 20.0), (1_700.0, 32.0)])
+def test_a_meter_that_sees_the_lower_offer_ends_the_waiting(power_w: float, second_a: float) -> None:
+    bench = followed(8)
+    bench.wait(1)
+    bench.meter(power_w=power_w)
+    assert offered(bench) == [8, second_a]
+
+
+def test_an_open_contactor_ends_the_waiting() -> None:
+    bench = followed(0)
+    bench.wait(1)
+    assert offered(bench) == [0, 20]
+    bench.read(Pilot.C, contactor=False)
+    assert offered(bench) == [0, 32]
+
+
+def test_a_car_that_has_gone_behind_a_welded_contactor_holds_nothing_until_current_flows() -> None:
+    bench = followed(0)
+    bench.read(Pilot.A, contactor=True)
+    bench.wait(20)
+    bench.meter(power_w=0.0)
+    assert offered(bench) == [0, 32]
+    bench.meter(power_w=4_000.0)
+    assert offered(bench) == [0, 20]
+
+
+def test_the_share_of_a_contactor_that_stays_closed_with_current_is_nobody_elses() -> None:
+    bench = followed(20)
+    for _ in range(60):
+        bench.read(Pilot.A, contactor=True)
+        bench.meter(power_w=13_000.0)
+        bench.wait(1)
+    assert Own.CONTACTOR_WELDED in bench.evse.faults
+    assert offered(bench) == [0, 20]
+    assert "20 A of it held for a contactor that does not open" in bench.station.facts.evses[2].explanation
+
+
+def test_who_is_lowered_and_may_have_more_at_once_waits_for_the_others_too() -> None:
+    bench = charging(2)
+    limit_all(bench, 32)
+    limit_one(bench, 8, 2)
+    bench.wait(4.9)
+    assert offered(bench) == [16, 8]
+
+
+def test_a_supply_that_is_shared_no_more_leaves_no_deadline_behind() -> None:
+    bench = followed(8)
+    bench.feed(ProfileClearRequested(REF, STATION.id))
+    assert offered(bench) == [8, 32]
+    bench.wait(6)
+    assert (bench.station.next_deadline() or bench.mono + 1) > bench.mono
+
+
+def test_where_nothing_is_shared_nobody_waits() -> None:
+    bench = charging(2)
+    limit_one(bench, 16, 2)
+    limit_one(bench, 8, 1)
+    limit_one(bench, 32, 2)
+    assert offered(bench) == [8, 32]
 
 
 def silent(seconds: float, power_w: float) -> Bench:
