@@ -8,6 +8,7 @@ leaves its traces: the session of the one ends by itself, the other loses its cl
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ MAX_READ = 125
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Signer:
+class Signer(ABC):
     """A meter's session, clock and key; `curve` is a name of cryptography's elliptic curves."""
 
     def __init__(self, point: ChargingPoint, curve: str) -> None:
@@ -42,15 +43,17 @@ class Signer:
 
     # --- what differs from meter to meter ---
 
+    @abstractmethod
     def read(self, table: str, address: int, count: int) -> Answer:
         """None: not ours."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, address: int, words: Sequence[int]) -> int:
-        raise NotImplementedError
+        """The exception code, 0 for none."""
 
+    @abstractmethod
     def power_failed(self) -> None:
-        raise NotImplementedError
+        """What was not stored is gone."""
 
     # --- what all have ---
 
