@@ -179,9 +179,12 @@ def sleeps_over_periods() -> contextlib.AbstractContextManager[None]:
     return swapped(profiles.Profiles, "next_deadline", lambda _self: None)
 
 
-def everybody_takes_all() -> contextlib.AbstractContextManager[None]:
-    """What the station may take is allowed to each."""
-    return swapped(power, "divide", lambda total_a, wants: [min(total_a, want) for want in wants])
+@contextlib.contextmanager
+def everybody_takes_all() -> Iterator[None]:
+    """What the station may take is allowed to each, and nobody waits until another has let go."""
+    shares = swapped(power, "divide", lambda total_a, wants: [min(total_a, want) for want in wants])
+    with shares, swapped(power.Power, "_paced", lambda _power, planned, *_: planned):
+        yield
 
 
 def lowest_level_governs() -> contextlib.AbstractContextManager[None]:
