@@ -62,9 +62,11 @@ class Stage:
 
     async def take_down(self) -> None:
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            while not self._watch.done():  # a cancellation is lost where what was waited for comes at that very moment
+                self._watch.cancel()
+                await asyncio.wait({self._watch}, timeout=1.0)
+            if not self._watch.cancelled():
+                self._watch.exception()  # told before, if it mattered
         await self.agent.stop()
         await self.hardware.stop()
         await self.central.cut()
