@@ -18,9 +18,7 @@ from tests.fuzz.test_frames import GARBAGE
 
 EACH = 8  # variations of each message in one round
 AT_ONCE = 50
-MOST_GROWN_KIB = (
-    2000  # from the third round to the last: by then all schemas have been read, and every buffer was full once
-)
+MOST_GROWN_KIB = 3000  # from the fourth round to the ninth; the flight recorder takes 2 MB now and then for a block
 # These may end the charge, the process or the link by right, when they are as they should be.
 NOT_THESE = ("Reset", "UnlockConnector", "SetNetworkProfile")
 
@@ -80,7 +78,7 @@ async def test_a_charge_survives_all_that_a_csms_can_throw_at_the_process(versio
         await begun(c.csms)
         await c.charging()
         grown = []
-        for turn in range(5):
+        for turn in range(9):
             await throw(c.csms, turn)
             grown.append(rss_kib(c))
         await c.csms.call("ClearChargingProfile", {})
@@ -88,6 +86,6 @@ async def test_a_charge_survives_all_that_a_csms_can_throw_at_the_process(versio
         assert c.csms.links == 1
         assert len(charges(c.csms)) == 1
         assert charges(c.csms)[0].ended is None
-        assert grown[-1] - grown[2] < MOST_GROWN_KIB, grown
+        assert grown[-1] - grown[3] < MOST_GROWN_KIB, grown
         await c.do("unplug")
         assert (await over(c.csms)).reason == "EVDisconnected"
