@@ -13,7 +13,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from agent.cli import Parser
@@ -76,21 +77,29 @@ def ask(path: str, verb: str, *, program: str = "", timeout_s: float = TIMEOUT_S
     return answer
 
 
-def _line(path: str, request: Answer, name: str, timeout_s: float) -> bytes:
+@contextmanager
+def reached(path: str, name: str) -> Iterator[None]:
+    """What goes wrong on the way to the agent, in plain words."""
     try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(timeout_s)
-            link.connect(path)
-            link.sendall(json.dumps(request).encode() + b"\n")
-            with link.makefile("rb") as file:
-                line = file.readline(MAX_ANSWER_BYTES)
+        yield
     except PermissionError:
         raise Refused(f"{name}: {path}: you may not open it; use sudo, or join the agent's group") from None
     except TimeoutError:
         raise NotRunning(f"{name}: the agent does not answer at {path}; {SEE}") from None
+    except BrokenPipeError:
+        raise NotRunning(f"{name}: the agent went away") from None
     except OSError:
         start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
         raise NotRunning(f"{name}: no agent is running at {path}; {start}") from None
+
+
+def _line(path: str, request: Answer, name: str, timeout_s: float) -> bytes:
+    with reached(path, name), socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(timeout_s)
+        link.connect(path)
+        link.sendall(json.dumps(request).encode() + b"\n")
+        with link.makefile("rb") as file:
+            line = file.readline(MAX_ANSWER_BYTES)
     if not line:
         raise NotRunning(f"{name}: the agent at {path} ended before it answered; ask again in a moment")
     return line

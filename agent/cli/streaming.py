@@ -10,8 +10,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from agent.cli.asking import SEE, VERSION, Refused
-from agent.errors import NotRunning
+from agent.cli.asking import VERSION, Refused, reached
 
 SILENT_S = 45.0  # three times as long as a stream may say nothing
 MAX_LINE_BYTES = 1 << 20
@@ -22,23 +21,13 @@ def stream(path: str, verb: str, program: str, *, silent_s: float = SILENT_S, **
     name = f"chargepoint {program}"
     asked = {"verb": verb, "v": VERSION, "sudo": os.environ.get("SUDO_USER"), **more}
     request = {key: value for key, value in asked.items() if value is not None}
-    try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(silent_s)
-            link.connect(path)
-            link.sendall(json.dumps(request).encode() + b"\n")
-            with link.makefile("rb") as file:
-                while line := file.readline(MAX_LINE_BYTES):
-                    yield _parsed(line, name, path)
-    except PermissionError:
-        raise Refused(f"{name}: {path}: you may not open it; use sudo, or join the agent's group") from None
-    except TimeoutError:
-        raise NotRunning(f"{name}: the agent does not answer at {path}; {SEE}") from None
-    except BrokenPipeError:
-        raise NotRunning(f"{name}: the agent went away") from None
-    except OSError:
-        start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
-        raise NotRunning(f"{name}: no agent is running at {path}; {start}") from None
+    with reached(path, name), socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(silent_s)
+        link.connect(path)
+        link.sendall(json.dumps(request).encode() + b"\n")
+        with link.makefile("rb") as file:
+            while line := file.readline(MAX_LINE_BYTES):
+                yield _parsed(line, name, path)
 
 
 def _parsed(line: bytes, name: str, path: str) -> dict[str, Any]:

@@ -65,11 +65,11 @@ class Stage:
             while not self._watch.done():  # a cancellation is lost where what was waited for comes at that very moment
                 self._watch.cancel()
                 await asyncio.wait({self._watch}, timeout=1.0)
-            if not self._watch.cancelled():
-                self._watch.exception()  # told before, if it mattered
         await self.agent.stop()
         await self.hardware.stop()
         await self.central.cut()
+        if self._watch is not None and not self._watch.cancelled():
+            self._watch.result()  # a bug in it shall be heard of, once nothing is left running
 
     # Waiting
 
