@@ -17,7 +17,7 @@ from agent.core.record import as_dict
 from agent.edge.hardware import EvseParts, ReaderParts
 from agent.errors import ConfigError
 from drivers import registry
-from drivers.api import Closes, FailsSafe, SignsMeterData, SwitchesPhases, Unlocks, WakesCars, gap
+from drivers.api import Closes, FailsSafe, OrdersPower, SignsMeterData, SwitchesPhases, Unlocks, WakesCars, gap
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
@@ -65,6 +65,7 @@ class Parts:
                 evse.phase_rotation,
                 Switching(**as_dict(evse.phase_switching)) if evse.phase_switching else None,
                 WakeUp(**as_dict(evse.wake_up)) if evse.wake_up else None,
+                isinstance(parts.controller, OrdersPower),
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]

@@ -288,6 +288,15 @@ class SwitchesPhases(Protocol):
 
 
 @runtime_checkable
+class OrdersPower(Protocol):
+    """Ability: what it is ordered is a power, which is shared by the phases that the car uses."""
+
+    def share(self, phases: int) -> None:
+        """By how many, from the next order on; one until it is told. Too few give no phase more than was ordered."""
+        ...
+
+
+@runtime_checkable
 class WakesCars(Protocol):
     """Ability: the pilot can be taken away from the car for some seconds, which wakes many that sleep."""
 

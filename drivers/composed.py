@@ -26,6 +26,7 @@ from drivers.api import (
     EvseReading,
     Guard,
     Identifies,
+    OrdersPower,
     Pilot,
     StopButton,
     WakesCars,
@@ -111,6 +112,8 @@ class ComposedEvse:
             self.wake = self._wake
         elif isinstance(pilot, WakesCars):
             self.wake = pilot.wake
+        if isinstance(pilot, OrdersPower):
+            self.share = pilot.share
         if contactor.three_phase is not None:
             self.switch_phases = self._switch_phases
         if lock is not None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from drivers.api import Fault, Pilot, StopButton
 from drivers.mapfile import Section
-from drivers.maprows import Defaults, device
+from drivers.maprows import UNITS, Defaults, device
 from drivers.mapwords import (
     ANY_MASK,
     Choice,
@@ -26,6 +26,7 @@ from drivers.mapwords import (
     StopRegisters,
     Wake,
     Write,
+    per_phase,
 )
 from drivers.registers import Row, encode, plan
 
@@ -98,15 +99,16 @@ class _EvseParts:
 
     def offer(self, enable: Enable | None) -> Offer:
         section = self.top.section("offer")
-        row = self._writable(section, "offer", "A")
-        low, high = section.get("min", float, 6.0), self._fitting(section, row, "max")
+        row, watts = self._current(section, "offer")
+        most = row if watts is None else per_phase(watts, max(map(int, PHASES)))
+        low, high = section.get("min", float, 6.0), self._fitting(section, most, "max")
         if not 6.0 <= low <= high <= 80.0:
             section.fail("max", f"is {high:g} with min {low:g}; expected 6 <= min <= max <= 80 ampere")
         pause = section.number("pause", -0x8000, 0xFFFF, 0) if section.has("pause") or enable is None else None
         readback = section.get("readback", bool, True)
         repeat_s = section.number("repeat_s", 1, 3600) if section.has("repeat_s") else None
         section.done()
-        return Offer(row, low, high, pause, readback, repeat_s)
+        return Offer(row, low, high, pause, readback, repeat_s, watts)
 
     def enable(self) -> Enable | None:
         def read(section: Section) -> Enable:
@@ -198,7 +200,7 @@ class _EvseParts:
         def read(section: Section) -> Setting:
             if not section.has("at"):
                 return Setting(None, section.get(value, float))
-            row = self._writable(section, key, unit)
+            row = self._current(section, key)[0] if unit == "A" else self._writable(section, key, unit)
             return Setting(row, self._fitting(section, row, value))
 
         return self._one(key, read)
@@ -238,6 +240,13 @@ class _EvseParts:
     def _write(self, section: Section, key: str) -> Write:
         row = self._writable(section, key)
         return Write(row, section.number("value", -0x8000, (1 << 16 * row.words) - 1))
+
+    def _current(self, section: Section, key: str) -> tuple[Row, Row | None]:
+        """A register for a current; or one for a power: as the current of a single phase, and as it is."""
+        if not section.has("unit") or section.get("unit", str) not in UNITS["W"]:
+            return self._writable(section, key, "A"), None
+        watts = self._writable(section, key, "W")
+        return per_phase(watts), watts
 
     def _writable(self, section: Section, key: str, unit: str = "") -> Row:
         row = self.defaults.row(section, key, unit, "holding")

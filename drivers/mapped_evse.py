@@ -9,7 +9,8 @@ Rules kept:
   device failed to answer or lost its order, and before power is offered after a pause (a board may have restarted
   unnoticed in between);
 * a pilot value that the map does not name is `Pilot.UNKNOWN` with `Fault.PILOT`, never "A";
-* a press of the stop button is told once, also when a poll is repeated or its answer lost (see `_StopButton`).
+* a power is ordered as if one phase carried it, until it is told how many share it;
+* a press of the stop button is told once, also when a poll is repeated or its answer lost (`stop_button`).
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot, StopButton
+from drivers.api import DriverError, EvseReading, Fault, Guard, Pilot
 from drivers.bus import Bus
 from drivers.mapped_meter import identify
-from drivers.mapwords import EvseMap, Flag, Setting, StopRegisters
+from drivers.mapwords import EvseMap, Flag, Setting
 from drivers.record import replace
-from drivers.registers import Read, Row, decode, encode, encode_down, plan, raw, words_from_bits
+from drivers.registers import Image as Image
+from drivers.registers import Read, Row, decode, encode, encode_down, plan, raw, words_from_bits, words_in
 from drivers.regmap import load_evse
 
 if TYPE_CHECKING:
     from drivers.pulse import Pulse
+    from drivers.stop_button import StopPresses
 
 UNLOCK_TIMEOUT_S = 5.0
 UNLOCK_POLL_S = 0.2
 TEMPERATURES = {"temperature C": 1.0, "temperature 0.1 C": 0.1}  # rows of [info] that are more than words for people
 
-Image = dict[tuple[str, int], int]  # (table, address) -> word: all that one poll has read
 Writes = list[tuple[Row, list[int]]]
 
 
@@ -67,7 +69,7 @@ class MappedEvse:
         self._told_phases = phases and (self.map.phases_told or self.map.phases)
         self._pulse: Pulse | None = None
         self._warm = [row for row in self.map.info if row.key in TEMPERATURES]
-        self._stop = _StopButton(self.map.stop_button) if self.map.stop_button else None
+        self._stop = _presses(self.map)
         self._last: tuple[Image, EvseReading] | None = None
         self._order: Writes | None = None  # our last order
         self._ordered_at = self._fed_at = -float("inf")
@@ -76,6 +78,8 @@ class MappedEvse:
         bus.device(unit, self._label, self.map.device.pause_s, timeout_s, self.map)
         if self.map.unlock:
             self.unlock = self._unlock
+        if self.map.offer.watts:
+            self.share = self._share
         if self.map.led:
             self.show = self._show
         if self.map.wake:
@@ -146,6 +150,10 @@ class MappedEvse:
         if state.lower() in led.words.values():  # an indicator need not know every word
             await self._write(led.row, words_from_bits(led.row, led.value_of(state.lower())))
 
+    def _share(self, phases: int) -> None:
+        self.map = self.map._replace(offer=self.map.offer.shared(phases))
+        self._last = None
+
     async def _switch_phases(self, phases: int) -> bool:
         choice = self.map.phases
         assert choice is not None
@@ -195,7 +203,7 @@ class MappedEvse:
     def _keeps(self, order: Writes, image: Image) -> bool:
         """Whether the device still holds the order, as far as it can be read back."""
         readable = [part.row for part in (self.map.offer, self.map.enable) if part and part.readback]
-        return all(_words(row, image) == words for row, words in order if row in readable)
+        return all(words_in(row, image) == words for row, words in order if row in readable)
 
     async def _give(self, order: Writes) -> None:
         for row, words in order:
@@ -266,7 +274,7 @@ class MappedEvse:
             pilot=pilot,
             contactor=_is_set(m.contactor, image) if m.contactor else None,
             offered_a=_offered_a(m, image),
-            cable_a=decode(m.cable, _words(m.cable, image)) if m.cable else None,
+            cable_a=decode(m.cable, words_in(m.cable, image)) if m.cable else None,
             faults=tuple(sorted(faults)),
             locked=_is_set(m.lock, image) if m.lock else None,
             raw=self._raw(image),
@@ -276,63 +284,33 @@ class MappedEvse:
 
     def _fed_by(self, image: Image) -> int | None:
         told = self._told_phases
-        word = told.word(_words(told.row, image)) if told else None
+        word = told.word(words_in(told.row, image)) if told else None
         return None if word is None else int(word)
 
     def _temperature_c(self, image: Image) -> float | None:
-        found = [(decode(row, _words(row, image)), TEMPERATURES.get(row.key)) for row in self._warm]
+        found = [(decode(row, words_in(row, image)), TEMPERATURES.get(row.key)) for row in self._warm]
         return max(
             (value * factor for value, factor in found if value is not None and factor is not None), default=None
         )
 
     def _pilot(self, image: Image) -> Pilot:
         choice, charging = self.map.pilot, self.map.charging
-        word = choice.word(_words(choice.row, image))
+        word = choice.word(words_in(choice.row, image))
         if word == "B" and charging is not None and _is_set(charging, image):
             return Pilot.C
         return Pilot.UNKNOWN if word is None else Pilot(word)
 
     def _raw(self, image: Image) -> str:
         rows = (self.map.pilot.row, *self.map.info)
-        return ", ".join(f"{row.key} {raw(row, _words(row, image))}" for row in rows)
+        return ", ".join(f"{row.key} {raw(row, words_in(row, image))}" for row in rows)
 
 
-class _StopButton:
-    """Tells each press once.
+def _presses(evse: EvseMap) -> StopPresses | None:
+    if evse.stop_button is None:
+        return None
+    from drivers.stop_button import StopPresses
 
-    With `count` and `seen` registers: the device counts presses, the agent writes into `seen` the count that it has
-    taken. A press is new when the count differs from `seen` and from what was told before. Reading changes nothing, so
-    a repeated or lost answer does no harm; `seen` is written a poll after the press was told, so that a press is never
-    confirmed and then lost with a cancelled poll; and one made while the agent was down is found at its start.
-    Without these registers a press is the change from "none" to a word.
-    """
-
-    def __init__(self, registers: StopRegisters) -> None:
-        self._registers = registers
-        self._told: int | None = None
-        self._was: str | None = None
-
-    def to_confirm(self, image: Image) -> tuple[Row, list[int]] | None:
-        """What to write into `seen`, when the device does not know it yet."""
-        count, seen = self._registers.count, self._registers.seen
-        if count is None or seen is None or self._told is None:
-            return None
-        if _words(count, image) == _words(seen, image):
-            self._told = None  # confirmed, or the device has restarted
-            return None
-        return (seen, words_from_bits(seen, self._told)) if raw(seen, _words(seen, image)) != self._told else None
-
-    def pressed(self, image: Image) -> StopButton | None:
-        kind = self._registers.kind
-        word = kind.word(_words(kind.row, image))
-        if self._registers.count is None or self._registers.seen is None:
-            was, self._was = self._was, word
-            return StopButton(word) if word is not None and word != was else None
-        count, seen = (raw(row, _words(row, image)) for row in (self._registers.count, self._registers.seen))
-        if count in (seen, self._told):
-            return None
-        self._told = count
-        return StopButton(word) if word is not None else StopButton.OTHER
+    return StopPresses(evse.stop_button)
 
 
 def _keyed(reads: Sequence[Read]) -> list[tuple[Read, list[tuple[str, int]]]]:
@@ -376,23 +354,17 @@ def _encode(row: Row, value: float) -> list[int]:
         raise DriverError(f"[{row.key}] cannot be set to {value:g}: {error}") from None
 
 
-def _words(row: Row, image: Image) -> list[int]:
-    if row.words == 1:
-        return [image[row.table, row.at]]
-    return [image[row.table, row.at + i] for i in range(row.words)]
-
-
 def _is_set(flag: Flag, image: Image) -> bool:
-    return flag.is_set(_words(flag.row, image))
+    return flag.is_set(words_in(flag.row, image))
 
 
 def _offered_a(evse: EvseMap, image: Image) -> float | None:
     """What the device holds as its order; None when it cannot tell."""
     offer, enable = evse.offer, evse.enable
-    if enable and enable.readback and _words(enable.row, image) != words_from_bits(enable.row, enable.on):
+    if enable and enable.readback and words_in(enable.row, image) != words_from_bits(enable.row, enable.on):
         return 0.0
     if not offer.readback:
         return None
-    words = _words(offer.row, image)
+    words = words_in(offer.row, image)
     paused = offer.pause is not None and words == words_from_bits(offer.row, offer.pause)
     return 0.0 if paused else decode(offer.row, words)

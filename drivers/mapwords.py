@@ -15,6 +15,7 @@ from drivers.record import record
 from drivers.registers import Read, Row, decode_text, raw
 
 ANY_MASK = -1  # all bits
+NOMINAL_V = 230.0  # by which a power becomes a current
 
 
 class Expected(NamedTuple):
@@ -155,6 +156,17 @@ class Offer(NamedTuple):
     pause: int | None  # register value that withholds power; None: only `Enable` does
     readback: bool
     repeat_s: int | None = None  # it is given again after this time, changed or not
+    watts: Row | None = None  # its register as a power; then `row` is what that is on each of the phases that share it
+
+    def shared(self, phases: int) -> Offer:
+        """The same for a power that so many phases carry."""
+        assert self.watts is not None
+        return self._replace(row=per_phase(self.watts, phases))
+
+
+def per_phase(watts: Row, phases: int = 1) -> Row:
+    """A register that holds a power, as the current of each of so many phases."""
+    return watts._replace(divide=watts.divide * NOMINAL_V * phases)
 
 
 class Enable(NamedTuple):

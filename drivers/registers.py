@@ -34,6 +34,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "float64": (4, ">d"),
     "string": (0, "text"),
 }
+Image = dict[tuple[str, int], int]  # (table, address) -> word: all that one poll has read
 CODES = {"int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q"}  # of `struct`
 CODES |= {"float32": "f", "float64": "d"}
 
@@ -91,6 +92,13 @@ def words_from_bits(row: Row, pattern: int) -> list[int]:
         pattern <<= row.bit
     words = [pattern >> shift & 0xFFFF for shift in range(16 * (row.words - 1), -1, -16)]
     return words[::-1] if row.little else words
+
+
+def words_in(row: Row, image: Image) -> list[int]:
+    """The row's words among all that were read."""
+    if row.words == 1:
+        return [image[row.table, row.at]]
+    return [image[row.table, row.at + i] for i in range(row.words)]
 
 
 def raw(row: Row, words: Sequence[int]) -> int:

@@ -16,6 +16,8 @@ plugged in all night) goes to the end of the line after `TURN_S`.
 
 What a controller was told before it fell silent it may go on giving until its own watchdog acts: for `UNHEARD_S`, and
 for as long as its meter still sees current, that share of a common supply is nobody else's.
+
+A controller that is ordered in watts is told how many phases share them (`watts`).
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from typing import ClassVar
 from agent.blocks.following import FRESH_S, Following
 from agent.blocks.shares import Cap, divide, in_order, offer
 from agent.blocks.station import Block, Facts, Out
+from agent.blocks.watts import Watts
 from agent.core.deadlines import Deadlines
 from agent.core.derating import Derated
-from agent.core.effects import Note, Offer, Show
+from agent.core.effects import Note, Offer, Share, Show
 from agent.core.events import OfferChanged, Stopping
 from agent.core.evse import CONNECTED, MINIMUM_A, REQUESTING, Evse, connector_status
 from agent.core.faults import CATALOGUE, CONTROLLER_SILENT
@@ -55,9 +58,12 @@ class Power(Block):
         self._unheard_until = Deadlines()
         self._following = Following()
         self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
+        self._in_watts = [evse for evse in facts.evses.values() if evse.limits.in_watts]
+        self._watts = Watts()
+        self._shared: dict[int, int] = {}
 
     def next_deadline(self) -> float | None:
-        timed = (self._pauses, self._rests, self._turns, self._unheard_until, self._following)
+        timed = (self._pauses, self._rests, self._turns, self._unheard_until, self._following, self._watts)
         moments = [waits.next() for waits in timed]
         return min((at for at in moments if at is not None), default=None)
 
@@ -84,6 +90,8 @@ class Power(Block):
         for evse in self._facts.evses.values():
             if evse.faults or evse.id in self._unheard:
                 self._mind_silence(evse, now)
+        for evse in self._in_watts:
+            self._watts.look(evse, now)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
         for evse in evses:
             if evse.faults or evse.id in self._struck or evse.id in self._rests:
@@ -93,6 +101,7 @@ class Power(Block):
             evse.offer_a, evse.explanation = planned
             if self._ordered.get(evse.id) != evse.offer_a:
                 changed.append(evse)
+        yield from self._share()
         for evse in sorted(
             changed, key=lambda evse: evse.offer_a - self._ordered.get(evse.id, 0.0)
         ):  # less comes first
@@ -106,6 +115,13 @@ class Power(Block):
             if not self._is_left_alone(evse) and self._shown.get(evse.id) is not status:
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
+
+    def _share(self) -> Out:
+        for evse in self._in_watts:
+            phases = self._watts.shares.get(evse.id, 1)
+            if self._shared.get(evse.id, 1) != phases:
+                self._shared[evse.id] = phases
+                yield Share(evse.id, phases)
 
     def _mind_rest(self, evse: Evse, now: Instant) -> None:
         rest_s = max((CATALOGUE[fault].rest_s for fault in evse.faults if CATALOGUE[fault].stops), default=0.0)
@@ -248,10 +264,13 @@ class Power(Block):
         refusal = self._refusal(evse)
         if refusal:
             self._pauses.clear(evse.id)
+            self._watts.rest(evse)
             evse.in_line = None
             return 0.0, f"0 A: {refusal}"
         share = (shares[evse.id],) if evse.id in shares else ()
         offer_a, why = offer([*self._own_caps(evse), *share])
+        if evse.limits.in_watts:
+            offer_a, why = self._watts.order(evse, (offer_a, why), now)
         if offer_a == 0 and self._ordered.get(evse.id):
             pause_s = self._facts.variables.number("SmartChargingCtrlr.PauseMinimum")
             if pause_s > 0:

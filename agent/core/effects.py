@@ -68,6 +68,14 @@ class Offer(Effect):
 
 
 @record
+class Share(Effect):
+    """So many phases share what a controller that is ordered in watts is ordered."""
+
+    evse: int
+    phases: int
+
+
+@record
 class Unlock(Effect):
     """Open the connector lock; answered by `events.UnlockDone`."""
 

@@ -48,6 +48,7 @@ class EvseLimits:
     phase_rotation: str = "Unknown"  # OCPP's word for how its phases are wired to the supply's
     switching: Switching | None = None  # it may be fed by one phase instead of three
     wake_up: WakeUp | None = None
+    in_watts: bool = False  # its controller is ordered a power, which the phases that the car uses share
 
 
 @record

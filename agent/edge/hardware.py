@@ -35,6 +35,7 @@ from drivers.api import (
     EvseController,
     EvseReading,
     Numbered,
+    OrdersPower,
     ReadsMore,
     Sample,
     ShowsState,
@@ -147,6 +148,7 @@ class _EvseTask:
         self.parts = parts
         self._tell, self._beat, self._wants_all = tell, beat, wants_all
         self._wanted_a: float | None = None
+        self._shared = 1
         self._last_order: tuple[float, float] | None = None  # what was written, and when
         self._unlock = False
         self._phases: int | None = None
@@ -164,6 +166,11 @@ class _EvseTask:
         self._wanted_a = current_a
         self._last_order = None
         self.settled.clear()
+        self._wake.set()
+
+    def share(self, phases: int) -> None:
+        self._shared = phases
+        self._last_order = None
         self._wake.set()
 
     def unlock(self) -> None:
@@ -229,9 +236,12 @@ class _EvseTask:
         """Bring the controller to what is wanted, if it is not there."""
         controller, wanted_a, now = self.parts.controller, self._wanted_a, asyncio.get_running_loop().time()
         if wanted_a is not None and self._must_write(wanted_a, now):
+            shared = self._shared
+            if isinstance(controller, OrdersPower):
+                controller.share(shared)
             await controller.offer(wanted_a)
-            self._last_order = (wanted_a, now)
-            if self._wanted_a == wanted_a:
+            if (self._wanted_a, self._shared) == (wanted_a, shared):
+                self._last_order = (wanted_a, now)
                 self.settled.set()
         if self._unlock and isinstance(controller, Unlocks):
             self._unlock = False
@@ -330,6 +340,9 @@ class Hardware:
 
     def offer(self, evse: int, current_a: float) -> None:
         self._evses[evse].offer(current_a)
+
+    def share(self, evse: int, phases: int) -> None:
+        self._evses[evse].share(phases)
 
     def unlock(self, evse: int) -> None:
         self._evses[evse].unlock()

@@ -123,7 +123,7 @@ class ChargingPoint:
         self._planned_faults()
         for _ in range(SETTLES_IN):
             before = self._state()
-            self.controller.settle(self.now_s, self.load, self.cable_a)
+            self.controller.settle(self.now_s, self.load, self.cable_a, self.phases or 1)
             if self.car is not None:
                 live = self.controller.closed and self.meter.mains > 0
                 self.car.settle(self.now_s, self._offer_seen(), live, self.pilot in "AEF")

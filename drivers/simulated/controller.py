@@ -29,7 +29,7 @@ class Controller:
 
     __slots__ = (
         "_coil", "_f_until_s", "_force_off_s", "_moves_s", "_off_until_s", "_watchdog_s", "boot_offer_a", "boot_phases",
-        "closed", "cut", "failsafe_a", "faults", "gate", "gate_until_s", "led", "live_switches", "lockable",
+        "closed", "cut", "divides", "failsafe_a", "faults", "gate", "gate_until_s", "led", "live_switches", "lockable",
         "locked", "max_a", "motor_lock", "order_a", "phases", "powered", "pwm_a", "relay_count", "stop_button",
         "stop_presses", "stop_seen", "stuck", "unlocking", "watchdog_s", "welded",
     )  # fmt: skip
@@ -39,6 +39,7 @@ class Controller:
         self.lockable = lockable
         self.boot_offer_a = boot_offer_a
         self.order_a = boot_offer_a
+        self.divides = False  # its master orders a power: `order_a` is that of all phases together
         self.failsafe_a = 0.0
         self.watchdog_s = 0.0
         self.powered = True
@@ -113,8 +114,9 @@ class Controller:
             return "F"
         return "A" if self.cut else load
 
-    def settle(self, now_s: float, load: str, cable_a: float) -> None:
-        """`load` is the state that the plug and the car make of the pilot; act on it and on what is due."""
+    def settle(self, now_s: float, load: str, cable_a: float, phases: int = 1) -> None:
+        """`load` is the state that plug and car make of the pilot, `phases` how many the car uses; act on it and on
+        what is due."""
         if now_s >= self._moves_s:
             self._arrived()
         if now_s >= self._off_until_s:
@@ -131,7 +133,8 @@ class Controller:
         if stopped and self._coil and self._f_until_s == NEVER_S:
             self._f_until_s = now_s + F_PULSE_S
         pilot = self.pilot(load)
-        self._set_pwm(now_s, 0.0 if stopped or pilot not in "BCD" else min(self.order_a, cable_a, self.max_a))
+        order_a = self.order_a / phases if self.divides else self.order_a
+        self._set_pwm(now_s, 0.0 if stopped or pilot not in "BCD" else min(order_a, cable_a, self.max_a))
         self._switch(now_s, allowed=not stopped and pilot in "CD")
         self._drive_lock(load)
 

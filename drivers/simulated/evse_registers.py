@@ -32,6 +32,7 @@ class ControllerRegisters:
         self.device = evse_map.device
         self._limit_a = 0.0  # what a board with an enable register keeps while it is off
         self._own_watchdog()
+        point.controller.divides = evse_map.offer.watts is not None
         point.senses = frozenset(fault for fault, _ in evse_map.faults)
         self._memory: dict[tuple[str, int], int] = {}
         self._orders = self._writable()
@@ -201,7 +202,8 @@ class ControllerRegisters:
     def _set_offer(self, row: Row, words: list[int]) -> bool:
         offer = self.map.offer
         value_a = 0.0 if raw(row, words) == offer.pause else decode(row, words) or 0.0
-        if value_a and not offer.min_a <= value_a <= offer.max_a:
+        most_a = offer.max_a if offer.watts is None else 3 * offer.max_a
+        if value_a and not offer.min_a <= value_a <= most_a:
             return False
         controller = self.point.controller
         self._limit_a = value_a

@@ -48,10 +48,20 @@ class Bench:
         attached: bool = False,
         switching: Switching | None = None,
         wake_up: WakeUp | None = None,
+        in_watts: bool = False,
         **variables: str,
     ) -> None:
         limits = [
-            EvseLimits(n, 32.0, 3, attached_cable=attached, unlocks=True, switching=switching, wake_up=wake_up)
+            EvseLimits(
+                n,
+                32.0,
+                3,
+                attached_cable=attached,
+                unlocks=True,
+                switching=switching,
+                wake_up=wake_up,
+                in_watts=in_watts,
+            )
             for n in range(1, evses + 1)
         ]
         self.station = assemble(limits, prefix="t", resume=resume)

@@ -275,7 +275,7 @@ def test_what_the_running_agent_sees_flow_is_held_against_what_it_offers(more: d
     [
         ("heidelberg_ec", State.OK, "15 s after the agent has died 0 A are offered"),  # any request feeds it
         ("eprowallbox", State.OK, "15 s after the agent has died 0 A are offered"),  # a register of its own does
-        ("delta_ac_max_3p", State.OK, "15 s after the agent has died 0 A are offered"),  # only an order does
+        ("delta_ac_max", State.OK, "15 s after the agent has died 0 A are offered"),  # only an order does
         ("alfen_ng9xx", State.WARN, "60 s after the agent has died it offers what is set in the device itself"),
         ("abb_terra_ac", State.WARN, "60 s after the agent has died it offers what is set in the device itself"),
         ("evse_wb", State.WARN, "has no watchdog: if the agent dies while charging, the last offer stands"),

@@ -12,7 +12,7 @@ from drivers.regmap import SHIPPED
 
 MAPS = (
     "evse/keba_p30",
-    "evse/delta_ac_max_3p",
+    "evse/delta_ac_max",
     "evse/reference",
     "io/icpdas_tm",
     "io/wago_750_analog",
@@ -58,7 +58,7 @@ def test_a_value_of_another_type_is_blamed_on_its_own_line_alone(name: str) -> N
 
 
 @pytest.mark.parametrize("becomes", ['table = "holdign"', 'tabel = "holding"'])
-@pytest.mark.parametrize("name", ["io/r421a08", "evse/delta_ac_max_3p", "evse/alfen_ng9xx"])
+@pytest.mark.parametrize("name", ["io/r421a08", "evse/delta_ac_max", "evse/alfen_ng9xx"])
 def test_a_misspelt_table_is_blamed_alone(name: str, becomes: str) -> None:
     text = lines(name)
     [place, *_] = [n for n, line in enumerate(text) if line.startswith('table = "holding"')]

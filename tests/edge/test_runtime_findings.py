@@ -120,6 +120,8 @@ class World:
         self.sent.append(text)
         return True
 
+    def share(self, evse: int, phases: int) -> None: ...
+
     def offer(self, evse: int, current_a: float) -> None:
         self.offers.append(current_a)
 

@@ -159,6 +159,8 @@ class Rig:
                 self.refused[frame[1]] = frame[2]
         return True
 
+    def share(self, evse: int, phases: int) -> None: ...
+
     def offer(self, evse: int, current_a: float) -> None:
         self._offers[evse] = current_a
         if current_a > 0:

@@ -169,6 +169,10 @@ class Ports:
             self._life.scene.checker.powered(self._life.station.facts.evses[evse])
         self._life.hardware.offer(evse, current_a)
 
+    def share(self, evse: int, phases: int) -> None:
+        self._life.boundary()
+        self._life.hardware.share(evse, phases)
+
     def unlock(self, evse: int) -> None:
         self._life.boundary()
         self._life.scene.stir()
