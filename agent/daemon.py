@@ -35,7 +35,7 @@ from agent.custody import Custody
 from agent.edge.hardware import Hardware, until_next
 from agent.edge.link import Connected, Disconnected, Ignored, Link, LinkEvent, Oversized, Received
 from agent.edge.reasons import WhyKind
-from agent.edge.service import Service, Watchdog, catch_signals, leave, passed_sockets, show_crashes
+from agent.edge.service import Service, Watchdog, catch_signals, leave, passed_sockets, reboot, show_crashes
 from agent.errands import Errands
 from agent.errors import AgentError, ConfigError, Exit, StoreError
 from agent.log import LEVELS, Log, hook_libraries
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 SETTLE_S = 2.5  # how long an orderly stop waits for the controllers to withhold power
 HEART_S = 20.0
 HEAD_START_S = 0.1
-REBOOT_S = 20.0
 RECOVER_S = 30.0
 _AFTER_A_RESTART = ("station", "buses", "evses", "readers", "storage", "firmware")
 
@@ -284,13 +283,9 @@ class Daemon:
             return Exit.HARD_RESET if restart.hard else Exit.SOFT_RESET
         tries = 1 + int(self.built.station.facts.variables.number("OCPPCommCtrlr.ResetRetries"))
         for _ in range(tries):
-            process = await asyncio.create_subprocess_exec(*command)
-            try:
-                if await asyncio.wait_for(process.wait(), REBOOT_S) == 0:
-                    break
-            except TimeoutError:
-                process.kill()
-            self.log.error("RebootFailed", "the configured reboot_command did not work", why=command[0])
+            if not (why := await reboot(command)):
+                break
+            self.log.error("RebootFailed", "the configured reboot_command did not work", why=why)
         return Exit.HARD_RESET
 
     async def _vendor(self, errand: VendorData) -> VendorAnswered:

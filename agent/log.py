@@ -154,7 +154,10 @@ class JournalSink:
             return False
         if not _writable(self._socket.fileno()):
             return False
-        self._sendv(*(f"{name}={value}" for name, value in entry.items()))
+        try:
+            self._sendv(*(f"{name}={value}" for name, value in entry.items()))
+        except OSError:  # journald went away in this very moment
+            return False
         return True
 
     def close(self) -> None:

@@ -50,7 +50,8 @@ def order(config: Config, by: str, why: str, discard: bool) -> None:
 
 
 def carry_out(config: Config, log: Log) -> None:
-    """Before the store is opened: do what the mark says, or say why not. It never fails."""
+    """Before the store is opened: do what the mark says, or say why not. Raises StoreError while another process has
+    the store: then this one ends, and the mark is there for the next."""
     mark = Path(config.storage.dir) / MARK
     try:
         told = json.loads(mark.read_text("utf-8")[:MAX_MARK_BYTES])
@@ -73,8 +74,8 @@ def carry_out(config: Config, log: Log) -> None:
 
 def _hindrance(config: Config, discard: bool) -> str:
     store = Store(Path(config.storage.dir) / DATABASE)
+    store.open("")
     try:
-        store.open("")
         memory, counts = store.restore(), store.counts()
         waits = counts.rows or len(store.dead_letters())
     except StoreError as error:

@@ -103,7 +103,7 @@ class ComposedEvse:
         self._offered: float | None = None
         self._driven: bool | None = None  # which way the lock went last
         self._pressed = False
-        self._met = False
+        self._met = self._at_rest = False
         self._phases: int | None = None
         self._airy: bool | None = None  # what the fan was told
         self._interrupt = interrupt
@@ -203,15 +203,20 @@ class ComposedEvse:
 
     async def _meet(self, facts: Facts) -> None:
         """At the first contact: go on with the contactor as it is, end a pulse that a crash may have left."""
-        if self._met:
-            return
-        self._interlock.adopt(facts.coil, _now())
+        if not self._met:
+            self._interlock.adopt(facts.coil, _now())
+            if self._interrupt is not None:
+                await self._interrupt.set(False)
+            self._met = True
+        if not self._at_rest:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """No pulse of the lock's motor goes on: one whose end was lost would burn it."""
         if self._lock is not None and self._lock.unlock is not None:
             await self._lock.lock.set(False)
             await self._lock.unlock.set(False)
-        if self._interrupt is not None:
-            await self._interrupt.set(False)
-        self._met = True
+        self._at_rest = True
 
     async def _compare(self, facts: Facts) -> None:
         """What the parts say against what they were told."""
@@ -349,12 +354,14 @@ class ComposedEvse:
             await lock.lock.set(locked)
             return
         way, other = (lock.lock, lock.unlock) if locked else (lock.unlock, lock.lock)
+        self._at_rest = False
         await other.set(False)
         try:
             await way.set(True)
             await asyncio.sleep(lock.pulse_s)
         finally:
             await way.set(False)
+        self._at_rest = True
 
     async def _has_moved(self, locked: bool) -> bool:
         assert self._lock is not None

@@ -235,6 +235,9 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any] | str:
         return "the request does not end with a line end"
     try:
         request = json.loads(line)
+        json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which no socket would take on its way out
+        return "the request is not Unicode text"
     except (ValueError, RecursionError):
         return "the request is not JSON"
     return request if isinstance(request, dict) else "the request is not a JSON object"

@@ -21,11 +21,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 STOP_LIMIT_S = 5.0
+REBOOT_S = 20.0
 STATUS_CHARS = 200
 FEEDS_PER_WATCHDOG = 3  # two may be late before it bites
 UNWATCHED_FEED_S = 10.0  # how often hearts are looked at when no watchdog is set
@@ -227,6 +228,17 @@ def limit_stop(limit_s: float = STOP_LIMIT_S) -> None:
 def show_crashes() -> None:
     """Print every thread's stack to stderr when the interpreter dies, also of the watchdog's SIGABRT."""
     faulthandler.enable(all_threads=True)
+
+
+async def reboot(command: Sequence[str]) -> str:
+    """Have the board started anew; why that failed, or ""."""
+    from agent.edge.installers import InstallerError, run
+
+    try:
+        code, _output = await run(command, REBOOT_S)
+    except InstallerError as error:
+        return str(error)
+    return f"{command[0]}: exit code {code}" if code else ""
 
 
 def leave(code: int) -> NoReturn:

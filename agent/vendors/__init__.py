@@ -79,8 +79,11 @@ def _checked(answer: Any) -> VendorAnswered:
     if not isinstance(answer, tuple) or len(answer) not in (2, 3) or answer[0] not in STATUSES:
         return VendorAnswered("Rejected", why="its answer is no (status, data)")
     status, data, sends = (*answer, ()) if len(answer) == 2 else answer
-    if len(json.dumps([data, sends])) > LONGEST or len(sends) > MAX_SENDS:
+    text = json.dumps([data, sends], ensure_ascii=False, allow_nan=False)
+    text.encode()  # raises for half a surrogate pair, as the line above for NaN: no frame could carry them
+    if len(text) > LONGEST or len(sends) > MAX_SENDS:
         return VendorAnswered("Rejected", why="its answer is too large")
+    data, sends = json.loads(text)  # our own, whatever the handler does with its objects from now on
     told = tuple((None if message is None else str(message), content) for message, content in sends)
     return VendorAnswered(status, data, told)
 

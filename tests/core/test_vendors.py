@@ -74,6 +74,8 @@ async def test_a_handler_that_raises_is_rejected_and_its_words_stay_inside() -> 
         ("Perhaps", None),
         ("UnknownVendorId", None),
         ("Accepted", object()),
+        ("Accepted", float("nan")),
+        ("Accepted", "\ud800"),
         ("Accepted", None, 7),
         ("Accepted", None, [("only one",)]),
         ("Accepted", "x" * LONGEST),

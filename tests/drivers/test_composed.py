@@ -117,6 +117,24 @@ def test_a_pulse_ends_when_its_poll_is_cancelled() -> None:
     play(scene)
 
 
+def test_a_pulse_whose_end_was_lost_ends_when_the_board_answers_again() -> None:
+    async def scene(rig: Rig) -> None:
+        await rig.step(2)
+        rig.pilot.plugged = True
+        poll = asyncio.create_task(rig.evse.read())
+        while not rig.board.locked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        rig.board.lost = True
+        with pytest.raises(DriverError):
+            await poll
+        assert rig.board.outputs[LOCK]
+        rig.board.lost = False
+        await rig.step()
+        assert not rig.board.outputs[LOCK]
+
+    play(scene)
+
+
 # --- faults -----------------------------------------------------------------------------------------------------
 
 

@@ -119,8 +119,9 @@ async def test_a_bug_in_an_answer_ends_nothing_and_is_logged(door: Door) -> None
         (b"[1]\n", "not a JSON object"),
         (b"[" * 60_000 + b"\n", "not JSON"),
         (b"x" * (LINE_LIMIT + 10) + b"\n", "longer than"),
+        (b'{"verb":"set","value":"\\udcfc"}\n', "not Unicode"),
     ],
-    ids=["not-json", "not-object", "deep", "long"],
+    ids=["not-json", "not-object", "deep", "long", "half-a-character"],
 )
 async def test_a_malformed_request_is_told_what_is_wrong(door: Door, line: bytes, words: str) -> None:
     assert words in (await door.ask(line))["error"]

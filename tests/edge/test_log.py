@@ -200,6 +200,16 @@ def test_systemds_binding_is_asked_only_while_the_journal_takes_data(sink: Journ
     assert (len(calls), book.lost) == (1, 1)
 
 
+def test_a_line_that_systemds_binding_could_not_send_is_lost_and_no_more(sink: JournalSink) -> None:
+    def refuses(*_fields: str) -> None:
+        raise ConnectionRefusedError
+
+    sink._sendv = refuses
+    book = Log(sink)
+    book.info("X")
+    assert book.lost == 1
+
+
 def test_a_journal_that_was_restarted_is_found_again(journal: tuple[str, socket.socket], sink: JournalSink) -> None:
     path, server = journal
     server.close()

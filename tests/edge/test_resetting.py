@@ -10,6 +10,7 @@ import pytest
 from agent import resetting
 from agent.config import Config, load
 from agent.core.effects import Record
+from agent.errors import StoreError
 from agent.log import Log
 from agent.store.store import Store
 from tests.end_to_end.agent_helpers import Plan
@@ -86,6 +87,19 @@ def test_nothing_is_removed_when_a_bill_depends_on_it(
     assert left(folder) | {"chargepoint.db.reserve"} == before | {"chargepoint.db.reserve"}
     assert why in paper.text
     assert "FAULT=factory-reset" in paper.text
+
+
+def test_while_another_agent_has_the_store_the_order_waits(config: Config, paper: Paper) -> None:
+    folder = fill(config)
+    resetting.order(config, "anna", "x", discard=False)
+    other = Store(folder / "chargepoint.db", fast=True)
+    other.open("")
+    with pytest.raises(StoreError, match="busy"):
+        resetting.carry_out(config, Log(paper))
+    other.close()
+    assert "chargepoint.db" in left(folder)
+    resetting.carry_out(config, Log(paper))
+    assert "chargepoint.db" not in left(folder)
 
 
 def test_undelivered_transactions_go_when_they_may(config: Config, paper: Paper) -> None:
