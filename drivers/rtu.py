@@ -13,7 +13,6 @@ port that is lost (an error, a hang-up) ends the request under way at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import termios
 from collections.abc import Sequence
@@ -247,8 +246,7 @@ def _open_port(settings: SerialSettings) -> Serial:
         exclusive=True,
     )
     os.set_blocking(port.fileno(), False)
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):  # few ports have a latency timer to shorten
-        port.set_low_latency_mode(True)
+    _hasten(port)
     if settings.rs485 and not bytes_only:
         try:
             _let_the_kernel_switch(port)
@@ -256,6 +254,14 @@ def _open_port(settings: SerialSettings) -> Serial:
             port.close()
             raise ValueError("it has no RS-485 mode that the kernel could switch; remove rs485 = true") from None
     return port
+
+
+def _hasten(port: Serial) -> None:
+    """A USB adapter holds back what it has heard for up to 16 ms, unless it is asked not to."""
+    try:
+        port.set_low_latency_mode(True)
+    except ValueError:  # pyserial's word for a port whose driver knows no such flag: it holds nothing back
+        return
 
 
 def _let_the_kernel_switch(port: Serial) -> None:

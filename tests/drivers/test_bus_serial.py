@@ -32,7 +32,9 @@ from tests.drivers.bus_helpers import (
 )
 
 WORDS = {address: 1000 + address for address in range(64)}
-RETRYING = replace(QUICK, retries=1)
+PATIENT = replace(QUICK, timeout_s=1.0, deadline_s=9.0)  # where an answer comes
+RETRYING = replace(QUICK, timeout_s=0.3, retries=1)
+LATE = replace(QUICK, timeout_s=0.3, quarantine_s=0.3)
 
 
 class Line:
@@ -40,7 +42,7 @@ class Line:
         self.pty, self.slave, self.settings = pty, slave, settings
         self.buses: list[Bus] = []
 
-    def bus(self, policy: Policy = QUICK) -> Bus:
+    def bus(self, policy: Policy = PATIENT) -> Bus:
         bus = make_bus(self.settings, policy)
         self.buses.append(bus)
         return bus
@@ -88,15 +90,15 @@ async def test_a_coil_is_written_with_its_own_function(rs485: Line) -> None:
 
 
 async def test_a_late_answer_is_never_taken_for_the_next(rs485: Line) -> None:
-    bus = rs485.bus()
-    rs485.slave.misdeeds = [late(0.11), late(0.06)]  # given up after 80 ms; without a quarantine 1000, 1001 comes next
+    bus = rs485.bus(LATE)
+    rs485.slave.misdeeds = [late(0.36), late(0.1)]  # given up after 320 ms; without a quarantine 1000, 1001 comes next
     with pytest.raises(DriverError):
         await bus.read(1, "input", 0, 2)
     assert await bus.read(1, "input", 40, 2) == [1040, 1041]
 
 
 async def test_the_answer_to_a_cancelled_request_is_never_taken_for_the_next(rs485: Line) -> None:
-    bus = rs485.bus()
+    bus = rs485.bus(LATE)
     rs485.slave.misdeeds = [late(0.03), late(0.06)]
     task = asyncio.create_task(bus.read(1, "input", 0, 2))
     await until(lambda: len(rs485.slave.requests) == 1)
@@ -110,7 +112,7 @@ async def test_the_answer_to_a_cancelled_request_is_never_taken_for_the_next(rs4
 async def test_a_wrong_answer_is_an_error(rs485: Line, misdeed: Misdeed) -> None:
     rs485.slave.misdeeds = [misdeed]
     with pytest.raises(DriverError, match="garbled answer"):
-        await rs485.bus().read(1, "input", 0, 2)
+        await rs485.bus(LATE).read(1, "input", 0, 2)
 
 
 @pytest.mark.parametrize("misdeed", [silent, wrong_function, fewer_registers, bad_crc, garbage_first, busy])
@@ -132,7 +134,7 @@ async def test_a_refusal_is_not_repeated(rs485: Line) -> None:
 
 
 async def test_an_error_names_device_line_and_reason(rs485: Line) -> None:
-    bus = rs485.bus()
+    bus = rs485.bus(QUICK)
     bus.device(9, "meter unit 9")
     with pytest.raises(DriverError) as error:
         await bus.read(9, "input", 0, 1)
@@ -154,9 +156,9 @@ async def test_a_write_that_was_not_answered_is_repeated(rs485: Line) -> None:
 
 
 async def test_a_pulled_plug_ends_the_request_at_once(rs485: Line) -> None:
-    bus = rs485.bus(replace(QUICK, timeout_s=4.0, deadline_s=9.0))
+    bus = rs485.bus(replace(QUICK, timeout_s=30.0, deadline_s=60.0))
     rs485.slave.misdeeds = [unplugs]
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(10.0):
         with pytest.raises(DriverError, match="the port went away"):
             await bus.read(1, "input", 0, 1)
 
@@ -190,7 +192,7 @@ async def test_open_never_fails(tmp_path: Path) -> None:
 
 
 async def test_two_devices_share_the_line(rs485: Line) -> None:
-    bus = rs485.bus(replace(QUICK, timeout_s=1.0, deadline_s=9.0))
+    bus = rs485.bus()
     answers = await asyncio.gather(*(bus.read(unit, "input", 0, 2) for unit in (1, 2) * 8))
     assert answers == [[1000, 1001], [7, 8]] * 8
 
@@ -218,12 +220,12 @@ async def test_the_port_belongs_to_one_owner(rs485: Line) -> None:
 
 
 async def test_closing_ends_the_request_under_way(rs485: Line) -> None:
-    bus = rs485.bus(replace(QUICK, timeout_s=4.0, deadline_s=9.0))
+    bus = rs485.bus(replace(QUICK, timeout_s=30.0, deadline_s=60.0))
     rs485.slave.misdeeds = [silent]
     reading = asyncio.create_task(bus.read(1, "input", 0, 1))
     await until(lambda: len(rs485.slave.requests) == 1)
     await bus.close()
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(10.0):
         with pytest.raises(DriverError, match="the port went away"):
             await reading
 

@@ -13,7 +13,7 @@ from drivers.bus import Bus, SerialSettings
 from drivers.mapped_evse import MappedEvse
 from drivers.regmap import load_evse, parse_evse
 from drivers.wire import make_bus
-from tests.drivers.bus_helpers import QUICK, line
+from tests.drivers.bus_helpers import line
 from tests.drivers.evse_scene import (
     CABLE,
     CONTACTOR,
@@ -308,7 +308,7 @@ def test_a_device_that_knows_only_function_16_is_written_so() -> None:
 async def test_a_controller_is_driven_over_a_real_line(tmp_path: Path) -> None:
     image = dict.fromkeys(range(40), 0) | {PILOT: 2}
     async with line(tmp_path / "tty", {1: image}) as (_, slave, settings):
-        bus = make_bus(settings, QUICK)
+        bus = make_bus(settings)
         evse = MappedEvse(bus, 1, load_evse("reference"))
         await evse.offer(16)
         reading = await evse.read()

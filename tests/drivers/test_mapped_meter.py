@@ -16,7 +16,7 @@ from drivers.mapwords import MeterMap
 from drivers.registers import encode, encode_text
 from drivers.regmap import ENERGY, load_meter, map_names, parse_meter
 from drivers.wire import make_bus
-from tests.drivers.bus_helpers import QUICK, line
+from tests.drivers.bus_helpers import line
 from tests.drivers.register_wire import RegisterWire
 from tests.drivers.virtual_time import run
 
@@ -202,7 +202,7 @@ async def test_a_meter_is_read_over_a_real_line(tmp_path: Path) -> None:
     registers = {a: w for table in filled("eastron_sdm120").tables.values() for a, w in table.items()}
     image = {address: registers.get(address, 0) for address in range(0x60)}
     async with line(tmp_path / "tty", {1: image}) as (_, _, settings):
-        bus = make_bus(settings, QUICK)
+        bus = make_bus(settings)
         samples = await MappedMeter(bus, 1, "eastron_sdm120").read()
         assert next(s.value for s in samples if s.measurand == ENERGY) == pytest.approx(7000.0)
         await bus.close()

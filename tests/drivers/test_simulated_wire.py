@@ -20,9 +20,11 @@ from drivers.token.normalise import Spelling
 from drivers.token.rdm6300 import Rdm6300
 
 EVSE, METER = 1, 2
+PATIENT_S = 0.5  # the client, with a device; less than a slow one takes
+LONG_S = 10.0
 
 
-def station(folder: Path, baud: int = 115200, evse_map: str = "evse_wb", slow_s: float = 0.5) -> SimStation:
+def station(folder: Path, baud: int = 115200, evse_map: str = "evse_wb", slow_s: float = 0.8) -> SimStation:
     return SimStation(
         buses=(SimBus("rs485", port=str(folder / "ttyRS485"), baud=baud),),
         evses=(SimEvse(1, SimUnit(evse_map, "rs485", EVSE), SimUnit("eastron_sdm630", "rs485", METER)),),
@@ -45,7 +47,7 @@ async def client(hw: SimulatedHardware, tmp_path: Path) -> AsyncIterator[AsyncMo
 
 
 async def _client(folder: Path, baud: int) -> AsyncIterator[AsyncModbusSerialClient]:
-    modbus = AsyncModbusSerialClient(str(folder / "ttyRS485"), baudrate=baud, timeout=0.3, retries=0)
+    modbus = AsyncModbusSerialClient(str(folder / "ttyRS485"), baudrate=baud, timeout=PATIENT_S, retries=0)
     assert await modbus.connect()
     yield modbus
     modbus.close()
@@ -127,7 +129,7 @@ async def test_a_faulty_meter_leaves_the_controller_alone(
 
 async def test_a_slow_answer_comes_late_and_is_taken_for_the_next(tmp_path: Path) -> None:
     """The trap that a bus owner must avoid: RTU answers carry no number."""
-    async with SimulatedHardware(station(tmp_path, slow_s=0.4)) as hw:
+    async with SimulatedHardware(station(tmp_path, slow_s=0.65)) as hw:
         async for client in _client(tmp_path, 115200):
             await hw.do("bus", device="meter", mode="slow")
             with pytest.raises(ModbusIOException):
@@ -180,7 +182,7 @@ async def test_noise_on_the_line_does_no_lasting_harm(hw: SimulatedHardware, cli
     assert isinstance(line, RtuLine)
     for noise in (b"\x01", b"\xff" * 300, b"\x01\x10\x03\xe8\x00\x7b\xf6", bytes(range(256))):
         line._heard(noise)
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(LONG_S):
             while line._buffer:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert (await client.read_holding_registers(1000, count=1, device_id=EVSE)).registers == [0]
@@ -222,10 +224,9 @@ async def test_the_watchdog_of_a_silent_master_takes_the_power_away(tmp_path: Pa
             await client.write_registers(257, [2000], device_id=EVSE)
             await client.write_registers(261, [160], device_id=EVSE)
             await hw.do("ev-state", state="C", evse=1)
-            await hw.wait("contactor", "closed", evse=1, timeout_s=3.0)
-            start = time.perf_counter()
-            await hw.wait("offered-ma", "0", evse=1, timeout_s=3.0)
-            assert time.perf_counter() - start > 0.3
+            await hw.wait("contactor", "closed", evse=1, timeout_s=LONG_S)
+            assert await hw.do("get", key="offered-ma", evse=1) == "16000"
+            await hw.wait("offered-ma", "0", evse=1, timeout_s=LONG_S)
 
 
 async def test_tcp_devices_are_served_too(tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ async def test_tcp_devices_are_served_too(tmp_path: Path) -> None:
     async with SimulatedHardware(plan) as hw:
         line = hw.lines["lan"]
         assert isinstance(line, TcpLine)
-        client = AsyncModbusTcpClient("127.0.0.1", port=line.tcp_port, timeout=1, retries=0)
+        client = AsyncModbusTcpClient("127.0.0.1", port=line.tcp_port, timeout=LONG_S, retries=0)
         assert await client.connect()
         pilot = await client.read_input_registers(5, count=1, device_id=255)
         energy = await client.read_input_registers(0x34, count=2, device_id=3)
@@ -251,7 +252,7 @@ async def test_an_rdm6300_card_is_read_by_the_driver(hw: SimulatedHardware, tmp_
     waiting = asyncio.create_task(reader.token())
     await _opened(reader)
     await hw.do("tap", tag="010063E9AE", evses=[1])
-    token = await asyncio.wait_for(waiting, 3.0)
+    token = await asyncio.wait_for(waiting, LONG_S)
     await reader.close()
     assert token.value == "010063E9AE"
 
@@ -261,16 +262,15 @@ async def test_a_line_card_is_read_by_the_driver(hw: SimulatedHardware, tmp_path
     waiting = asyncio.create_task(reader.token())
     await _opened(reader)
     await hw.do("tap", tag="04A1B2C3", evses=[1, 2])
-    token = await asyncio.wait_for(waiting, 3.0)
+    token = await asyncio.wait_for(waiting, LONG_S)
     await reader.close()
     assert token.value == "04A1B2C3"
 
 
 async def _opened(reader: Rdm6300 | AsciiLine) -> None:
-    end = time.monotonic() + 3.0
-    while reader._port is None and time.monotonic() < end:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
-    assert reader._port is not None
+    async with asyncio.timeout(LONG_S):
+        while reader._port is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("form", ["hex10", "hex8", "decimal10"])
@@ -284,7 +284,7 @@ async def test_a_card_is_tapped_by_the_text_that_the_driver_tells(tmp_path: Path
         waiting = asyncio.create_task(reader.token())
         await _opened(reader)
         await hw.do("tap", tag=tag)
-        token = await asyncio.wait_for(waiting, 3.0)
+        token = await asyncio.wait_for(waiting, LONG_S)
         await reader.close()
     assert token.value == tag
 
@@ -295,7 +295,7 @@ async def test_a_card_that_nobody_heard_is_not_kept_for_later(hw: SimulatedHardw
     waiting = asyncio.create_task(reader.token())
     await _opened(reader)
     await hw.do("tap", tag="04A1B2C3", evses=[1, 2])
-    token = await asyncio.wait_for(waiting, 3.0)
+    token = await asyncio.wait_for(waiting, LONG_S)
     await reader.close()
     assert token.value == "04A1B2C3"
 

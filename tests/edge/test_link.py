@@ -130,10 +130,10 @@ async def test_a_server_that_stays_silent_is_given_up_in_time() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with raw(silent) as url, linked(url, open_timeout_s=0.1) as bench:
+    async with raw(silent) as url, linked(url, open_timeout_s=0.5) as bench:
         loss = await bench.loss()
         assert loss.why.kind is WhyKind.TIMEOUT
-        assert "was reached but did not answer the handshake within 0.1 s" in loss.why.text
+        assert "was reached but did not answer the handshake within 0.5 s" in loss.why.text
 
 
 async def test_a_stop_ends_a_dial_that_hangs() -> None:
@@ -279,7 +279,7 @@ async def test_a_half_open_link_is_found_by_pings() -> None:
         loss = await bench.loss()
         assert loss.why.kind is WhyKind.PING
         took_s = loop.time() - began
-        assert took_s < 0.1 + 0.3 + 0.15 + 1.0  # interval, timeout, closing; the rest is for a busy machine
+        assert took_s < 0.1 + 0.3 + 0.15 + 5.0  # interval, timeout, closing; the rest is for a busy machine
 
 
 async def test_a_link_whose_pings_are_answered_is_healthy() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 
 import pytest
 
@@ -125,9 +124,7 @@ async def test_a_stop_of_the_process_is_in_time_though_bus_and_csms_are_dead(ver
             c.csms.on(action, SILENCE)
         await c.do("bus", device="evse", mode="timeout")
         await c.do("bus", device="meter", mode="timeout")
-        began = time.monotonic()
-        assert await c.end() == 0
-        assert time.monotonic() - began < 5
+        assert await c.end() == 0  # past STOP_LIMIT_S it would be 1
         await c.wait("contactor", "open", timeout_s=20)  # its own watchdog
 
 
