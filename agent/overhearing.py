@@ -1,10 +1,11 @@
-"""What `chargepoint trace` hears: the frames of OCPP and Modbus as they cross, decoded and without secrets.
+"""What `chargepoint trace` hears: the frames of OCPP and Modbus as they cross, decoded and without secrets. The flight
+recorder listens to Modbus as well, always.
 
 A line of the stream is `{"at": UTC, "kind": "ocpp", "way", "action", "evse", "text"}`, `{"at", "kind": "modbus", "bus",
 "unit", "device", "function", "what", "values": [[name, value, registers] ...], "error", "took_ms"}`, `{"kind":
 "missed", "count"}`, or `{"kind": "alive"}` when nothing crosses for a while. Rules kept:
 
-* While nobody listens, nothing is made: a frame costs a look at an empty list, an exchange a look at None.
+* While nobody listens, nothing is made: a frame costs a look at an empty list, an exchange what the recorder takes.
 * An answer bears the action and the EVSE of its call; so does what names only a transaction.
 * Redacted as in a bundle (`edge.redaction`), before it leaves the process.
 """
@@ -20,6 +21,7 @@ from agent.core.security import timestamp
 from agent.edge.control import Peer, Stream
 from agent.edge.trace import Listener
 from agent.errors import AgentError
+from agent.recording_bus import BusFrames
 
 if TYPE_CHECKING:
     from agent.daemon import Daemon
@@ -41,6 +43,10 @@ class Overhearing:
     def __init__(self, daemon: Daemon) -> None:
         self._d = daemon
         self._taps: list[Callable[[Exchange], None]] = []
+        if daemon.recorder is not None:
+            frames = BusFrames(daemon.recorder.exchange, daemon.clock.mono)
+            daemon.recorder.begins = frames.forget
+            self._tap(frames.hear)
 
     async def trace(self, request: Mapping[str, Any], _peer: Peer) -> Stream:
         """Hears from now on what the request wants: `kind`, `evse`, `action`, `device`, each None for all, and
@@ -93,7 +99,7 @@ class Overhearing:
 
     def _set_taps(self) -> None:
         for bus in self._d.built.parts.buses.values():
-            bus.tap = self._told if self._taps else None
+            bus.tap = self._taps[0] if len(self._taps) == 1 else self._told if self._taps else None
 
     def _told(self, exchange: Exchange) -> None:
         for tap in self._taps:

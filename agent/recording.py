@@ -19,7 +19,8 @@ each can be replayed by itself. Rules kept:
 
 The lines, each a JSON list: `head` (facts of the recording, and the arguments of the assembly), `image`, `layers` (of
 variables, when the dialect or the file has changed them), `step` (mono, utc, clock quality, event, effects), `bug` (the
-same with what was raised), `frame` (mono, way, text), `samples` (a number, and what a meter tells of in which order).
+same with what was raised), `frame` (mono, way, text), `bus` (mono, and what `recording_bus` tells of an exchange with a
+device), `samples` (a number, and what a meter tells of in which order).
 The event of a step is flat, or, for most of them are readings, `["M", evse, number of the samples, value, value ...]`.
 Where calls to the CSMS are asked for or answered, a list of their numbers follows: the event's, then the others.
 """
@@ -82,6 +83,7 @@ class Recorder:
         self._station, self._secrets, self._frame, self._tell, self._nap = station, secrets, frame, tell, nap
         self._handle = station.handle
         self._ring = Ring(folder, budget_bytes)
+        self.begins: Callable[[], None] = lambda: None  # hears that a segment begins
         self._worker: Worker | None = None
         self._task: asyncio.Future[None] | None = None
         self._pending: list[Entry] = []
@@ -123,6 +125,11 @@ class Recorder:
             self._left_out = True
             self._pending.append(("frame", mono, way, LEFT_OUT))
 
+    def exchange(self, mono: float, told: tuple[Any, ...]) -> None:
+        """An exchange with a device, as `recording_bus` tells it."""
+        if len(self._pending) < BLOCK_STEPS:
+            self._pending.append(("bus", mono, told))
+
     # --- writing ------------------------------------------------------------------------------------------------
 
     def _turn(self, now: Instant) -> None:
@@ -142,6 +149,7 @@ class Recorder:
     def _head(self, now: Instant) -> list[Entry]:
         """Taken between two steps, so that it is of one piece."""
         self._layers = self._station.facts.variables.layered
+        self.begins()
         about = {"format": FORMAT, "version": __version__, "utc": now.utc, "mono": now.mono, "boot": now.boot}
         try:
             state = image(self._station, Mask(self._secrets()))
@@ -233,6 +241,8 @@ class Recorder:
             return _dumps([kind, entry[1], entry[2], self._frame(entry[3])])
         if kind == "head":
             return _dumps([kind, entry[1], flat(entry[2], mask)])
+        if kind == "bus":
+            return _dumps([kind, entry[1], *entry[2]])
         return _dumps([kind, flat(entry[1], mask) if kind == "layers" else entry[1]])
 
     # --- for a bundle -------------------------------------------------------------------------------------------
@@ -251,10 +261,7 @@ class Recorder:
     def newest(self, limit: int) -> list[str]:
         """Lines of the newest segments, in characters no more than `limit`. Where it may wait for the disk."""
 
-        def reader(path: Path) -> Callable[[], Sequence[str]]:
-            return lambda: list(_whole(path))
-
-        return newest([reader(path) for path in reversed(self._ring.segments())], limit)
+        return _newest(self._ring, limit)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -271,6 +278,18 @@ class Recorder:
         except (OSError, Unfit):
             return
         self._pending = []
+
+
+def newest_of(folder: Path, limit: int) -> list[str]:
+    """The same of a recording that nobody is making."""
+    return _newest(Ring(folder, 0), limit)
+
+
+def _newest(ring: Ring, limit: int) -> list[str]:
+    def reader(path: Path) -> Callable[[], Sequence[str]]:
+        return lambda: list(_whole(path))
+
+    return newest([reader(path) for path in reversed(ring.segments())], limit)
 
 
 def _whole(path: Path) -> Iterator[str]:

@@ -128,7 +128,7 @@ class Details:
             if evse.tx is not None
         ]
         limit = whole(request, "limit", 1, MAX_EVENTS, MAX_EVENTS)
-        ended = [_past(row, waiting.get(row.transaction, 0), given_up) for row in self._block(History).rows()]
+        ended = [past_view(row, waiting.get(row.transaction, 0), given_up) for row in self._block(History).rows()]
         return {"now_utc": now.utc, "transactions": [*running, *reversed(ended)][:limit]}
 
     async def queue(self, request: Request) -> dict[str, Any]:
@@ -143,10 +143,10 @@ class Details:
             "now_utc": now.utc,
             "rows": counts.rows,
             "bytes": counts.bytes,
-            "waiting": [_waiting(row) for row in rows],
+            "waiting": [row_view(row) for row in rows],
             "next": rows[-1].id if len(rows) == limit else None,
             "given_up": len(letters),
-            "dead_letters": [_letter(letter) for letter in letters[: whole(request, "letters", 0, 10_000, 20)]],
+            "dead_letters": [letter_view(letter) for letter in letters[: whole(request, "letters", 0, 10_000, 20)]],
             "link": self._d.report.status_of_link(),
         }
 
@@ -191,8 +191,8 @@ class Details:
             "value": value,
             "source": _SOURCES.get(source) or ("technician" if last and last[0] else "central system"),
             "set": set_,
-            "by": last[0] or "central system" if last else None,
-            "utc": last[1].utc if last else None,
+            "by": last[0] or "central system" if last and set_ else None,
+            "utc": last[1].utc if last and set_ else None,
             "default": row.default or None,
             "expected": expected(row),
             "unit": row.unit or None,
@@ -286,7 +286,7 @@ def _device(device: DeviceConfig) -> str:
     return f"{device.map or device.driver}{where}{unit}"
 
 
-def _past(row: Past, waiting: int, given_up: set[str]) -> dict[str, Any]:
+def past_view(row: Past, waiting: int, given_up: set[str]) -> dict[str, Any]:
     """`waiting` 0 without a time: the end was told, and the store lost when."""
     state = "given up" if row.transaction in given_up else "waiting" if waiting else "told"
     return {
@@ -305,7 +305,7 @@ def _past(row: Past, waiting: int, given_up: set[str]) -> dict[str, Any]:
     }
 
 
-def _waiting(row: JournalRow) -> dict[str, Any]:
+def row_view(row: JournalRow) -> dict[str, Any]:
     event = row.event
     return {
         "id": event.message_id,
@@ -316,7 +316,7 @@ def _waiting(row: JournalRow) -> dict[str, Any]:
     }
 
 
-def _letter(letter: DeadLetter) -> dict[str, Any]:
+def letter_view(letter: DeadLetter) -> dict[str, Any]:
     event = letter.event
     told: dict[str, Any] = {"id": f"{letter.transaction}-{letter.seq}", "why": letter.why}
     if event is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from agent.worker import Worker
 if TYPE_CHECKING:
     from agent.daemon import Daemon
     from agent.edge.redaction import Redactor
-    from agent.recording import Recorder
 
 FOLDER = "outgoing"
 KNOWN_HOSTS = "known_hosts"
@@ -116,20 +115,21 @@ class Support:
         about, recorder = self._about(), self._d.recorder
         security = next(block for block in self._d.built.station.blocks if isinstance(block, Security))
         alarms = security.lines(oldest, latest)
+        half = bundle.RECORDING_BYTES // 2  # a mask may be longer than what it hides
         if recorder is not None:
             await recorder.flush(now)
 
         def pack() -> None:
             parts = {
                 "about.txt": redactor.text(about),
-                "status.json": _json(redactor.value(status)),
-                "settings.json": _json(redactor.value(settings)),
-                "configuration.json": _json(redactor.value(self._configuration())),
+                "status.json": as_json(redactor.value(status)),
+                "settings.json": as_json(redactor.value(settings)),
+                "configuration.json": as_json(redactor.value(self._configuration())),
                 "frames.txt": "".join(f"{at} {way} {redactor.frame(text)}\n" for at, way, text in frames),
                 "log.txt": redactor.text(bundle.tail(log or ring)),
                 "security.txt": redactor.text("\n".join([*alarms, ""])),
                 "board.txt": redactor.text(bundle.board()),
-                bundle.RECORDING: _recording(recorder, redactor) if recorder is not None else "",
+                bundle.RECORDING: masked_recording(recorder.newest(half), redactor) if recorder is not None else "",
             }
             bundle.write_bundle(path, parts, redactor, now.utc)
 
@@ -137,10 +137,10 @@ class Support:
 
     def asked_for(self) -> Path:
         """Where a bundle is made that somebody at the charger has asked for."""
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._d.clock.now().utc))
+        from agent.edge import bundle
+
         station = self._d.config.station
-        name = "".join(c if c.isalnum() else "-" for c in station.serial or station.model)
-        return self._folder / f"support-{name}-{stamp}.tar.gz"
+        return self._folder / bundle.name(station.serial or station.model, self._d.clock.now().utc)
 
     def _redactor(self) -> Redactor:
         from agent.edge.redaction import Redactor
@@ -193,16 +193,14 @@ async def _beside(work: Any) -> None:
         worker.leave()
 
 
-def _recording(recorder: Recorder, redactor: Redactor) -> str:
-    """Half of what the part may have: a mask may be longer than what it hides."""
+def masked_recording(lines: Sequence[str], redactor: Redactor) -> str:
     import secrets
 
-    from agent.edge.bundle import RECORDING_BYTES
     from agent.recording_mask import Mask
 
     mask = Mask(secrets.token_bytes(16), redactor.value)
-    return "".join(f"{line}\n" for line in mask.lines(recorder.newest(RECORDING_BYTES // 2)))
+    return "".join(f"{line}\n" for line in mask.lines(lines))
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -1,6 +1,7 @@
 """What goes over a bus, in the words of the register maps: `Current.Import@L1 16.2 A` beside `0006: 4181 999A`.
 
-For a technician who looks on; a driver never needs it. A register that no map names is shown as it is.
+For a technician who looks on; a driver never needs it. A register that no map names is shown as it is, unless it holds
+a text: that may be the card of whoever charges.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from drivers.registers import Row, decode, decode_text, raw
 WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding"}
 _TABLE_OF = {function: table for table, function in READ_FUNCTION.items()}
 MAX_SHOWN = 40  # registers that no map names
+SHORTEST_TEXT = 4  # bytes
 
 
 class _Known(NamedTuple):
@@ -47,7 +49,22 @@ def decoded(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
             yield known.name, _value(known, own), _raw(row.at, own)
     left = [(at + i, word) for i, word in enumerate(words) if at + i not in named]
     if left and not named:
-        yield "", "", " ".join(f"{word:04X}" for _, word in left[:MAX_SHOWN])
+        hidden = f"(a text in {len(left)} registers)" if _is_text(words) else ""
+        yield "", "", hidden or " ".join(f"{word:04X}" for _, word in left[:MAX_SHOWN])
+
+
+def is_text(exchange: Exchange) -> bool:
+    """Whether it bears a text in registers that no map names: what a meter is to sign has the driver's card in it."""
+    words = exchange.answer if isinstance(exchange.payload, int) else exchange.payload
+    return _is_text(words) and not any(name for name, _value, _registers in decoded(exchange))
+
+
+def _is_text(words: Sequence[int]) -> bool:
+    data = b"".join((word & 0xFFFF).to_bytes(2, "big") for word in words).strip(b"\0")
+    try:
+        return len(data) >= SHORTEST_TEXT and data.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _raw(at: int, words: Sequence[int]) -> str:

@@ -92,6 +92,7 @@ RULES: dict[str, Rule] = {
         ),
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
     ),
+    "agent.recording_bus": Rule(("drivers.busstats", "drivers.overheard"), not_std=OUTSIDE_WORLD),
     "agent.errands": Rule(("agent.core",)),
     "agent.orders": Rule(("agent.core",)),
     "agent.vendors": Rule(("agent.core", "agent.worker")),
@@ -127,6 +128,10 @@ RULES: dict[str, Rule] = {
             *("drivers.api", "drivers.registry", "drivers.regmap", "drivers.mapwords"),
         )
     ),
+    # Where no agent answers, the files are read that it has left.
+    "agent.cli.bundle": Rule(
+        ("agent.cli", "agent.config_socket", "agent.errors", "agent.support_offline"), not_std=("asyncio", "sqlite3")
+    ),
     # The core on a desk, fed from a file.
     "agent.cli.plug_steps": Rule(("agent.core.faults",), not_std=("asyncio", "sqlite3")),
     "agent.cli.log": Rule(("agent.cli", "agent.errors", "agent.core.troubles"), not_std=("asyncio", "sqlite3")),
@@ -158,6 +163,7 @@ RULES: dict[str, Rule] = {
     "agent.report_details": EVERYTHING,
     "agent.report_access": Rule(("agent.core.types", "agent.blocks", "drivers.api")),
     "agent.support": EVERYTHING,
+    "agent.support_offline": EVERYTHING,
     "agent.technician": EVERYTHING,
     "agent.demo": Rule(EVERYTHING.ours, ("tomli", "websockets")),
     "agent.__main__": EVERYTHING,

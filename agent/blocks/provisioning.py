@@ -114,7 +114,7 @@ class Provisioning(Block):
         if e.status is Registration.ACCEPTED:
             self._deadlines.clear("boot")
             if e.interval_s >= 1:
-                self._vars.write(_INTERVAL, str(int(min(e.interval_s, LONGEST_RETRY_S))))
+                yield from self._told_interval(str(int(min(e.interval_s, LONGEST_RETRY_S))))
             self._arm_heartbeat(now)
         else:
             wait_s = e.interval_s if e.interval_s > 0 else BOOT_RETRY_S
@@ -127,6 +127,13 @@ class Provisioning(Block):
             (("STATUS", str(e.status)),),
         )
         yield Registered(e.status)
+
+    def _told_interval(self, value: str) -> Iterator[Event]:
+        """Not remembered, for each boot tells it anew; who has set it and when is, once for each other value."""
+        if self._vars.source(str(_INTERVAL)) == "csms" and self._vars.text(str(_INTERVAL)) == value:
+            return
+        if self._vars.write(_INTERVAL, value) is SetStatus.ACCEPTED:
+            yield VariableChanged(_INTERVAL, "")
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         if isinstance(e.call, Boot):

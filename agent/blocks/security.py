@@ -289,6 +289,11 @@ def _encode(entry: Entry) -> list[Any]:
     return [entry.kind, entry.info, [at.mono, at.utc, int(at.quality), at.boot]]
 
 
+def logged(e: Restored) -> list[str]:
+    """The lines of the log that was remembered, for whoever reads it without a station."""
+    return [entry.line() for entry in _entries(Kept(e, LOG))[-MAX_LOG:]]
+
+
 def _entries(kept: Kept) -> list[Entry]:
     """What was remembered, in order; the store corrects the times that were not known then."""
     return sorted(kept.rows(_decode).values(), key=lambda entry: entry.number)

@@ -3,10 +3,14 @@ gets when it asks for diagnostics. Nothing secret is in it, and no whole card nu
 
 What is in it: status, settings and configuration; the journal and the security log; the last OCPP frames; the board's
 memory, load and disks; and a flight recording for `chargepoint replay`. It is written by you, with your rights.
+Where no agent answers it is made of what that has left on the disk (`agent.support_offline`), and says what is missing.
+
+With --json: {file, bytes, agent: whether one answered, missing: ["..."]}.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import json
@@ -19,7 +23,8 @@ from typing import Any
 from agent.cli import asking
 from agent.cli.streaming import stream
 from agent.cli.tables import size
-from agent.errors import AgentError, Exit, NotRunning
+from agent.config_socket import DEFAULT_FILE, DEFAULT_SOCKET
+from agent.errors import AgentError, ConfigError, Exit, NotRunning
 
 PACKING_S = 180.0
 
@@ -29,28 +34,60 @@ def main(argv: Sequence[str]) -> int:
     parser = asking.parser("support-bundle", "Write everything that a supporter needs into one file, without secrets.")
     parser.add_argument("file", nargs="?", metavar="FILE", help="a file or a folder; if none is given, the current one")
     options = parser.parse_args(list(argv))
-    path_of_agent = asking.socket_of(options)
-    _find(path_of_agent)
-    lines = stream(path_of_agent, "bundle", "support-bundle", silent_s=PACKING_S)
-    path = _target(options.file, Path(str(next(lines, {}).get("name", ""))).name)
+    missing: list[str] | None = None
     try:
-        written = _write(path, lines)
-    except OSError as error:
-        raise AgentError(f"chargepoint support-bundle: {path}: {error.strerror or error}") from None
-    if options.json:
-        print(json.dumps({"file": str(path), "bytes": written}))
+        socket = _find(options)
+    except (NotRunning, ConfigError) as error:
+        path, written, missing = _from_disk(options, error)
+        if not options.json:
+            asking.tell([str(error), "so this is made of what the agent has left on the disk"])
     else:
+        path, written = _from_agent(options, socket)
+    if options.json:
+        print(json.dumps({"file": str(path), "bytes": written, "agent": missing is None, "missing": missing or []}))
+    else:
+        asking.tell(f"missing: {text}" for text in missing or ())
         print(f"{path}: {size(written)}; nothing secret is in it. Send it to whoever helps you.")
     return Exit.OK
 
 
-def _find(path: str) -> None:
-    """Packing takes long; that there is no agent shall be known at once, and what to send instead."""
+def _find(options: argparse.Namespace) -> str:
+    """The socket at which an agent answers; asked at once, since packing takes long."""
+    wrong = None
     try:
-        asking.ask(path, "status", program="support-bundle")
-    except NotRunning as error:
-        instead = "until it runs, send what chargepoint doctor --report FILE and chargepoint log tell"
-        raise NotRunning(f"{error}; {instead}") from None
+        socket = asking.socket_of(options)
+    except ConfigError as error:  # an agent that was started before the file was spoilt runs on
+        if options.config:
+            raise
+        socket, wrong = DEFAULT_SOCKET, error
+    try:
+        asking.ask(socket, "status", program="support-bundle")
+    except NotRunning:
+        if wrong is not None:
+            raise wrong from None
+        raise
+    return socket
+
+
+def _from_agent(options: argparse.Namespace, socket: str) -> tuple[Path, int]:
+    lines = stream(socket, "bundle", "support-bundle", silent_s=PACKING_S)
+    path = _target(options.file, Path(str(next(lines, {}).get("name", ""))).name)
+    try:
+        return path, _write(path, lines)
+    except OSError as error:
+        raise AgentError(f"chargepoint support-bundle: {path}: {error.strerror or error}") from None
+
+
+def _from_disk(options: argparse.Namespace, why: AgentError) -> tuple[Path, int, list[str]]:
+    from agent import support_offline
+
+    file = options.config or DEFAULT_FILE
+    if not support_offline.is_charger(file):
+        raise why
+    try:
+        return support_offline.write(file, str(why), lambda name: _target(options.file, name))
+    except AgentError as error:
+        raise AgentError(f"chargepoint support-bundle: {error}") from None
 
 
 def _target(wanted: str | None, name: str) -> Path:

@@ -26,6 +26,7 @@ from agent.core.types import ClockQuality, Instant
 from drivers.api import Sample
 
 _MODULE = re.compile(r"(?:core|blocks)\.[a-z0-9_]+")
+_WRITES = (5, 6, 15, 16)
 MAX_CALLS = 20_000
 MAX_WHY = 200
 
@@ -147,6 +148,17 @@ class Player:
     def _frame(self, mono: float, way: str, text: str) -> Iterator[Played]:
         yield Played("frame", float(mono) + self._offset_s, text=str(text), way=str(way))
 
+    def _bus(
+        self, mono: float, bus: str, unit: int, device: str, function: int, at: int, asked: int, words: str | None,
+        error: str, count: int, failed: int,
+    ) -> Iterator[Played]:  # fmt: skip
+        """`way`: "!" when it failed."""
+        what = f"{'write' if function in _WRITES else 'read'} {int(asked)} at {int(at):04X}"
+        outcome = error or (str(words) if words is not None else "(a text)")
+        before = f"; {int(count) - 1} more since the last, {int(failed) - bool(error)} failed" if count > 1 else ""
+        text = f"{device}, unit {unit} on {bus}: {what}: {outcome}{before}"
+        yield Played("bus", float(mono) + self._offset_s, text=text, way="!" if error else "")
+
     # --- values -------------------------------------------------------------------------------------------------
 
     def _find(self, name: str) -> Any:
@@ -196,5 +208,6 @@ _LINES: dict[str, Any] = {
     "step": Player._step,
     "bug": Player._bug,
     "frame": Player._frame,
+    "bus": Player._bus,
     "samples": Player._samples,
 }

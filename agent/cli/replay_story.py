@@ -6,6 +6,7 @@ Values are shown by the names of their fields; card numbers lose all but their e
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ def told(played: Played, *, everything: bool, evse: int | None) -> str:
 def _is_about(played: Played, evse: int) -> bool:
     if played.kind == "head":
         return True
+    if played.kind == "bus":
+        return re.search(rf"\bEVSE {evse}\b", played.text) is not None
     values = (played.event, *played.effects)
     return any(evse == getattr(value, "evse", None) or evse in getattr(value, "evses", ()) for value in values)
 
@@ -82,6 +85,12 @@ def _frame_words(played: Played) -> str:
         return _clean(played.text)
 
 
+def _bus(played: Played, everything: bool) -> Iterator[str]:
+    """What went well is for whoever looks closely."""
+    if everything or played.way:
+        yield f"{_clock(played.utc)}  device: {_clean(played.text)}"
+
+
 def _unreadable(played: Played, _everything: bool) -> Iterator[str]:
     yield f"    not to be read, and nothing after it can be replayed: {_clean(played.text)}"
 
@@ -91,6 +100,7 @@ _KINDS: dict[str, Any] = {
     "step": _step,
     "bug": _bug,
     "frame": _frame,
+    "bus": _bus,
     "unreadable": _unreadable,
 }
 

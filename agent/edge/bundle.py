@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -23,6 +24,12 @@ RESERVE_BYTES = 16 << 20  # of the disk, that no bundle may take
 JOURNAL_S = 20.0
 UNIT = "chargepoint"
 _PROC = ("uptime", "loadavg", "meminfo", "version", "self/status", "mounts")
+
+
+def name(charger: str, utc: float) -> str:
+    """Of a bundle that somebody at the charger has asked for."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(utc))
+    return f"support-{''.join(c if c.isalnum() else '-' for c in charger)}-{stamp}.tar.gz"
 
 
 def tail(text: str, limit: int = PART_BYTES) -> str:

@@ -10,7 +10,7 @@ from agent.blocks.history import MAX_ROWS, History, Past
 from agent.blocks.logbook import MAX_ENTRIES, TABLE, Logbook
 from agent.blocks.writers import Writers
 from agent.core.effects import Effect, Remember
-from agent.core.events import LinkDown, LinkUp, Registered, TransactionAnswered, TransactionEnded
+from agent.core.events import BootAnswered, LinkDown, LinkUp, Registered, TransactionAnswered, TransactionEnded
 from agent.core.record import replace
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.security import ClockSet
@@ -178,6 +178,19 @@ def test_it_is_known_who_has_set_a_variable_and_when() -> None:
     again = Bench()
     again.restart(bench)
     assert (by_csms, last(again)) == (("", bench.utc - 10), ("anna", bench.utc))
+
+
+def test_it_is_known_when_the_answer_to_the_boot_has_set_the_heartbeat() -> None:
+    bench = Bench().ready()
+    writers = _block(bench, Writers)
+    since = bench.utc
+    bench.wait(10)
+    for interval_s in (77, 77.0):  # a link that flutters writes nothing again
+        bench.feed(BootAnswered(Registration.ACCEPTED, interval_s, bench.utc))
+        bench.wait(5)
+    found = writers.last("OCPPCommCtrlr.HeartbeatInterval")
+    assert found is not None
+    assert (found[0], found[1].utc) == ("", since + 10)
 
 
 def test_a_variable_that_was_set_back_has_no_author() -> None:

@@ -47,6 +47,24 @@ def test_the_story_is_told_and_every_step_is_alike(segment: Path, capsys: pytest
     assert "Tick" in shown(capsys, segment, "--all")[1]
 
 
+def test_what_failed_on_a_line_to_a_device_is_told_and_the_rest_only_when_all_is_wanted(
+    segment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = list(lines(segment))
+    of_bus = ["ttyUSB0", 2, "meter of EVSE 1", 4, 52]
+    told.append(json.dumps(["bus", 9.0, *of_bus, 2, "4366999A", "", 1, 0]))
+    told.append(json.dumps(["bus", 9.5, *of_bus, 2, "", "no answer", 7, 3]))
+    file = segment.with_suffix(".jsonl")
+    file.write_text("\n".join(told))
+    code, out = shown(capsys, file, "--evse", "1")
+    assert code == 0
+    assert (
+        "device: meter of EVSE 1, unit 2 on ttyUSB0: read 2 at 0034: no answer; 6 more since the last, 2 failed" in out
+    )
+    assert "4366999A" not in out
+    assert "read 2 at 0034: 4366999A" in shown(capsys, file, "--all")[1]
+
+
 def test_only_what_is_about_an_evse_is_told(segment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out = shown(capsys, segment, "--evse", "1")
     assert "EvseRead" in out

@@ -56,5 +56,10 @@ def test_registers_that_no_map_names_are_shown_as_they_are(maps: list[object]) -
     assert list(decoded(exchange(maps, 3, 0x9000, 2, [1, 0xBEEF]))) == [("", "", "0001 BEEF")]
 
 
+def test_a_text_that_no_map_names_is_not_shown_for_it_may_be_the_card_of_the_driver() -> None:
+    words = [int.from_bytes(pair) for pair in (b"01", b"00", b"A5", b"7C")]
+    assert list(decoded(exchange([], 16, 0x9000, words))) == [("", "", "(a text in 4 registers)")]
+
+
 def test_of_an_exchange_that_failed_there_is_nothing_to_tell() -> None:
     assert list(decoded(exchange([METER], 4, 0, 4, [], "timeout"))) == []
