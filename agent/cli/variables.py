@@ -68,7 +68,8 @@ def _get(argv: list[str]) -> int:
 
 def _long(row: Answer) -> Iterator[str]:
     yield f"{row.get('name')} = {_value(row)}"
-    by = f": {row['by']}, {moment(row.get('utc'))} UTC" if row.get("by") else ""
+    who = f": {row['by']}" if row.get("by") not in (None, row.get("source")) else ""
+    by = f"{who}, {moment(row.get('utc'))} UTC" if row.get("by") else ""
     yield f"  from      {row.get('source')}{by}"
     yield f"  default   {row.get('default') or '(empty)'}"
     if row.get("writable"):

@@ -366,7 +366,7 @@ def test_status_without_an_agent_is_one_line_and_code_69(tmp_path: Path) -> None
     )
 
 
-def test_a_bundle_of_an_agent_that_is_not_there_is_not_waited_for_and_something_else_is_offered(
+def test_a_bundle_where_neither_an_agent_nor_its_files_are_is_not_waited_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as listener:
@@ -375,7 +375,7 @@ def test_a_bundle_of_an_agent_that_is_not_there_is_not_waited_for_and_something_
         patch.setattr(asking.ask, "__kwdefaults__", {"program": "", "timeout_s": 0.05})
         assert __main__.main(["support-bundle", "--socket", str(tmp_path / "s.sock")]) == 69
     told = capsys.readouterr().err
-    assert "does not answer" in told and "doctor --report" in told
+    assert "does not answer" in told and "chargepoint check-config" in told
 
 
 def test_status_of_something_else_is_one_line_and_code_1(tmp_path: Path) -> None:
