@@ -31,6 +31,7 @@ SERVICE = (
     ("packaging/tmpfiles/chargepoint.conf", "usr/lib/tmpfiles.d/chargepoint.conf", 0o644),
     ("packaging/udev/70-chargepoint.rules", "usr/lib/udev/rules.d/70-chargepoint.rules", 0o644),
 )
+GENERATOR = "packaging/systemd/chargepoint-notify-reload"
 MADE = (  # by the tools below
     ("pages/chargepoint.1", "usr/share/man/man1/chargepoint.1"),
     ("pages/agent.toml.5", "usr/share/man/man5/agent.toml.5"),
@@ -55,6 +56,11 @@ def main() -> None:
     if options.service:
         for unit in sorted((TOP / "packaging/systemd").glob("chargepoint.*")):
             _put(unit, root / options.units.strip("/") / unit.name)
+        _put(
+            TOP / GENERATOR,
+            (root / options.units.strip("/")).parent / "system-generators" / Path(GENERATOR).name,
+            0o755,
+        )
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     if options.compile:

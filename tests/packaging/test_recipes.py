@@ -4,6 +4,7 @@ ask for all that the agent imports."""
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from hashlib import md5
 from pathlib import Path
@@ -90,11 +91,55 @@ def test_the_external_tree_of_buildroot_finds_the_unpacked_sdist() -> None:
         assert (ROOT / name).is_file()
 
 
+# What Buildroot gives a package, as far as this one uses it: the variables of its manual, and rules that run the steps.
+BUILDROOT = """
+D := {tree}
+TARGET_DIR := {target}
+HOST_DIR := /host
+INSTALL := install
+BR2_EXTERNAL_CHARGEPOINT_PATH := {tree}/packaging/buildroot
+generic-package =
+include {tree}/packaging/buildroot/external.mk
+build:
+\t$(CHARGEPOINT_AGENT_INSTALL_TARGET_CMDS)
+init:
+\t$(CHARGEPOINT_AGENT_INSTALL_INIT_SYSTEMD)
+facts:
+\t@echo "$(CHARGEPOINT_AGENT_SITE) $(CHARGEPOINT_AGENT_DEPENDENCIES)"
+.PHONY: build init facts
+"""
+
+
+def make(tmp_path: Path, *words: str) -> str:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(BUILDROOT.format(tree=ROOT, target=tmp_path / "target"))
+    command = ["make", "-C", str(tmp_path), "--no-print-directory", "--warn-undefined-variables", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_make_reads_the_package_of_buildroot_and_finds_its_source_and_the_tools_that_are_there(tmp_path: Path) -> None:
+    assert make(tmp_path, "facts").split() == [str(ROOT), "host-python3", "host-python-setuptools"]
+    (tmp_path / "package/python-wheel").mkdir(parents=True)
+    (tmp_path / "package/python-wheel/python-wheel.mk").touch()
+    assert make(tmp_path, "facts").split()[1:] == ["host-python3", "host-python-setuptools", "host-python-wheel"]
+
+
+def test_the_steps_of_the_buildroot_package_are_commands_for_the_tree_of_the_target(tmp_path: Path) -> None:
+    told = make(tmp_path, "--dry-run", "build")
+    assert "/host/bin/python3 " in told
+    assert f"--root {tmp_path}/target --service --compile" in told
+    make(tmp_path, "init")
+    preset = (tmp_path / "target/usr/lib/systemd/system-preset/50-chargepoint.preset").read_text()
+    assert preset == "enable chargepoint.service\nenable chargepoint.socket\n"
+
+
 def test_every_block_of_the_buildroot_package_ends() -> None:
     assert MAKEFILE.count("\ndefine ") == MAKEFILE.count("\nendef\n")
     assert MAKEFILE.rstrip().endswith("$(eval $(generic-package))")
 
 
 def test_the_buildroot_package_selects_what_python_lacks_otherwise() -> None:
-    for part in ("SQLITE", "SSL", "ZLIB"):
+    for part in ("SQLITE", "SSL", "UNICODEDATA", "ZLIB"):
         assert f"select BR2_PACKAGE_PYTHON3_{part}" in CONFIG

@@ -11,7 +11,9 @@ CHARGEPOINT_AGENT_SITE = $(realpath $(BR2_EXTERNAL_CHARGEPOINT_PATH)/../..)
 CHARGEPOINT_AGENT_SITE_METHOD = local
 CHARGEPOINT_AGENT_LICENSE = Apache-2.0, BSD-3-Clause (modules), MIT (modules)
 CHARGEPOINT_AGENT_LICENSE_FILES = LICENSE packaging/debian/copyright
-CHARGEPOINT_AGENT_DEPENDENCIES = host-python3 host-python-setuptools
+# Until setuptools 70.1 a wheel is made with the help of the package wheel; later releases of Buildroot may be without it.
+CHARGEPOINT_AGENT_DEPENDENCIES = host-python3 host-python-setuptools \
+	$(if $(wildcard package/python-wheel/python-wheel.mk),host-python-wheel)
 
 # A number of its own keeps the files of a data partition the agent's over updates of the image.
 define CHARGEPOINT_AGENT_USERS
@@ -26,16 +28,15 @@ define CHARGEPOINT_AGENT_PERMISSIONS
 endef
 
 define CHARGEPOINT_AGENT_INSTALL_TARGET_CMDS
-	$(HOST_DIR)/bin/python3 $(@D)/packaging/install.py --root $(TARGET_DIR) --service --compile
+	PYTHONNOUSERSITE=1 $(HOST_DIR)/bin/python3 $(@D)/packaging/install.py --root $(TARGET_DIR) --service --compile
 	rm $(TARGET_DIR)/usr/lib/sysusers.d/chargepoint.conf
 	$(INSTALL) -d -m 700 $(TARGET_DIR)/etc/chargepoint/credentials
 endef
 
-# The units are enabled here: Buildroot has no step of its own that would do it.
+# Buildroot enables units by presets, when the image is made: so also where the image disables what is not named.
 define CHARGEPOINT_AGENT_INSTALL_INIT_SYSTEMD
-	mkdir -p $(TARGET_DIR)/etc/systemd/system/multi-user.target.wants $(TARGET_DIR)/etc/systemd/system/sockets.target.wants
-	ln -sf /usr/lib/systemd/system/chargepoint.service $(TARGET_DIR)/etc/systemd/system/multi-user.target.wants/
-	ln -sf /usr/lib/systemd/system/chargepoint.socket $(TARGET_DIR)/etc/systemd/system/sockets.target.wants/
+	$(INSTALL) -d $(TARGET_DIR)/usr/lib/systemd/system-preset
+	printf 'enable chargepoint.service\nenable chargepoint.socket\n' > $(TARGET_DIR)/usr/lib/systemd/system-preset/50-chargepoint.preset
 endef
 
 $(eval $(generic-package))

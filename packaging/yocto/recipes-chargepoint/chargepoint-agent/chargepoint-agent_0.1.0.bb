@@ -33,7 +33,7 @@ do_install() {
 }
 
 CONFFILES:${PN} = "${sysconfdir}/chargepoint/agent.toml"
-FILES:${PN} += "${nonarch_libdir}/chargepoint ${nonarch_libdir}/tmpfiles.d ${nonarch_libdir}/udev ${datadir}/chargepoint ${datadir}/bash-completion"
+FILES:${PN} += "${systemd_unitdir}/system-generators ${nonarch_libdir}/chargepoint ${nonarch_libdir}/tmpfiles.d ${nonarch_libdir}/udev ${datadir}/chargepoint ${datadir}/bash-completion"
 
 # openembedded-core splits Python's own library: each part that is imported is named.
 RDEPENDS:${PN} = "\
