@@ -58,10 +58,13 @@ class Workbench:
         return Stream(self._pieces())
 
     async def _pieces(self) -> AsyncIterator[dict[str, Any]]:
+        from agent.edge.bundle import clear_asked_for
+
         self._packing = True
         path = self._d.support.asked_for()
         try:
             yield {"name": path.name}
+            clear_asked_for(path.parent)
             await self._d.support.bundle(path)
             with path.open("rb") as file:
                 path.unlink()

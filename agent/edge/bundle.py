@@ -23,13 +23,14 @@ RECORDING, RECORDING_BYTES = "recorder.jsonl", 4 << 20  # it is cut where it is 
 RESERVE_BYTES = 16 << 20  # of the disk, that no bundle may take
 JOURNAL_S = 20.0
 UNIT = "chargepoint"
+ASKED_FOR = "support-"  # how the name of one begins that somebody at the charger wants
 _PROC = ("uptime", "loadavg", "meminfo", "version", "self/status", "mounts")
 
 
 def name(charger: str, utc: float) -> str:
     """Of a bundle that somebody at the charger has asked for."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(utc))
-    return f"support-{''.join(c if c.isalnum() else '-' for c in charger)}-{stamp}.tar.gz"
+    return f"{ASKED_FOR}{''.join(c if c.isalnum() else '-' for c in charger)}-{stamp}.tar.gz"
 
 
 def tail(text: str, limit: int = PART_BYTES) -> str:
@@ -77,6 +78,13 @@ def _write(path: Path, data: bytes) -> None:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise TransferError(f"{path.parent}: the file cannot be written: {error.strerror or error}") from None
+
+
+def clear_asked_for(folder: Path) -> None:
+    """Remove what was wanted by somebody who went away before it was whole."""
+    with suppress(OSError):
+        for path in folder.glob(f"{ASKED_FOR}*"):
+            path.unlink(missing_ok=True)
 
 
 def clear(folder: Path, keep: str = "") -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,15 +97,17 @@ class Database:
     def reserve(self) -> None:
         """Set space aside for the day when there is none; on a disk that is full already that day has come."""
         reserve = Path(self.path + RESERVE)
-        if self._fast or reserve.exists():
+        if self._fast or (reserve.exists() and reserve.stat().st_size >= WAL_BYTES):
             return
-        handle = os.open(reserve, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(handle, 0, WAL_BYTES)
+            handle = os.open(reserve, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(handle, 0, WAL_BYTES)
+            finally:
+                os.close(handle)
         except OSError:
-            reserve.unlink()
-        finally:
-            os.close(handle)
+            with suppress(OSError):  # whatever stands there takes no space
+                reserve.unlink()
 
     # --- use ----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from agent.demo.central import Central, Crossed, Refused
 
 CARD = "0100A57C21"
-DEADLINE_S = 5.0
+DEADLINE_S = 15.0
 START_16 = {"connectorId": 1, "idTag": CARD, "meterStart": 1000, "timestamp": "2026-11-21T10:00:00Z"}
 
 

@@ -228,7 +228,7 @@ async def line(path: Path, units: dict[int, dict[int, int]]) -> AsyncIterator[tu
         pty.unplug()
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
     """Wait for a condition, not for time."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  (any condition, not an event of ours)

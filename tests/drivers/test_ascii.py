@@ -126,7 +126,7 @@ async def test_a_broken_answer_is_garbage(tmp_path: Path) -> None:
     pty = Pty(tmp_path / "ttyRS485")
     pty.on_data = lambda data: pty.send(ANSWER.replace(b"37", b"38"))
     pty.plug()
-    bus = make_bus(SerialSettings(str(pty.path), 38400, framing="ascii"), Policy(retries=0, timeout_s=0.1))
+    bus = make_bus(SerialSettings(str(pty.path), 38400, framing="ascii"), Policy(retries=0, timeout_s=0.4))
     with pytest.raises(DriverError, match="garbled"):
         await bus.read(1, "holding", 1, 2)
     await bus.close()
@@ -152,7 +152,7 @@ async def test_a_device_that_refuses_is_told_apart_from_a_silent_one(tmp_path: P
     port = str(tmp_path / "ttyRS485")
     line = SimBus("b", port=port, baud=38400, framing="ascii")
     async with SimulatedHardware(SimStation((line,), (SimEvse(1, SimUnit("abl_emh1", "b", 1)),))):
-        bus = make_bus(SerialSettings(port, 38400, framing="ascii"), Policy(retries=0, timeout_s=0.2))
+        bus = make_bus(SerialSettings(port, 38400, framing="ascii"), Policy(retries=0, timeout_s=0.4))
         with pytest.raises(DriverError, match="no such register"):
             await bus.read(1, "holding", 0x1000, 1)
         with pytest.raises(DriverError, match="no answer"):

@@ -96,7 +96,7 @@ async def test_a_long_answer_on_a_slow_line_wakes_the_process_seldom(far: Far) -
     await until(lambda: bool(far.requests))
     await pieces(far, with_crc(bytes([1, 3, 240]) + bytes(240)), 1)
     assert await reading == [0] * 120
-    assert framing.looks < 60
+    assert framing.looks < 245 / 2  # some 15, and more when the pieces come more slowly than on a line
     wire.close()
 
 
@@ -142,7 +142,7 @@ async def test_silence_is_a_timeout_and_noise_is_garbage(far: Far, wire: RtuWire
     far.answer = lambda request: b""
     assert await kind_of(read(wire, 0.05)) == "timeout"
     far.answer = lambda request: ANSWER[:-1] + b"\0"
-    assert await kind_of(read(wire, 0.05)) == "garbage"
+    assert await kind_of(read(wire, 0.3)) == "garbage"
 
 
 async def test_endless_noise_is_bounded_and_the_answer_behind_it_found(far: Far, wire: RtuWire) -> None:

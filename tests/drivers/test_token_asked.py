@@ -62,7 +62,7 @@ async def waiting_for_a_card(reader: SerialTokenReader) -> asyncio.Task[IdToken]
 
 
 async def bounded(task: asyncio.Task[IdToken]) -> str:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(15.0):
         return (await task).value
 
 

@@ -16,6 +16,7 @@ from tests.drivers.bus_helpers import Pty, until
 
 CARD = bytes.fromhex("010063E9AE")
 OTHER = bytes.fromhex("0200112233")
+AGAIN_S = 0.5
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def pty(tmp_path: Path) -> AsyncIterator[Pty]:
 
 @pytest.fixture
 async def rdm(pty: Pty) -> AsyncIterator[Rdm6300]:
-    reader = Rdm6300(str(pty.path), again_after_s=0.15)
+    reader = Rdm6300(str(pty.path), again_after_s=AGAIN_S)
     yield reader
     await reader.close()
 
@@ -41,7 +42,7 @@ async def opened(reader: SerialTokenReader) -> asyncio.Task[IdToken]:
 
 
 async def bounded(task: asyncio.Task[IdToken]) -> IdToken:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(15.0):
         return await task
 
 
@@ -53,9 +54,9 @@ async def test_a_card_is_told(pty: Pty, rdm: Rdm6300) -> None:
 
 async def test_a_card_that_stays_is_told_once(pty: Pty, rdm: Rdm6300) -> None:
     waiting = await opened(rdm)
-    for _ in range(8):  # for longer than the reader forgets a card
+    for _ in range(8):  # together for longer than it takes the reader to forget a card
         pty.send(frame_of(CARD))
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(AGAIN_S / 6)
     pty.send(frame_of(OTHER))
     told = [await bounded(waiting), await bounded(asyncio.create_task(rdm.token()))]
     assert [t.value for t in told] == ["010063E9AE", "0200112233"]
@@ -65,7 +66,7 @@ async def test_a_card_that_came_back_is_told_again(pty: Pty, rdm: Rdm6300) -> No
     waiting = await opened(rdm)
     pty.send(frame_of(CARD))
     first = await bounded(waiting)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1.1 * AGAIN_S)
     pty.send(frame_of(CARD))
     assert await bounded(asyncio.create_task(rdm.token())) == first
 

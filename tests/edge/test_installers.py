@@ -92,7 +92,7 @@ async def test_a_program_that_does_not_end_is_ended_with_all_its_children(tmp_pa
     child = tmp_path / "child"
     program = script(tmp_path, f"sleep 600 & echo $! > {child}; wait")
     with pytest.raises(InstallerError, match="did not end within"):
-        await run([program], 0.5)
+        await run([program], 1.5)
     pid = int(child.read_text())
     await until(lambda: not alive(pid))
 
@@ -102,7 +102,7 @@ async def test_a_program_that_ignores_its_end_is_killed(tmp_path: Path, monkeypa
     mark = tmp_path / "pid"
     program = script(tmp_path, f"trap '' TERM; echo $$ > {mark}; while :; do sleep 1; done")
     with pytest.raises(InstallerError):
-        await run([program], 0.5)
+        await run([program], 1.5)
     pid = int(mark.read_text())
     await until(lambda: not alive(pid))
 
@@ -130,7 +130,7 @@ async def test_output_without_end_is_bounded(tmp_path: Path) -> None:
 async def test_a_daemon_that_holds_the_pipe_holds_nobody_up(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     program = script(tmp_path, f"setsid sleep 60 & echo $! > {mark}")
-    code, _output = await asyncio.wait_for(run([program], 3.0), DEADLINE_S)
+    code, _output = await asyncio.wait_for(run([program], 8.0), DEADLINE_S)
     assert code == 0
     os.kill(int(mark.read_text()), 9)
 

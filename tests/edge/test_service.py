@@ -180,7 +180,8 @@ async def main():
         if "hang" in sys.argv:
             time.sleep(60)
         stopped.set()
-    catch_signals(asyncio.get_running_loop(), stop, lambda: print("reload", flush=True), stop_limit_s=0.5)
+    catch_signals(asyncio.get_running_loop(), stop, lambda: print("reload", flush=True),
+                  stop_limit_s=0.5 if "hang" in sys.argv else 20.0)
     if "thread" in sys.argv:
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
     print("up", flush=True)

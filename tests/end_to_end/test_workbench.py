@@ -79,9 +79,12 @@ async def test_a_technician_looks_on_packs_replays_and_resets() -> None:
         assert code == 0
         assert "TransactionBegan" in out
 
-        bundle = str(c.folder / "bundle.tar.gz")
+        bundle, outgoing = str(c.folder / "bundle.tar.gz"), c.folder / "memory" / "outgoing"
+        outgoing.mkdir()
+        (outgoing / "support-somebody-went-away-before-it-was-whole.tar.gz").touch()
         code, out = await do(c, "support-bundle", bundle, *where(c))
         assert (code, "nothing secret" in out) == (0, True), out
+        assert not list(outgoing.iterdir())
         assert CARD.encode() not in whole(c.folder / "bundle.tar.gz")
         code, out = await do(c, "replay", bundle)
         assert code == 0, out

@@ -11,6 +11,7 @@ import pytest
 
 from agent.core.effects import Effect, Remember
 from agent.store import Limits, Store, StoreFault
+from agent.store.database import RESERVE, WAL_BYTES
 from agent.store.faults import translate
 from tests.store.conftest import Opener
 from tests.store.scenes import drain, ended, sample, started, whole
@@ -137,6 +138,22 @@ def test_a_store_in_memory_goes_to_disk_when_it_can(tmp_path: Path) -> None:
     assert again.open().fault is None
     assert [e.seq for e in drain(again)] == [0, 1]
     again.close()
+
+
+def test_space_that_cannot_be_set_aside_harms_nothing(path: Path) -> None:
+    Path(f"{path}{RESERVE}").symlink_to("/nowhere/at/all")
+    store = Store(path)
+    assert store.open().fault is None
+    store.close()
+
+
+def test_space_that_a_power_cut_kept_from_being_set_aside_is_set_aside_at_the_next_start(path: Path) -> None:
+    reserve = Path(f"{path}{RESERVE}")
+    reserve.touch()
+    store = Store(path)
+    store.open()
+    store.close()
+    assert reserve.stat().st_size == WAL_BYTES
 
 
 def test_a_bug_in_a_statement_is_not_taken_for_a_fault_of_the_disk() -> None:
