@@ -90,7 +90,8 @@ def _file_link(csms: CsmsConfig) -> FileLink:
 
 
 class Network:
-    """`feed` takes an event to the station, `hide` a secret that must not be logged, `mono` is the link's clock."""
+    """`feed` takes an event to the station, `hide` a secret that must not be logged, `mono` is the link's clock.
+    `begun_in`: the version that told the start of a transaction whose end is not told yet, or ""."""
 
     def __init__(
         self,
@@ -99,8 +100,10 @@ class Network:
         feed: Callable[[Event], Awaitable[None]],
         hide: Callable[[str], None],
         mono: Callable[[], float],
+        begun_in: Callable[[], str] = str,
     ) -> None:
         self._config, self._station, self._feed, self._hide, self._mono = config, station, feed, hide, mono
+        self._begun_in = begun_in
         self.custodian: Custodian | None = None
         self.roots_changed: Callable[[], Awaitable[None]] | None = None  # told when a proven link has changed them
         self._stood = False  # the certificates of this connection have been told that it is good
@@ -142,7 +145,7 @@ class Network:
         return LinkSettings(
             url=profile.dial_url,
             identity=profile.identity,
-            subprotocols=offers.next(tuple(f"ocpp{version}" for version in versions), self._mono()),
+            subprotocols=offers.next(tuple(map(_subprotocol, versions)), self._mono(), _subprotocol(self._begun_in())),
             accept_without_subprotocol=csms.accept_without_subprotocol,
             user=profile.user,
             password=self._password(target),
@@ -289,6 +292,10 @@ class Network:
             return _NOT_ACCEPTED[registration]
         age_s = now - max(answered_mono, self._up_at)
         return f"the CSMS has answered nothing for {age_s:.0f} s" if age_s > SILENT_S else None
+
+
+def _subprotocol(version: str) -> str:
+    return f"ocpp{version}"
 
 
 _NOT_ACCEPTED = {

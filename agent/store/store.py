@@ -216,6 +216,12 @@ class Store:
     def counts(self) -> Counts:
         return self._counts
 
+    def begun_in(self) -> str:
+        """The dialect that told the start of a transaction of which there is more to tell; "" when there is none. (What
+        is asked beside a commit sees a copy.)"""
+        txs = tuple(self._ledger.txs.values())
+        return next((tx.via for tx in txs if tx.via and (tx.rows or not tx.ended)), "")
+
     def sent(self, row_id: int) -> None:
         """The head has left: whatever is learnt about the time, a repeat will say the same. Until its answer comes
         there is time to read the row after it."""

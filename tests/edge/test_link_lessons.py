@@ -233,6 +233,42 @@ def test_lesson_21_what_worked_is_kept_and_the_whole_list_offered_again_a_day_la
     assert offers.next(BOTH, WHOLE_AGAIN_S + 1) == BOTH
 
 
+# --- a charge that began in one version ends in it ----
+
+
+def test_while_a_charge_is_open_the_version_that_told_its_start_is_offered_alone() -> None:
+    offers = Offers()
+    assert offers.next(BOTH, 0.0, "ocpp1.6") == ("ocpp1.6",)
+    assert offers.next(BOTH, 1.0, "") == BOTH
+
+
+def test_a_server_that_has_unlearnt_that_version_gets_the_whole_list_at_the_next_dial() -> None:
+    offers = Offers()
+    offers.next(BOTH, 0.0, "ocpp1.6")
+    offers.failed(NONE_CHOSEN, 0.0)
+    assert offers.next(BOTH, 1.0, "ocpp1.6") == BOTH
+    offers.worked("ocpp2.0.1")
+    assert offers.next(BOTH, 2.0, "ocpp1.6") == BOTH
+
+
+def test_a_server_that_is_away_for_a_while_changes_nothing_of_that() -> None:
+    offers = Offers()
+    offers.next(BOTH, 0.0, "ocpp1.6")
+    offers.failed(REFUSED, 0.0)
+    assert offers.next(BOTH, 1.0, "ocpp1.6") == ("ocpp1.6",)
+
+
+def test_charges_that_never_end_keep_a_version_for_a_day_at_most() -> None:
+    offers = Offers()
+    offers.next(BOTH, 0.0, "ocpp1.6")
+    assert offers.next(BOTH, WHOLE_AGAIN_S - 1, "ocpp1.6") == ("ocpp1.6",)
+    assert offers.next(BOTH, WHOLE_AGAIN_S + 1, "ocpp1.6") == BOTH
+
+
+def test_a_version_that_may_not_be_spoken_any_more_is_not_offered_for_a_charge() -> None:
+    assert Offers().next(("ocpp2.0.1",), 0.0, "ocpp1.6") == ("ocpp2.0.1",)
+
+
 def test_a_server_that_is_not_there_says_nothing_of_versions() -> None:
     offers = Offers()
     offers.next(BOTH, 0.0)

@@ -189,3 +189,22 @@ async def test_an_invalid_card_may_take_the_energy_that_the_csms_allows_and_no_m
         charge = await over(c.csms)
         assert charge.reason == "DeAuthorized"
         assert 30 <= charge.ended_wh - charge.started_wh < 60
+
+
+async def test_a_charge_ends_in_the_version_in_which_it_began_though_the_csms_now_prefers_another() -> None:
+    async with charger("1.6", "2.0.1") as c:
+        await c.ready()
+        await c.do("plug-in")
+        await c.tap()
+        await begun(c.csms)
+        await c.charging()
+        c.csms.versions = ("2.0.1", "1.6")  # it has learnt something new in the middle of the charge
+        c.csms.cut()
+        await c.csms.until(lambda: c.csms.links == 2, "a second link")
+        await c.do("unplug")
+        charge = await over(c.csms)
+        assert charge.ended_wh == pytest.approx(await c.meter_wh(), abs=0.5)
+        await c.delivered()
+        c.csms.cut()
+        await c.csms.until(lambda: c.csms.links == 3, "a third link")
+        assert c.csms.version == "2.0.1"

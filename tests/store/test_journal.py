@@ -378,3 +378,27 @@ def test_it_is_known_how_many_rows_of_each_transaction_wait(store: Store) -> Non
     for _ in range(3):
         answer_next(store, "7")
     assert (before, store.waiting()) == ({"a": 2, "b": 3}, {"b": 2})
+
+
+# --- the version that a transaction was begun in ----
+
+
+def test_a_transaction_speaks_the_version_of_its_start_until_all_of_it_is_told(opened: Opener) -> None:
+    store = opened()
+    store.commit([started("tx")])
+    assert store.begun_in() == ""
+    answer_next(store, "42", via="1.6")
+    assert store.begun_in() == "1.6"
+    store = opened()
+    assert store.begun_in() == "1.6"
+    store.commit([ended("tx", 1)])
+    assert store.begun_in() == "1.6"
+    answer_next(store, via="1.6")
+    assert store.begun_in() == ""
+
+
+def test_a_dead_letter_alone_holds_no_version(store: Store) -> None:
+    store.commit([started("tx"), ended("tx", 1)])
+    answer_next(store, "42", via="1.6")
+    give_up_next(store)
+    assert store.begun_in() == ""
