@@ -9,6 +9,7 @@ words of its own in its tables. `etc/FAULTS.md` is written from these rows (`pyt
 When it goes: at once when nobody says so any more; with `hold_s` only when nobody has for so long (`NEVER`: not before
 a restart, that is, after somebody has looked); with `until_unplugged` not before the car has left. For `rest_s` after
 that the same car is offered no power (IEC 61851-1: a pilot that has failed comes back by F and B, and not at once).
+What comes and goes with the load would else switch the contactor with each poll; the loss of a device takes its time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from agent.core.types import StopReason
 from drivers.api import Fault
 
 NEVER = inf
-AFTER_FAULT_S = 30.0  # what was wrong between car and charger may be so again at once
+AFTER_FAULT_S = 30.0  # what was wrong may be so again as soon as power flows: a voltage that falls under load
 
 
 class Severity(IntEnum):
@@ -77,6 +78,7 @@ ROWS: tuple[FaultRow, ...] = (
         "the controller reports a fault of its own",
         "look the code up in the controller's manual",
         cleared="the controller no longer reports a fault of its own",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.DIODE,
@@ -131,6 +133,7 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="the connector lock closes again",
         tells=("ConnectorPlugRetentionLock", "Problem"),
         mrec="CX001",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.UNLOCK_FAILURE,
@@ -239,6 +242,7 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="it has cooled down",
         severity=Severity.CRITICAL,
         mrec="CX003",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.UNDER_VOLTAGE,
@@ -249,6 +253,7 @@ ROWS: tuple[FaultRow, ...] = (
         severity=Severity.ALERT,
         tells=("ElectricalFeed", "Problem"),
         mrec="CX006",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.OVER_VOLTAGE,
@@ -259,6 +264,7 @@ ROWS: tuple[FaultRow, ...] = (
         severity=Severity.CRITICAL,
         tells=("ElectricalFeed", "Problem"),
         mrec="CX005",
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.OVER_CURRENT,
@@ -300,6 +306,7 @@ ROWS: tuple[FaultRow, ...] = (
         cleared="the controller no longer reports an internal fault",
         severity=Severity.HARDWARE,
         tells=("Controller", "Problem"),
+        rest_s=AFTER_FAULT_S,
     ),
     FaultRow(
         Fault.PILOT,

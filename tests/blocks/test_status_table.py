@@ -85,7 +85,7 @@ def operative(bench: Bench) -> list[Effect]:
 def fault(bench: Bench) -> list[Effect]:
     evse = bench.evse
     assert evse.pilot is not None
-    return bench.read(evse.pilot, cable_a=evse.cable_a or 0.0, faults=frozenset((Fault.OVER_TEMPERATURE,)))
+    return bench.read(evse.pilot, cable_a=evse.cable_a or 0.0, faults=frozenset((Fault.METER,)))  # no rest follows
 
 
 def clear(bench: Bench) -> list[Effect]:
