@@ -24,12 +24,11 @@ from agent.core.effects import Note
 from agent.core.events import (
     DeviceFound,
     Event,
-    FaultCleared,
-    FaultRaised,
     MeterRead,
     MeterReplaced,
 )
 from agent.core.evse import Evse, MeterState, Transaction
+from agent.core.supervision import FaultSeen
 from agent.core.types import ClockQuality, Instant
 from drivers.api import Fault, Measurand, Sample
 
@@ -40,6 +39,7 @@ NOMINAL_V = 230.0
 DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
 IDLE_S = 10.0
 INCREDIBLE_S = 10.0
+SOURCE = "register"
 MOST_WH = 1e12
 _ENERGY = Measurand.ENERGY_ACTIVE_IMPORT_REGISTER
 
@@ -54,6 +54,7 @@ class Metering(Block):
         self._agreed = dict.fromkeys(facts.evses, 0)  # readings that went on from one another
         self._replaced: set[int] = set()
         self._incredible_since: dict[int, float] = {}
+        self._disbelieved: set[int] = set()  # EVSEs whose meter is a fault for it
         self._drew_at: dict[int, float] = dict.fromkeys(facts.evses, -IDLE_S)
 
     def on_read(self, e: MeterRead, now: Instant) -> Out:
@@ -67,13 +68,16 @@ class Metering(Block):
         self._doubted[evse.id].clear()
         self._agreed[evse.id] += 1
         self._accept(evse, e, energy_wh, now)
-        if self._incredible_since.pop(evse.id, now.mono) <= now.mono - INCREDIBLE_S:
-            yield FaultCleared(evse.id, Fault.METER)
+        self._incredible_since.pop(evse.id, None)
+        if evse.id in self._disbelieved:
+            self._disbelieved.discard(evse.id)
+            yield FaultSeen(evse.id, Fault.METER, SOURCE, None)
 
     def _disbelieve(self, evse: Evse, now: Instant) -> Iterator[Event]:
         since = self._incredible_since.setdefault(evse.id, now.mono)
-        if since <= now.mono - INCREDIBLE_S and Fault.METER not in evse.faults:
-            yield FaultRaised(evse.id, Fault.METER, "its register cannot be right")
+        if since <= now.mono - INCREDIBLE_S and evse.id not in self._disbelieved:
+            self._disbelieved.add(evse.id)
+            yield FaultSeen(evse.id, Fault.METER, SOURCE, "its register cannot be right")
 
     def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
         evse.meter = MeterState(now, energy_wh, e.samples)
