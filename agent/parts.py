@@ -20,6 +20,7 @@ from drivers import registry
 from drivers.api import Closes, FailsSafe, OrdersPower, SignsMeterData, SwitchesPhases, Unlocks, WakesCars, gap
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
+CLOSES_S = 3.0  # IEC 61851-1, from the car's wish to the closed contactor
 MakeBus = Callable[[SerialSettings | TcpSettings, Policy | None], Bus]
 
 
@@ -66,6 +67,7 @@ class Parts:
                 Switching(**as_dict(evse.phase_switching)) if evse.phase_switching else None,
                 WakeUp(**as_dict(evse.wake_up)) if evse.wake_up else None,
                 isinstance(parts.controller, OrdersPower),
+                **_times(evse),
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)
         ]
@@ -96,6 +98,15 @@ class Parts:
                 await part.close()
         for bus in self.buses.values():
             await bus.close()
+
+
+def _times(evse: EvseConfig) -> dict[str, float]:
+    """How long a contactor of parts may take; any other controller keeps the standard's times."""
+    made_of = evse.controller.composed
+    if made_of is None:
+        return {}
+    rests_s = max(made_of.contactor["min_open_s"], made_of.contactor["after_fault_s"])
+    return {"opens_s": made_of.contactor["force_off_s"], "closes_s": CLOSES_S + rests_s}
 
 
 def _check_abilities(config: Config, evse: EvseConfig, controller: object) -> None:

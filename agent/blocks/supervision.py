@@ -3,6 +3,8 @@
 Rules kept here
 * A rule speaks when it has been broken without a pause for its time. Whatever an order needs to get there (a silent
   controller is not yet lost for `silent_s`, the car may take 5 s to follow and 6 s to let go) comes before.
+* A car may draw what it was offered before for as long as a lower offer needs to get to it, and no more than that,
+  however often the offer is lowered.
 * Where the meter is the witness, readings must come all that time, and change where they tell of current: a value that
   is frozen proves nothing.
 * Nothing is concluded from an order that was never given: after a restart a controller may hold an older one.
@@ -17,7 +19,7 @@ from typing import ClassVar
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.events import DeviceFound, Event, OfferChanged
-from agent.core.evse import MINIMUM_A, REQUESTING, Evse, MeterState
+from agent.core.evse import MINIMUM_A, REQUESTING, Evse, EvseLimits, MeterState
 from agent.core.faults import CONTROLLER_SILENT, Own
 from agent.core.record import record
 from agent.core.supervision import FaultSeen
@@ -25,8 +27,9 @@ from agent.core.types import Instant
 from drivers.api import Fault, Measurand, Phase, Sample
 
 FOLLOW_S = 5.0  # a car follows a changed duty cycle
-LET_GO_S = 10.0  # it stops within 3 s, else the controller opens under load after 6 s; and two polls
-CLOSE_S = 5.0  # the contactor closes within 3 s; and two polls
+OPEN_S = 4.0  # two polls, beside the time that the controller takes (`EvseLimits.opens_s`)
+CLOSE_S = 2.0  # the same, beside `closes_s`
+ANY_A = inf
 OVER_FACTOR, OVER_A, OVER_S = 1.1, 0.5, 7.0
 FLOW_A, FLOW_W, FLOW_WH = 1.5, 350.0, 1.0  # more than what a charger may take for itself behind its meter
 DEAD_V = 50.0
@@ -37,7 +40,7 @@ _PHASES = ((Phase.L1, Phase.L1_N), (Phase.L2, Phase.L2_N), (Phase.L3, Phase.L3_N
 class Watch:
     """What is known of one EVSE beside its facts."""
 
-    __slots__ = ("changed_at", "lowered_at", "meter", "offer_a", "ordered_at")
+    __slots__ = ("_before", "changed_at", "lowered_at", "meter", "offer_a", "ordered_at")
 
     def __init__(self) -> None:
         self.ordered_at: float | None = None  # the order that stands was given, or its controller came back
@@ -45,6 +48,7 @@ class Watch:
         self.offer_a = 0.0
         self.meter: MeterState | None = None
         self.changed_at = 0.0  # the last reading that differs from the one before
+        self._before: list[tuple[float, float]] = []  # until when a car may draw so much, the highest first
 
     def heard(self, rule: Rule) -> float:
         """When its witness spoke last."""
@@ -52,12 +56,27 @@ class Watch:
             return inf
         return self.changed_at if rule.moving else self.meter.at.mono if self.meter else 0.0
 
-    def order(self, evse: Evse, now: Instant) -> None:
-        if evse.offer_a < self.offer_a or self.ordered_at is None:
+    def order(self, evse: Evse, now: Instant, settle_s: float) -> None:
+        before_a = ANY_A if self.ordered_at is None else self.offer_a
+        if evse.offer_a < before_a:
             self.lowered_at = now.mono
+            higher = [(until, amps) for until, amps in self._before if amps > before_a]
+            self._before = [*higher, (now.mono + settle_s, before_a)]
         self.ordered_at, self.offer_a = now.mono, evse.offer_a
 
-    def look(self, evse: Evse) -> None:
+    def found(self, now: Instant, settle_s: float) -> None:
+        """The controller hears the order only now."""
+        self.ordered_at = self.lowered_at = now.mono
+        self._before = [(now.mono + settle_s, ANY_A)]
+
+    @property
+    def allowed_a(self) -> float:
+        """What a car may draw that is about to follow the offer."""
+        return max(self.offer_a, self._before[0][1]) if self._before else self.offer_a
+
+    def look(self, evse: Evse, now: Instant) -> None:
+        while self._before and self._before[0][0] <= now.mono:
+            del self._before[0]
         if evse.meter is not self.meter:
             if self.meter is None or evse.meter is None or evse.meter.samples != self.meter.samples:
                 self.changed_at = evse.meter.at.mono if evse.meter else 0.0
@@ -73,9 +92,10 @@ class Rule:
 
     source: str
     fault: str
-    after_s: float
+    after_s: Callable[[EvseLimits], float]
     wrong: Wrong
     ordered: bool = True
+    settled: bool = True  # not judged as long as a lower offer may still be on its way
     metered: bool = False
     moving: bool = True  # of a meter's readings: they differ from one another
     counting: bool = False  # and the register has counted on meanwhile
@@ -94,13 +114,14 @@ class Supervision(Block):
         return self._deadlines.next()
 
     def on_offer(self, e: OfferChanged, now: Instant) -> Out:
-        self._watches[e.evse].order(self._facts.evses[e.evse], now)
+        evse = self._facts.evses[e.evse]
+        self._watches[e.evse].order(evse, now, self._settle_s(evse))
         return iter(())
 
     def on_found(self, e: DeviceFound, now: Instant) -> Out:
         watch = self._watches[e.evse]
         if e.device == "controller" and watch.ordered_at is not None:
-            watch.ordered_at = watch.lowered_at = now.mono  # it hears the order only now
+            watch.found(now, self._settle_s(self._facts.evses[e.evse]))
             for rule in RULES:
                 self._since.pop((e.evse, rule.source), None)
         return iter(())
@@ -109,7 +130,7 @@ class Supervision(Block):
         self._deadlines.due(now.mono)
         for evse in self._facts.evses.values():
             watch = self._watches[evse.id]
-            watch.look(evse)
+            watch.look(evse, now)
             for rule in RULES:
                 yield from self._apply(rule, evse, watch, now)
 
@@ -124,7 +145,7 @@ class Supervision(Block):
                 yield FaultSeen(evse.id, rule.fault, rule.source, None)
         elif key not in self._found:
             since, wh = self._since.setdefault(key, (now.mono, _register(evse)))
-            until = since + rule.after_s + (self._silent_s if rule.ordered and not rule.metered else 0.0)
+            until = since + rule.after_s(evse.limits) + (self._silent_s if rule.ordered and not rule.metered else 0.0)
             counted = not rule.counting or _register(evse) >= wh + FLOW_WH
             if now.mono >= until and counted and watch.heard(rule) >= until:
                 self._found[key] = None
@@ -137,8 +158,12 @@ class Supervision(Block):
             return True
         if watch.ordered_at is None or CONTROLLER_SILENT in evse.faults:
             return False
-        settle_s = self._silent_s + (FOLLOW_S if evse.offer_a else LET_GO_S)
-        return not rule.metered or now.mono >= watch.lowered_at + settle_s
+        waits = rule.metered and rule.settled
+        return not waits or now.mono >= watch.lowered_at + self._settle_s(evse)
+
+    def _settle_s(self, evse: Evse) -> float:
+        """Until the car has followed the order, at the latest."""
+        return self._silent_s + (FOLLOW_S if evse.offer_a else opened_s(evse.limits))
 
     HEARS: ClassVar = {OfferChanged: "on_offer", DeviceFound: "on_found"}
 
@@ -172,11 +197,11 @@ def _dead_though_asked(evse: Evse, _watch: Watch) -> str:
     return f"the meter sees {max(volts):.0f} V" if volts and max(volts) < DEAD_V else ""
 
 
-def _overdraws(evse: Evse, _watch: Watch) -> str:
+def _overdraws(evse: Evse, watch: Watch) -> str:
     if evse.offer_a < MINIMUM_A or evse.meter is None:
         return ""
     drawn_a = _drawn_a(evse, evse.meter.samples)
-    over = drawn_a is not None and drawn_a > evse.offer_a * OVER_FACTOR + OVER_A
+    over = drawn_a is not None and drawn_a > watch.allowed_a * OVER_FACTOR + OVER_A
     return f"{drawn_a:.1f} A of {evse.offer_a:g} A" if over else ""
 
 
@@ -215,11 +240,20 @@ def _register(evse: Evse) -> float:
     return evse.meter.energy_wh if evse.meter else 0.0
 
 
+def opened_s(limits: EvseLimits) -> float:
+    """Until a contactor must be open, once its controller has heard the order."""
+    return limits.opens_s + OPEN_S
+
+
+def _closed_s(limits: EvseLimits) -> float:
+    return limits.closes_s + CLOSE_S
+
+
 RULES: tuple[Rule, ...] = (
-    Rule("mirror-closed", Own.CONTACTOR_WELDED, LET_GO_S, _closed_unasked),
-    Rule("load", Own.CONTACTOR_WELDED, LET_GO_S, _flows_unasked, metered=True, counting=True),
-    Rule("mirror-open", Own.CONTACTOR_OPEN, CLOSE_S, _open_though_asked),
-    Rule("no-voltage", Own.CONTACTOR_OPEN, CLOSE_S, _dead_though_asked, metered=True, moving=False),
-    Rule("overdraw", Fault.OVER_CURRENT, OVER_S, _overdraws, metered=True),
-    Rule("power", Own.METER_IMPLAUSIBLE, UNLIKE_S, _power_unlike_currents, ordered=False, metered=True),
+    Rule("mirror-closed", Own.CONTACTOR_WELDED, opened_s, _closed_unasked),
+    Rule("load", Own.CONTACTOR_WELDED, opened_s, _flows_unasked, metered=True, counting=True),
+    Rule("mirror-open", Own.CONTACTOR_OPEN, _closed_s, _open_though_asked),
+    Rule("no-voltage", Own.CONTACTOR_OPEN, _closed_s, _dead_though_asked, metered=True, moving=False),
+    Rule("overdraw", Fault.OVER_CURRENT, lambda _limits: OVER_S, _overdraws, settled=False, metered=True),
+    Rule("power", Own.METER_IMPLAUSIBLE, lambda _limits: UNLIKE_S, _power_unlike_currents, ordered=False, metered=True),
 )

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+from agent.blocks.supervision import opened_s
 from agent.config import Config, EvseConfig
 from agent.core.faults import CATALOGUE
 from agent.doctor import electrical
@@ -37,7 +38,6 @@ from drivers.probe.table import Samples
 
 POLLS = 6
 POLL_S = 0.1
-OPEN_S = 5.0  # until a contactor must be open after power was withheld: the car gets a moment to stop
 WARN_RATE, FAIL_RATE = 0.02, 0.2
 READER_OPENS_S = 1.0
 CLOSES_S = 1.0  # a contactor that was just told to close is given so long
@@ -53,12 +53,12 @@ PILOT_WORDS = {
 
 async def check(config: Config, parts: Parts, read_only: bool, card_s: float) -> AsyncIterator[Check]:
     """All of it. The parts are the caller's to close."""
-    for evse, found in zip(config.evses, parts.evses, strict=True):
-        withheld = False
-        async for result in _controller(evse, found, read_only):
+    for evse, found, limits in zip(config.evses, parts.evses, parts.limits, strict=True):
+        withheld, open_s = False, opened_s(limits)
+        async for result in _controller(evse, found, read_only, open_s):
             withheld = withheld or (not read_only and result.name.endswith(".contactor") and result.state in OBEYED)
             yield result
-        async for result in _meter(evse, found, withheld):
+        async for result in _meter(evse, found, open_s if withheld else None):
             yield result
         if read_only:  # else nothing was offered
             yield await electrical.standing(evse, found)
@@ -92,7 +92,7 @@ def _line(name: str, bus: Bus) -> Check:
 # --- controllers ---------------------------------------------------------------------------------------------
 
 
-async def _controller(evse: EvseConfig, parts: EvseParts, read_only: bool) -> AsyncIterator[Check]:
+async def _controller(evse: EvseConfig, parts: EvseParts, read_only: bool, open_s: float) -> AsyncIterator[Check]:
     name, controller = f"evse{evse.id}", parts.controller
     if (refused := await _identity(f"{name}.controller", controller)) is not None:
         yield refused
@@ -107,7 +107,7 @@ async def _controller(evse: EvseConfig, parts: EvseParts, read_only: bool) -> As
     for result in (*_pilot(name, reading), *_faults(name, reading)):
         yield result
     if refused is None or refused.state == "ok":
-        yield await _contactor(name, controller, reading, read_only)
+        yield await _contactor(name, controller, reading, None if read_only else open_s)
     yield _watchdog(name, controller)
 
 
@@ -160,10 +160,10 @@ def _faults(name: str, reading: EvseReading) -> Iterator[Check]:
         yield fail(f"{name}.faults", f"{fault}: {row.text if row else 'reported'}", row.remedy if row else "")
 
 
-async def _contactor(name: str, controller: Any, reading: EvseReading, read_only: bool) -> Check:
-    """With 0 A ordered it must be open: else it is welded, or the order does not arrive. And closed, where power is
-    offered and taken."""
-    name = f"{name}.contactor"
+async def _contactor(name: str, controller: Any, reading: EvseReading, open_s: float | None) -> Check:
+    """With 0 A ordered it must be open in time: else it is welded, or the order does not arrive. And closed, where
+    power is offered and taken. `open_s` None: nothing is ordered."""
+    name, read_only = f"{name}.contactor", open_s is None
     try:
         if _should_be_closed(reading):
             await asyncio.sleep(CLOSES_S)
@@ -171,9 +171,9 @@ async def _contactor(name: str, controller: Any, reading: EvseReading, read_only
             if _should_be_closed(reading):
                 what = f"does not close, though {reading.offered_a:g} A are offered and the car asks for them"
                 return fail(name, what, "its coil, its wiring, the mirror contact")
-        if not read_only:
+        if open_s is not None:
             await controller.offer(0.0)
-            reading = await _opened(controller)
+            reading = await _opened(controller, open_s)
     except DriverError as error:
         return fail(name, f"the order of 0 A was refused: {error}", "is the map right? is the board's bus control on?")
     if reading.offered_a and not read_only:
@@ -192,8 +192,8 @@ def _should_be_closed(reading: EvseReading) -> bool:
     return bool(reading.offered_a and reading.contactor is False and reading.pilot in (Pilot.C, Pilot.D))
 
 
-async def _opened(controller: Any) -> EvseReading:
-    end = asyncio.get_running_loop().time() + OPEN_S
+async def _opened(controller: Any, open_s: float) -> EvseReading:
+    end = asyncio.get_running_loop().time() + open_s
     while True:
         reading: EvseReading = await controller.read()
         if not reading.contactor or asyncio.get_running_loop().time() >= end:
@@ -213,7 +213,7 @@ def _watchdog(name: str, controller: Any) -> Check:
 # --- meters --------------------------------------------------------------------------------------------------
 
 
-async def _meter(evse: EvseConfig, parts: EvseParts, withheld: bool) -> AsyncIterator[Check]:
+async def _meter(evse: EvseConfig, parts: EvseParts, open_s: float | None) -> AsyncIterator[Check]:
     name, meter = f"evse{evse.id}.meter", parts.meter
     if (refused := await _identity(name, meter)) is not None:
         yield refused
@@ -224,7 +224,7 @@ async def _meter(evse: EvseConfig, parts: EvseParts, withheld: bool) -> AsyncIte
         for _ in range(POLLS - 1):
             await asyncio.sleep(POLL_S)
             last = _samples(await meter.read())
-        flows_w = await _still_flows_w(meter, last) if withheld else 0.0
+        flows_w = 0.0 if open_s is None else await _still_flows_w(meter, last, open_s)
         yield ok(name, await _who(meter))
     except DriverError as error:
         yield fail(name, str(error), "power, bus, unit: chargepoint bus scan")
@@ -254,9 +254,9 @@ async def _signing(name: str, evse: EvseConfig, meter: Any) -> Check:
     return ok(name, f"signs, by the public key {key}")
 
 
-async def _still_flows_w(meter: Any, last: Samples) -> float:
+async def _still_flows_w(meter: Any, last: Samples, open_s: float) -> float:
     """What is drawn once the car had its time to stop; shown by the meter, where a controller knows no contactor."""
-    end = asyncio.get_running_loop().time() + OPEN_S
+    end = asyncio.get_running_loop().time() + open_s
     while (watts := judge.active_w(last) or 0.0) > judge.LEAST_W and asyncio.get_running_loop().time() < end:
         await asyncio.sleep(POLL_S)
         last = _samples(await meter.read())

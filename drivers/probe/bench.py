@@ -128,7 +128,9 @@ def read_by(opens: Opens, again: Callable[[str, EvseReading], bool]) -> None:
     _run(look())
 
 
-def offer_by(opens: Opens, current_a: float, for_s: float, told: Told, poll_s: float = POLL_S) -> None:
+def offer_by(
+    opens: Opens, current_a: float, for_s: float, told: Told, poll_s: float = POLL_S, opens_s: float = OPENS_S
+) -> None:
     """Offer a current for so long, then take it back; `told` hears the seconds left and what the device says, once a
     second, however often it is asked."""
 
@@ -147,17 +149,17 @@ def offer_by(opens: Opens, current_a: float, for_s: float, told: Told, poll_s: f
                         tells = left_s - POLL_S
                     await asyncio.sleep(min(poll_s, left_s))
             finally:
-                await _take_back(driver, told)
+                await _take_back(driver, told, opens_s)
 
     _run(act())
 
 
-async def _take_back(driver: EvseController, told: Told) -> None:
+async def _take_back(driver: EvseController, told: Told, opens_s: float) -> None:
     """Against all odds: the line may be bad at just this moment."""
     for left in (2, 1, 0):
         try:
             await driver.offer(0.0)
-            reading = await _let_go(driver)
+            reading = await _let_go(driver, opens_s)
             break
         except DriverError as error:
             if not left:
@@ -168,9 +170,9 @@ async def _take_back(driver: EvseController, told: Told) -> None:
         raise DriverError("THE CONTACTOR IS STILL CLOSED, the outlet may be live: switch the charger off")
 
 
-async def _let_go(driver: EvseController) -> EvseReading:
+async def _let_go(driver: EvseController, opens_s: float) -> EvseReading:
     """A controller made of parts opens its contactor by being read: not before the car has had its time to stop."""
-    end = asyncio.get_running_loop().time() + OPENS_S
+    end = asyncio.get_running_loop().time() + opens_s
     while True:
         reading = await driver.read()
         if not reading.contactor or asyncio.get_running_loop().time() >= end:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from agent.blocks.supervision import RULES
+from agent.core.derating import Derated
 from agent.core.effects import Note
 from agent.core.events import DeviceFound, DeviceLost, MeterRead
-from agent.core.faults import Own
+from agent.core.faults import ROWS, FaultRow, Own
+from agent.core.record import replace
 from agent.core.types import StopReason
 from drivers.api import Fault, Measurand, Phase, Pilot, Sample
 from tests.blocks.helpers import Bench, of, offers
@@ -347,3 +349,95 @@ def test_a_pilot_that_flickers_while_the_plug_goes_in_delays_nothing() -> None:
     bench.read(Pilot.E)
     bench.read(Pilot.B)
     assert bench.evse.offer_a == 32.0
+
+
+# --- offers that change all the time ---
+
+
+def limited(bench: Bench, limit_a: float) -> None:
+    """A home energy manager, say."""
+    bench.feed(Derated(1, "the sun", limit_a))
+
+
+def test_who_never_follows_is_found_out_though_the_offer_is_lowered_again_and_again() -> None:
+    bench = charging()
+    meter(bench, 32.0, 30)
+    for step in range(6):
+        limited(bench, 16.0 - step)
+        meter(bench, 32.0, 4)
+    assert list(bench.evse.faults) == [Fault.OVER_CURRENT]
+
+
+def test_who_follows_late_is_never_blamed_while_the_offer_goes_up_and_down() -> None:
+    bench = charging()
+    meter(bench, 32.0, 30)
+    for limit_a in (6.0, 32.0, 20.0, 24.0, 6.0, 10.0, 8.0, 32.0, 6.0) * 3:
+        before_a = bench.evse.offer_a
+        limited(bench, limit_a)
+        meter(bench, max(before_a, limit_a), 5)
+        meter(bench, limit_a, 3)
+    assert not [note for note in of(bench.effects, Note) if note.code == "FaultRaised"]
+
+
+# --- controllers that may take longer ---
+
+
+def slow(**times: float) -> Bench:
+    bench = Bench()
+    bench.evse.limits = replace(bench.evse.limits, **times)
+    return bench.ready()
+
+
+def test_a_car_gets_as_long_to_let_go_as_its_controller_gives_it() -> None:
+    bench = slow(opens_s=30.0)
+    bench.charge()
+    bench.tap()
+    bench.read(Pilot.C, contactor=True)
+    bench.wait(WELDED_S + 20)
+    assert bench.evse.faults == {}
+    bench.wait(10)
+    assert list(bench.evse.faults) == [Own.CONTACTOR_WELDED]
+
+
+def test_a_contactor_that_rests_between_two_charges_is_none_that_does_not_close() -> None:
+    bench = slow(closes_s=60.0)
+    bench.tap()
+    bench.read(Pilot.B)
+    bench.read(Pilot.C, contactor=False)
+    bench.wait(60 + SILENT_S)
+    assert bench.evse.faults == {}
+    bench.wait(5)
+    assert list(bench.evse.faults) == [Own.CONTACTOR_OPEN]
+
+
+# --- faults that come back as soon as power flows ---
+
+
+SEEN = [fault for fault in Fault if fault is not Fault.METER]  # a device is lost after a time only, and seldom
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.stops and not row.ends and row.id in SEEN])
+def test_what_comes_back_whenever_power_flows_does_not_switch_the_contactor_all_the_time(row: FaultRow) -> None:
+    bench = charging()
+    begun = len(offers(bench.effects))
+    for _ in range(60):
+        flows = bench.evse.offer_a > 0
+        bench.read(Pilot.C, faults=(Fault(row.id),) if flows else ())
+        bench.wait(1)
+    assert len(offers(bench.effects)) - begun <= 4
+
+
+# --- two who doubt the meter ---
+
+
+def test_a_meter_that_is_found_again_and_tells_no_register_stays_a_fault_all_the_time() -> None:
+    bench = charging()
+    for _ in range(12):
+        bench.wait(1)
+        bench.feed(MeterRead(1, (Sample(Measurand.POWER_ACTIVE_IMPORT, 7000.0),)))
+    assert list(bench.evse.faults) == [Fault.METER]
+    bench.feed(DeviceLost(1, "meter", "no answer"))
+    assert offers(bench.feed(DeviceFound(1, "meter"))) == []
+    assert list(bench.evse.faults) == [Fault.METER]
+    bench.meter(bench.wh[1])
+    assert bench.evse.faults == {}

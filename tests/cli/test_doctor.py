@@ -35,8 +35,9 @@ SIGNING = [{"meter": f'driver = "{name}"\nsigning = "required"'} for name in ("e
 @pytest.fixture(autouse=True)
 def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process; the command itself takes its time (below)."""
-    for name, value in {"POLL_S": 0.02, "READER_OPENS_S": 0.2, "CLOSES_S": 0.2, "OPEN_S": 1.5}.items():
+    for name, value in {"POLL_S": 0.02, "READER_OPENS_S": 0.2, "CLOSES_S": 0.2}.items():
         monkeypatch.setattr(hardware, name, value)
+    monkeypatch.setattr(hardware, "opened_s", lambda limits: limits.opens_s / 4)
 
 
 def at_rest(**plan: Any) -> AbstractAsyncContextManager[Charger]:

@@ -101,6 +101,15 @@ def test_it_becomes_a_controller_with_its_abilities(tmp_path: Path) -> None:
     assert isinstance(controller, Unlocks) and isinstance(controller, ShowsState)
 
 
+def test_what_its_contactor_may_take_is_known_to_whoever_watches_it(tmp_path: Path) -> None:
+    [limits] = Parts(loaded(tmp_path), make_bus).limits
+    assert (limits.opens_s, limits.closes_s) == (6.0, 33.0)
+    output = '  output = "relays.0"\n'
+    slow = loaded(tmp_path, output, f"{output}  force_off_s = 20\n  min_open_s = 100\n")
+    [limits] = Parts(slow, make_bus).limits
+    assert (limits.opens_s, limits.closes_s) == (20.0, 103.0)
+
+
 def test_a_pilot_module_becomes_one_too(tmp_path: Path) -> None:
     assert isinstance(Parts(loaded(tmp_path, *IO_PILOT), make_bus).evses[0].controller, ComposedEvse)
 

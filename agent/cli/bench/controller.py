@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 OPENEVSE = "openevse"
 OPENEVSE_BAUD, OPENEVSE_MAX_A = 115200, 80.0
 LEAST_A = 6.0  # what the pilot can say
+MARGIN_S = 4.0
 
 
 class Made(NamedTuple):
@@ -35,6 +36,7 @@ class Made(NamedTuple):
     max_a: float
     min_a: float = LEAST_A
     poll_s: float = bench.POLL_S  # one that is made of parts opens its contactor by being asked
+    opens_s: float = bench.OPENS_S
 
 
 def of(parser: Parser, options: argparse.Namespace) -> Made | None:
@@ -86,9 +88,10 @@ def _configured(parser: Parser, options: argparse.Namespace) -> Made:
             await parts.close()
 
     name = evse.controller.map or evse.controller.driver
-    return Made(
-        name, f"EVSE {evse.id} of {options.config}", opened, evse.limit_a, poll_s=evse.controller.poll_ms / 1000
-    )
+    where, poll_s = f"EVSE {evse.id} of {options.config}", evse.controller.poll_ms / 1000
+    made_of = evse.controller.composed
+    opens_s = bench.OPENS_S if made_of is None else made_of.contactor["force_off_s"] + MARGIN_S
+    return Made(name, where, opened, evse.limit_a, poll_s=poll_s, opens_s=opens_s)
 
 
 def _parts(config: Config) -> Parts:

@@ -141,7 +141,7 @@ def _offered(options_of: Parser, options: argparse.Namespace) -> int:
         else:
             tell(f"{left_s:3.0f} s left: {seen(reading)}" if left_s else f"taken back: {seen(reading)}")
 
-    bench.offer_by(made.opens, amps, options.for_s, told, min(made.poll_s, bench.POLL_S))
+    bench.offer_by(made.opens, amps, options.for_s, told, min(made.poll_s, bench.POLL_S), made.opens_s)
     return Exit.OK
 
 
