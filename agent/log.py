@@ -66,7 +66,7 @@ FIELDS = frozenset(  # what may become a journal field; any other name stays in 
 )
 SECRET_FIELDS = frozenset(("PASSWORD", "KEY", "AUTHORIZATION", "SECRET"))
 TOKEN_FIELDS = frozenset(("TOKEN", "ID_TAG", "ID_TOKEN", "GROUP"))
-TEXT_LIMIT = 1800  # bytes of one line; less than any pipe or socket takes at once
+TEXT_LIMIT = 1800  # characters of one line
 TROUBLES = 256  # keys remembered by `trouble`
 RECENT_BUDGET, RECENT_COST = 128 * 1024, 150  # characters of the last lines, with what keeping one costs
 SECRETS = 32  # values remembered by `hide`
@@ -196,7 +196,7 @@ def stderr_sink(fd: int = 2, *, prefixed: bool = False) -> Sink:
             return False
         head = f"<{priority}>" if prefixed else f"{_utc()} {NAMES[priority]:7} "
         with suppress(OSError):  # nobody is left to be told
-            os.write(fd, f"{head}{message}\n".encode("utf-8", "replace"))
+            os.write(fd, f"{head}{message}".encode("utf-8", "replace")[: select.PIPE_BUF - 1] + b"\n")
         return True
 
     return send

@@ -135,7 +135,7 @@ class Runtime:
     async def received_oversized(self, head: str) -> None:
         """A frame has come that is longer than we read; `head` is its beginning."""
         async with self._lock:
-            await self._follow(self.conversation.oversized(head), self._clock.now())
+            await self._follow(self.conversation.oversized(head))
 
     async def received(self, text: str) -> None:
         """A frame has come from the CSMS."""
@@ -144,7 +144,7 @@ class Runtime:
             self._trace("<", text)
             now = self._clock.now()
             answered = self.conversation.answered_mono
-            await self._follow(self.conversation.received(text, self._facts.registration, now.mono), now)
+            await self._follow(self.conversation.received(text, self._facts.registration, now.mono))
             if self.conversation.answered_mono != answered and self._facts.registration is Registration.ACCEPTED:
                 self._link.confirm()  # it answers: the next redial need not wait long
             await self._end_of_step()
@@ -177,7 +177,7 @@ class Runtime:
         async with self._lock:
             self._timer_waits = False
             now = self._clock.now()
-            await self._follow(self.conversation.expire(now.mono), now)
+            await self._follow(self.conversation.expire(now.mono))
             await self._steps([Tick()])
 
     # --- the step -----------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Runtime:
         elif isinstance(effect, Reply) and effect.ref.by:
             self._answer(effect.ref, effect.answer)
         elif isinstance(effect, Reply):
-            await self._follow(self.conversation.reply(effect.ref, effect.answer), now)
+            await self._follow(self.conversation.reply(effect.ref, effect.answer))
         elif isinstance(effect, Offer):
             if self._offered.get(effect.evse) != effect.current_a:
                 self._offer(effect)
@@ -269,7 +269,7 @@ class Runtime:
 
     # --- what the conversation wants ----------------------------------------------------------------------------
 
-    async def _follow(self, outcomes: Sequence[Outcome], now: Instant) -> None:
+    async def _follow(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Say):
                 await self._send(outcome.text)
@@ -296,7 +296,7 @@ class Runtime:
             now = self._clock.now()
             await self._carry_out(self._decide(event, now), now, queue)
             if isinstance(event, Request) and not self.station.hears(type(event)):
-                await self._follow(self.conversation.refuse(event.ref), now)
+                await self._follow(self.conversation.refuse(event.ref))
             if isinstance(event, (VariablesSetRequested, Ordered)):
                 self.settings_changed()
             queue.extend(self._queue_news())
@@ -360,7 +360,7 @@ class Runtime:
             found = self.conversation.next(self._facts.registration, now.mono, timeout_s)
             if found is None:
                 break
-            await self._follow([found], now)
+            await self._follow([found])
         self._arm()
 
     def _arm(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from drivers.framing import COPIED, Found, Heard, length
 
-REQUEST, ANSWERS = 0x3A, b":>"
+ANSWERS = b":>"
 END = b"\r\n"
 CHECK_BYTES = 1
 SHORTEST_BYTES = 4  # unit, function, one byte, check

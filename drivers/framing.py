@@ -21,7 +21,6 @@ COPIED = (5, 6)  # confirmed by a copy of the request
 CONFIRMS = (5, 6, 15, 16)
 BITS = (1, 2)
 EXCEPTION = 0x80
-HEAD_BYTES = 3
 SHORTEST_BYTES = 5
 CONFIRMATION_BYTES = 8
 CRC_BYTES = 2

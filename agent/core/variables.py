@@ -12,7 +12,6 @@ from agent.core.record import record
 from agent.core.types import Instant, Mutability, SetStatus, VariableId, VariableView
 
 RO, WO, RW = Mutability.READ_ONLY, Mutability.WRITE_ONLY, Mutability.READ_WRITE
-LIST_TYPES = ("MemberList", "SequenceList")
 MAX_TEXT = 2500  # the longest attribute value of OCPP
 
 

@@ -14,7 +14,7 @@ from hashlib import new as hash_by_name
 from agent.core.record import record
 from agent.core.types import CertificateHash
 
-SEQUENCE, BIT_STRING, UTC_TIME, GENERALIZED_TIME, VERSION = 0x30, 0x03, 0x17, 0x18, 0xA0
+BIT_STRING, UTC_TIME, GENERALIZED_TIME, VERSION = 0x03, 0x17, 0x18, 0xA0
 COMMON_NAME = b"\x06\x03\x55\x04\x03"  # the object identifier 2.5.4.3
 LONGEST_NAME = 64
 ALGORITHMS = {"SHA256": "sha256", "SHA384": "sha384", "SHA512": "sha512"}
@@ -35,10 +35,6 @@ class Fields:
     since: float
     until: float
     key: bytes
-
-    @property
-    def self_issued(self) -> bool:
-        return self.issuer == self.subject
 
 
 def fields(der: bytes) -> Fields:

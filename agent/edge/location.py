@@ -15,7 +15,6 @@ from agent.core.record import record
 from agent.errors import TransferError
 
 PORTS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "ftpes": 21, "sftp": 22}
-SECURE = frozenset(("https", "ftps", "ftpes", "sftp"))
 MAX_LENGTH = 4096
 _KEPT = "/%:@!$&'()*+,;=~-._"  # stands for itself in a path; the percent sign because it is encoded already
 

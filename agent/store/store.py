@@ -9,7 +9,7 @@ Rules kept here
   one of their own when they are `MAX_TAKEN` or seconds old: half the commits while samples are told as they are taken,
   a thirtieth while a backlog is. A power cut in between repeats those samples, the same messages with the same ids;
   never a start or an end, which go by a commit of their own.
-* `head`, `counts`, `meta`, `salt`, `fault` are answered from memory and may be asked from any thread at any time;
+* `head`, `counts`, `salt`, `fault` are answered from memory and may be asked from any thread at any time;
   `sent` and `take` are called while no other call is under way; every other method may wait for the disk and is called
   from one thread at a time.
 * An idle store writes nothing. How often a row was tried is not its business: a retry costs no write.
@@ -196,12 +196,6 @@ class Store:
     def salt(self) -> str:
         """Made once a file, at random: tells its transaction ids from those of any other station or file."""
         return self._marks.get("salt", "")
-
-    def meta(self, key: str) -> str | None:
-        return self._marks.get("meta:" + key)
-
-    def set_meta(self, key: str, value: str) -> None:
-        self._set_marks({"meta:" + key: value})
 
     def _set_marks(self, marks: dict[str, str]) -> None:
         self._change(lambda _: self._db.run_many("INSERT OR REPLACE INTO marks VALUES(?,?)", marks.items()))

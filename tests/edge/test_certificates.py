@@ -125,7 +125,6 @@ def test_what_is_read_from_der_is_what_the_library_reads(case: str) -> None:
         cert.not_valid_after_utc.timestamp(),
     )
     assert found.name == cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-    assert found.self_issued == (cert.issuer == cert.subject)
 
 
 def test_dates_beyond_2049_are_read() -> None:

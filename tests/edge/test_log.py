@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent.log import (
     ERROR,
     INFO,
     RECENT_BUDGET,
+    TEXT_LIMIT,
     WARNING,
     JournalSink,
     Log,
@@ -219,6 +221,18 @@ def test_a_journal_that_was_restarted_is_found_again(journal: tuple[str, socket.
         again.settimeout(5)
         Log(sink).info("X")
         assert b"MESSAGE=X" in again.recv(4096)
+
+
+def test_a_line_is_never_longer_than_a_pipe_takes_at_once() -> None:
+    reading, writing = os.pipe()
+    try:
+        Log(stderr_sink(writing)).info("X", "\U0001f50c" * TEXT_LIMIT)
+        told = os.read(reading, 1 << 16)
+        assert len(told) <= select.PIPE_BUF
+        assert told.endswith(b"\n")
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_hung_reader_of_stderr_does_not_hang_the_agent() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from agent.blocks.assembly import assemble
 from agent.core.effects import Effect, Forget, Offer, Record, Remember, Restart
 from agent.core.events import Event
@@ -178,10 +180,15 @@ async def test_a_row_with_nothing_to_tell_does_not_hold_the_loop_while_the_disk_
     assert (runtime.durable.trouble, disk.tries < 20) == ("the disk is full", True)
 
 
-async def test_a_row_that_cannot_be_set_aside_does_not_hold_the_loop_either() -> None:
+async def test_a_row_that_cannot_be_set_aside_does_not_hold_the_loop_either(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk([Row(1, replace(CHANGE, kind=TxKind.STARTED, started_wh="no number"))])
     runtime, world = make(disk)
-    disk.full = True
+
+    def refuses(_row_id: int, _why: str) -> Committed:
+        disk.tries += 1
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(disk, "dead_letter", refuses)
     await accept(runtime, world)
     assert ("set aside" in runtime.durable.trouble, disk.tries < 20) == (True, True)
 

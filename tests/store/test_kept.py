@@ -71,11 +71,6 @@ def test_the_salt_is_made_once(opened: Opener) -> None:
     assert opened().salt == salt and len(salt) == 12
 
 
-def test_marks_outlive_a_restart(opened: Opener) -> None:
-    opened().set_meta("version", "2")
-    assert (opened().meta("version"), opened().meta("other")) == ("2", None)
-
-
 def test_starts_are_counted(path: Path) -> None:
     counted = []
     for _ in range(3):
