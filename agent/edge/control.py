@@ -237,7 +237,7 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any] | str:
         request = json.loads(line)
         json.dumps(request, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which no socket would take on its way out
-        return "the request is not Unicode text"
+        return "the request is not Unicode text; is the terminal set to UTF-8?"
     except (ValueError, RecursionError):
         return "the request is not JSON"
     return request if isinstance(request, dict) else "the request is not a JSON object"

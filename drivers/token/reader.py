@@ -100,7 +100,7 @@ class SerialTokenReader:
         try:
             data = self._port.read(CHUNK_BYTES)
         except (SerialException, OSError) as error:
-            self._drop(f"went away: {reason(error)}")
+            self._drop("went away" if error.errno is None else f"went away: {reason(error)}")  # else pyserial guesses
             return
         self._heard(data, asyncio.get_running_loop().time())
 

@@ -61,7 +61,9 @@ async def desk(central: Central) -> AsyncIterator[Desk]:
     await central.open()
     with tempfile.TemporaryDirectory(prefix="d-", dir="/tmp") as folder:
         made = Desk(Path(folder), central.url)
-        assert ": ok, 1 EVSE on 1 bus" in await made.do("check-config ")
+        told = await made.do("check-config ")
+        assert ": ok, 1 EVSE on 1 bus" in told
+        assert "warning" not in told
         started = [await made.start("simulate ")]
         try:
             await until((made.folder / "sim.sock").exists, "the hardware is there")
