@@ -55,7 +55,7 @@ class Trust(Protocol):
     changes: int
 
     def client_certificate(
-        self, *, spare: bool = False, mark: str = "", alone: bool = False
+        self, *, spare: bool = False, mark: str = "", alone: bool = False, coming: str = ""
     ) -> tuple[str, str] | None: ...
     def csms_ca_file(self) -> str | None: ...
     def refused(self, *, ours: bool) -> None: ...
@@ -184,7 +184,8 @@ class Network:
         if self.trust is None:
             return made_with
         spare = made_with is not None
-        return self.trust.client_certificate(spare=spare, mark=target.certificate, alone=target.fresh) or made_with
+        mark, alone, coming = target.certificate, target.fresh, target.coming
+        return self.trust.client_certificate(spare=spare, mark=mark, alone=alone, coming=coming) or made_with
 
     # --- towards the station ----------------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Network:
         accepted = self._station.facts.registration is Registration.ACCEPTED
         if not (link.is_up and accepted):
             return
-        if not self._stood:
+        if not self._stood and not self._block.doubted:
             self._stood = True
             await self._proven(link)
         age_s = now - max(answered_mono, self._up_at)

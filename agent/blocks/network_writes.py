@@ -195,15 +195,16 @@ class Wishes:
         for slot, values in plan.slots.items():
             if values != self.standing.slots.get(slot):
                 plan = plan.having(slot, utc=round(utc))
+        plan = replace(plan, floor=max(plan.floor, self.standing.floor))
         self.standing, self.wanted = plan, None
         return plan
 
-    def raised(self, plan: Plan, before: int, slot: int) -> Plan:
-        """The plan once this slot has proved good: a security profile that was raised is the least from now on."""
-        old, new = self.links.profile(self.standing, before), self.links.profile(plan, slot)
+    def raised(self, before: Plan, before_slot: int, slot: int) -> Plan:
+        """What stands, once this slot has proved good: a security profile that was raised is the least from now on."""
+        old, new = self.links.profile(before, before_slot), self.links.profile(self.standing, slot)
         if old is None or new is None or new.security <= old.security:
-            return plan
-        return replace(plan, floor=max(plan.floor, new.security))
+            return self.standing
+        return replace(self.standing, floor=max(self.standing.floor, new.security))
 
     def order(self, resort: bool) -> tuple[int, ...]:
         """Slots to use, the preferred one first. `resort`: nobody there has accepted us for long."""

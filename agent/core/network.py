@@ -301,7 +301,7 @@ class CsmsChanged(Event):
 @record
 class Target:
     """What is to be dialled now. `form`: how to take the password at this try. `certificate`: see `Plan`; `fresh`: it
-    is on trial, and no other is shown in its place."""
+    is on trial, and no other is shown in its place; `coming`: one that is still to be tried."""
 
     number: int
     slot: int
@@ -309,6 +309,7 @@ class Target:
     form: str
     certificate: str = ""
     fresh: bool = False
+    coming: str = ""
 
     @property
     def shown(self) -> str:

@@ -59,10 +59,13 @@ class Trust:
 
     # --- for the link -------------------------------------------------------------------------------------------
 
-    def client_certificate(self, *, spare: bool = False, mark: str = "", alone: bool = False) -> tuple[str, str] | None:
+    def client_certificate(
+        self, *, spare: bool = False, mark: str = "", alone: bool = False, coming: str = ""
+    ) -> tuple[str, str] | None:
         """The files of the chain and of the key to show to the CSMS; None: there is no certificate of ours, or it is
         the turn of the `spare` one that the charger was made with. `mark`: the one that counts, by the name of its
-        leaf, or `MADE_WITH`; "" the newest. `alone`: it is on trial, and no other takes its turn."""
+        leaf, or `MADE_WITH`; "" the newest. `alone`: it is on trial, and no other takes its turn. `coming`: this one
+        is still to be tried."""
         try:
             numbers = self.own()
             wanted = next((n for n in reversed(numbers) if mark and self._mark(n) == mark), None)
@@ -70,7 +73,8 @@ class Trust:
             self.trouble, numbers, wanted = str(error), [], None
         counts = SPARE if mark == MADE_WITH else wanted
         if self._vain is None:  # what is newer than what counts was given up before this process began
-            self._vain = {n for n in numbers if counts is not None and n > counts}
+            given_up = {n for n in numbers if counts is not None and n > counts}
+            self._vain = {n for n in given_up if not coming or self._mark(n) != coming}
         if alone and wanted is not None:
             self._vain.add(wanted)
             self._gave = wanted

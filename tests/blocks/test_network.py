@@ -8,9 +8,10 @@ import pytest
 
 from agent.blocks.assembly import assemble
 from agent.blocks.network import MAX_STARTS, Network
+from agent.blocks.network_course import SETTLED_S
 from agent.blocks.station import Block, Out, Station
 from agent.core.effects import Ask, Boot, Effect, Heartbeat, Note, Redial, Reply, WritesAnswer
-from agent.core.events import BootAnswered, LinkDown, LinkUp, Restored, SecurityEvent
+from agent.core.events import BootAnswered, LinkDown, LinkUp, Restored, SecurityEvent, Stopping
 from agent.core.evse import EvseLimits
 from agent.core.network import (
     TRANSITIONS,
@@ -85,6 +86,11 @@ class Desk(Bench):
 
     def accept(self, status: Registration = Registration.ACCEPTED) -> list[Effect]:
         return self.feed(LinkUp(), BootAnswered(status, 300.0, self.utc))
+
+    def stand(self) -> None:
+        """Accepted, for long enough to be believed in."""
+        self.accept()
+        self.wait(SETTLED_S + 1)
 
     def set(self, name: str, value: str) -> str:
         component, _, variable = name.rpartition(".")
@@ -260,6 +266,107 @@ def test_another_order_of_slots_is_tried_and_returns() -> None:
     desk.fail()
     assert desk.slot == 1
     assert desk.see("OCPPCommCtrlr.NetworkConfigurationPriority") == "1,2"
+
+
+# --- accepted, and then closed ----------------------------------------------------------------------------------------
+
+
+def flap(desk: Desk) -> list[Effect]:
+    """The CSMS takes the connection, and closes it after a moment."""
+    desk.feed(LinkUp())
+    desk.wait(1)
+    return desk.feed(LinkDown("closed"))
+
+
+def accepted(desk: Desk) -> Desk:
+    desk.tried()
+    desk.accept()
+    return desk
+
+
+def test_a_csms_that_accepts_us_and_then_closes_again_and_again_is_left_for_the_link_before() -> None:
+    desk = accepted(Desk().begin())
+    assert "LinkReturned" not in codes(desk.feed(LinkDown("closed")))
+    assert "LinkReturned" in codes(flap(desk))
+    assert (desk.profile, desk.kinds[-1]) == (HOME, "ReconfigurationOfSecurityParameters")
+    assert read_plan(desk.store["plan"]) == Plan()
+    assert "before" not in desk.store
+
+
+def test_a_csms_that_is_gone_after_it_has_accepted_us_is_left_for_the_link_before() -> None:
+    desk = accepted(Desk(OCPPCommCtrlr__NetworkProfileConnectionAttempts="1000").begin())
+    desk.feed(LinkDown("closed"))
+    desk.wait(300 + SETTLED_S + 1)
+    assert desk.profile == HOME
+
+
+def test_a_csms_that_thinks_better_of_it_and_rejects_us_is_left_for_the_link_before() -> None:
+    desk = accepted(Desk().begin())
+    desk.feed(LinkDown("closed"))
+    assert "LinkReturned" in codes(desk.accept(Registration.REJECTED))
+
+
+def test_a_link_that_has_stood_for_a_while_is_believed_in() -> None:
+    desk = accepted(Desk().begin())
+    desk.wait(SETTLED_S + 1)
+    assert "before" not in desk.store
+    for _ in range(20):
+        flap(desk)
+    assert desk.profile.url == "ws://new/ocpp"
+
+
+def test_a_charger_that_slept_for_a_day_believes_in_a_link_that_stood() -> None:
+    desk = accepted(Desk().begin())
+    desk.mono += 86400.0
+    desk.wait(1)
+    assert "before" not in desk.store
+    assert desk.profile.url == "ws://new/ocpp"
+
+
+def test_a_cut_does_not_make_a_link_believed_in() -> None:
+    desk = revived(accepted(Desk().begin()))
+    assert desk.profile.url == "ws://new/ocpp"
+    for _ in range(2):
+        desk.fail()
+    assert desk.profile == HOME
+
+
+def test_our_own_end_is_no_failure_of_the_link() -> None:
+    desk = accepted(Desk(OCPPCommCtrlr__NetworkProfileConnectionAttempts="1").begin())
+    assert "LinkReturned" not in codes(desk.feed(Stopping("asked to"), LinkDown("the agent stops")))
+    assert revived(desk).profile.url == "ws://new/ocpp"
+
+
+def test_another_change_on_a_link_that_is_not_believed_in_returns_with_it() -> None:
+    desk = accepted(Desk().begin())
+    desk.tried(value="ws://newer/ocpp")
+    desk.accept()
+    for _ in range(2):
+        flap(desk)
+    assert desk.profile == HOME
+
+
+def test_a_security_profile_is_the_least_only_once_its_link_is_believed_in() -> None:
+    desk = Desk().begin()
+    desk.feed(CredentialsKnown(root=True, client=False))
+    desk.tried("NetworkConfiguration.SecurityProfile", "2")
+    desk.accept()
+    assert read_plan(desk.store["plan"]).floor == 0
+    desk.set("NetworkConfiguration[3].OcppCsmsUrl", "wss://third/ocpp")
+    desk.wait(SETTLED_S + 1)
+    assert read_plan(desk.store["plan"]).floor == 2
+
+
+def test_a_csms_that_once_was_good_and_now_closes_at_once_for_long_is_left_for_the_files_own() -> None:
+    desk = moved()
+    for _ in range(1190):
+        flap(desk)
+        desk.wait(2)
+    assert desk.profile.url == "ws://new/ocpp"
+    while desk.profile != HOME and desk.mono < 10_000:
+        flap(desk)
+        desk.wait(2)
+    assert desk.profile == HOME
 
 
 # --- security events --------------------------------------------------------------------------------------------------
@@ -515,7 +622,7 @@ def test_a_slot_below_the_security_profile_that_was_raised_and_proved_is_left_ou
     desk = Desk(HOME, SPARE).begin()
     desk.feed(CredentialsKnown(root=True, client=False))
     desk.tried("NetworkConfiguration.SecurityProfile", "2")
-    desk.accept()
+    desk.stand()
     desk.feed(LinkDown("lost"))
     for _ in range(9):
         desk.fail()
@@ -525,7 +632,7 @@ def test_a_slot_below_the_security_profile_that_was_raised_and_proved_is_left_ou
 def test_a_lesser_slot_of_the_file_is_used_as_long_as_nobody_has_raised_the_profile() -> None:
     desk = Desk(Profile("wss://home/ocpp", "CP1", 2, Secret(KEY)), SPARE).begin()
     desk.tried("SecurityCtrlr.BasicAuthPassword", "another good password")
-    desk.accept()
+    desk.stand()
     desk.feed(LinkDown("lost"))
     for _ in range(2):
         desk.fail()
@@ -569,7 +676,7 @@ def moved() -> Desk:
     """The CSMS has sent us to another address."""
     desk = Desk(OCPPCommCtrlr__NetworkLastResortAfter="3600").begin()
     desk.tried()
-    desk.accept()
+    desk.stand()
     return desk
 
 
@@ -601,7 +708,7 @@ def test_a_last_resort_of_a_lower_security_profile_is_never_used() -> None:
     desk = Desk(OCPPCommCtrlr__NetworkLastResortAfter="60").begin()
     desk.feed(CredentialsKnown(root=True, client=False))
     desk.tried("NetworkConfiguration.SecurityProfile", "2")
-    desk.accept()
+    desk.stand()
     desk.feed(LinkDown("lost"))
     desk.wait(4000)
     for _ in range(9):

@@ -79,3 +79,25 @@ def test_a_certificate_that_comes_while_another_change_is_tried_waits_for_its_en
     assert not target(desk).fresh
     desk.wait(65)
     assert (target(desk).certificate, target(desk).fresh, target(desk).profile.url) == ("new", True, "wss://new/ocpp")
+
+
+def waiting() -> Desk:
+    """Two came while another change was tried, and then the power was cut."""
+    desk = Desk(SAFE).begin()
+    desk.tried(value="wss://new/ocpp")
+    desk.feed(TAKEN, CertificateTaken("newer", "new"))
+    again = Desk(SAFE)
+    again.boot(network=dict(desk.store))
+    again.remembered["network"] = desk.store | again.remembered.get("network", {})
+    return again
+
+
+def test_a_certificate_that_waits_is_not_forgotten_by_a_power_cut() -> None:
+    desk = waiting()
+    assert (desk.network.state, target(desk).fresh, target(desk).coming) == (State.TRYING, False, "newer")
+    desk.accept()
+    desk.wait(65)
+    assert (target(desk).certificate, target(desk).fresh) == ("newer", True)
+    assert "certificate" not in desk.store
+    desk.accept(Registration.REJECTED)
+    assert target(desk).certificate == "old"

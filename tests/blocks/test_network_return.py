@@ -15,7 +15,7 @@ def moved() -> Desk:
     """A charger that a CSMS has moved elsewhere, after a restart."""
     before = Desk().begin()
     before.tried()
-    before.accept()
+    before.stand()
     desk = Desk(**AFTER)
     desk.feed(Restored(before.remembered))
     assert desk.profile.url == "ws://new/ocpp"

@@ -117,6 +117,20 @@ async def closing(_pki: Pki) -> AsyncIterator[str]:
         yield url
 
 
+class Fickle(Csms):
+    """Accepts whoever comes, and hangs up as soon as it has."""
+
+    async def _called(self, message_id: str, action: str, payload: dict[str, Any]) -> None:
+        await super()._called(message_id, action, payload)
+        await self.hang_up(1011)
+
+
+@contextlib.asynccontextmanager
+async def fickle(_pki: Pki) -> AsyncIterator[str]:
+    async with Fickle("1.6") as other:
+        yield other.url
+
+
 @contextlib.asynccontextmanager
 async def mute(_pki: Pki) -> AsyncIterator[str]:
     async with server(idle) as url:
@@ -141,6 +155,7 @@ BAD = [
     pytest.param(rejecting, "does not accept this charger", None, id="rejected"),
     pytest.param(pending, "BootNotification was not accepted in time", None, id="pending"),
     pytest.param(closing, "the connection did not last", None, id="accepts-and-closes"),
+    pytest.param(fickle, "the connection did not last", None, id="accepts-the-boot-and-closes"),
     pytest.param(mute, "BootNotification was not accepted in time", None, id="mute"),
     pytest.param(tls("expired"), "has expired", "InvalidCsmsCertificate", id="expired"),
     pytest.param(tls("other-host"), "belongs to another", "CsmsFailedToAuthenticate", id="wrong-host"),
