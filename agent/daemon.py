@@ -353,7 +353,7 @@ class Daemon:
         elif isinstance(event, Disconnected):
             when = f"; dialling again in {event.redial_in_s:.0f} s" if event.redial_in_s is not None else ""
             text = f"no link to the CSMS: {event.why.text}{when}"
-            if event.why.kind is WhyKind.STOPPED:
+            if event.why.kind in (WhyKind.STOPPED, WhyKind.REDIAL):  # by ourselves: what comes of it is told then
                 self.log.info("LinkDown", text)
             else:
                 self.log.trouble("link", "LinkDown", text)

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.cli import Parser
-from agent.cli.tables import columns, wrapped
-from agent.errors import AgentError, NotRunning
+from agent.cli.tables import columns, is_screen, wrapped
+from agent.errors import AgentError, ConfigError, NotRunning
 
 VERSION = 1
 TIMEOUT_S = 5.0
+PROBE_S = 1.0
 ORDER_S = 65.0  # an order is answered when it is known what became of it
 WATCH_S = 1.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -60,9 +61,26 @@ def socket_of(options: argparse.Namespace) -> str:
         return str(options.socket)
     from agent.config_socket import DEFAULT_FILE, DEFAULT_SOCKET, control_socket
 
-    if options.config is None and not os.access(DEFAULT_FILE, os.R_OK):
+    if options.config:
+        return control_socket(options.config)
+    if not os.access(DEFAULT_FILE, os.R_OK):
         return DEFAULT_SOCKET
-    return control_socket(options.config or DEFAULT_FILE)
+    try:
+        return control_socket(DEFAULT_FILE)
+    except ConfigError:  # an agent that was started before the file was spoilt runs on
+        if not _answers(DEFAULT_SOCKET):
+            raise
+        return DEFAULT_SOCKET
+
+
+def _answers(path: str) -> bool:
+    try:
+        ask(path, "status", timeout_s=PROBE_S)
+    except NotRunning:
+        return False
+    except Refused:
+        return True
+    return True
 
 
 def ask(path: str, verb: str, *, program: str = "", timeout_s: float = TIMEOUT_S, **more: Any) -> Answer:
@@ -125,7 +143,7 @@ def show(options: argparse.Namespace, look: Callable[[], Answer], drawn: Callabl
             text = json.dumps({"error": str(error)}) if options.json else str(error)
         else:
             text = json.dumps(answer, ensure_ascii=False) if options.json else drawn(answer)
-        head = CLEAR if watch and not options.json and sys.stdout.isatty() else ""
+        head = CLEAR if watch and not options.json and is_screen() else ""
         tail = "\n" if watch and not options.json and not head else ""  # screens that follow one another in a pipe
         print(f"{head}{text}{tail}", flush=True)
         if not watch:

@@ -23,7 +23,7 @@ from typing import Any
 from agent.cli import asking
 from agent.cli.streaming import stream
 from agent.cli.tables import size
-from agent.config_socket import DEFAULT_FILE, DEFAULT_SOCKET
+from agent.config_socket import DEFAULT_FILE
 from agent.errors import AgentError, ConfigError, Exit, NotRunning
 
 PACKING_S = 180.0
@@ -46,26 +46,16 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"file": str(path), "bytes": written, "agent": missing is None, "missing": missing or []}))
     else:
-        asking.tell(f"missing: {text}" for text in missing or ())
+        if missing:
+            asking.tell(f"missing: {text}" for text in missing)
         print(f"{path}: {size(written)}; nothing secret is in it. Send it to whoever helps you.")
     return Exit.OK
 
 
 def _find(options: argparse.Namespace) -> str:
     """The socket at which an agent answers; asked at once, since packing takes long."""
-    wrong = None
-    try:
-        socket = asking.socket_of(options)
-    except ConfigError as error:  # an agent that was started before the file was spoilt runs on
-        if options.config:
-            raise
-        socket, wrong = DEFAULT_SOCKET, error
-    try:
-        asking.ask(socket, "status", program="support-bundle")
-    except NotRunning:
-        if wrong is not None:
-            raise wrong from None
-        raise
+    socket = asking.socket_of(options)
+    asking.ask(socket, "status", program="support-bundle")
     return socket
 
 

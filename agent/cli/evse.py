@@ -9,13 +9,12 @@ connector.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 
 from agent.cli import asking
 from agent.cli.asking import Answer
 from agent.cli.status import Line, draw, evse_lines
-from agent.cli.tables import amps, span
+from agent.cli.tables import amps, is_screen, span
 from agent.errors import Exit
 
 BENCH = ("read", "offer")
@@ -32,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     found.epilog = f"a controller on the bench, without an agent: chargepoint evse read|offer --help; {found.epilog}"
     options = found.parse_args(list(argv))
     path = asking.socket_of(options)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colour = is_screen() and "NO_COLOR" not in os.environ
     asking.show(
         options,
         lambda: asking.ask(path, "evse", evse=options.evse),

@@ -37,13 +37,12 @@ command line was wrong, 69 the agent is not running, 78 the configuration file c
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
 from agent.cli import asking
 from agent.cli.asking import Answer, Refused
-from agent.cli.tables import amps, columns, labelled, span
+from agent.cli.tables import amps, columns, is_screen, labelled, span
 from agent.cli.tables import size as _size
 from agent.errors import Exit
 
@@ -59,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     """Show it once, or until Ctrl-C; the exit code."""
     options = asking.parser("status", "Show what the running agent is doing.", watch=True).parse_args(list(argv))
     path = asking.socket_of(options)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colour = is_screen() and "NO_COLOR" not in os.environ
     asking.show(options, lambda: ask(path), lambda answer: screen(answer, colour=colour))
     return Exit.OK
 

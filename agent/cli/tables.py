@@ -19,6 +19,11 @@ def columns() -> int:
         return COLUMNS
 
 
+def is_screen() -> bool:
+    """Whether what is printed may command the terminal: clear it, and colour words."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as they must be; a head that begins with ">" is a column of numbers. The last one is wrapped."""
     right = [title.startswith(">") for title in head]

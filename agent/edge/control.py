@@ -37,7 +37,7 @@ TURN_AWAY_S = 0.2  # for the request of a client for whom there is no room
 WATCH_MIN_S, WATCH_MAX_S = 0.2, 3600.0
 WATCH_LIMIT_S = 24 * 3600.0  # then the client may ask again
 QUIET = frozenset(  # asked all the time and changes nothing: DEBUG
-    ("status", "evse", "meter", "transactions", "queue", "variables", "events")
+    ("status", "evse", "meter", "transactions", "queue", "variables", "events", "log")
 )
 PATH_LIMIT = 100  # characters; the kernel's own limit is 107, and the name under which it is made is longer
 

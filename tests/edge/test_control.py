@@ -56,9 +56,11 @@ class Door:
     def __init__(self, path: Path, deadline_s: float) -> None:
         self.path = path
         self.lines: list[str] = []
+        self.levels: list[int] = []
         self.control = Control(path, answer, Log(self._write, DEBUG), deadline_s=deadline_s)
 
-    def _write(self, _priority: int, message: str, _fields: dict[str, str]) -> bool:
+    def _write(self, priority: int, message: str, _fields: dict[str, str]) -> bool:
+        self.levels.append(priority)
         self.lines.append(message)
         return True
 
@@ -96,6 +98,12 @@ async def test_one_line_gets_one_answer(door: Door) -> None:
 async def test_who_asked_is_logged(door: Door) -> None:
     await door.ask(b'{"verb":"unlock"}\n')
     assert door.lines == [f"ControlRequest ACTION=unlock UID={os.getuid()} PID={os.getpid()}"]
+
+
+@pytest.mark.parametrize("verb", ["status", "log"])
+async def test_what_is_asked_again_and_again_and_changes_nothing_fills_no_journal(door: Door, verb: str) -> None:
+    await door.ask(json.dumps({"verb": verb}).encode() + b"\n")
+    assert door.levels == [DEBUG]
 
 
 async def test_only_owner_and_group_may_ask(door: Door) -> None:

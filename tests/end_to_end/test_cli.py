@@ -20,6 +20,7 @@ import pytest
 from agent import __main__, __version__, config_keys, config_socket
 from agent.cli import asking
 from agent.edge.control import Control, Peer
+from agent.errors import ConfigError
 from agent.log import Log
 from tests.core.test_config import BASE
 
@@ -498,12 +499,17 @@ async def test_status_into_a_closed_pipe_is_quiet(agent: Agent) -> None:
     assert (process.returncode, err) == (141, b"")
 
 
-async def test_the_screen_on_a_terminal_is_cleared_and_in_colour(agent: Agent) -> None:
+@pytest.mark.parametrize(
+    ("kind", "begins"), [("xterm", b"\x1b[H\x1b[J\x1b[1mStation   CP001"), ("dumb", b"Station   CP001")]
+)
+async def test_the_screen_on_a_terminal_is_cleared_and_in_colour_if_that_can_do_so(
+    agent: Agent, kind: str, begins: bytes
+) -> None:
     ours, theirs = os.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent", "status", "--watch", "--socket", str(agent.path)),
         stdout=theirs,
-        env={key: value for key, value in ENVIRON.items() if key != "NO_COLOR"},
+        env={key: value for key, value in ENVIRON.items() if key != "NO_COLOR"} | {"TERM": kind},
     )
     os.close(theirs)
     async with asyncio.timeout(DEADLINE_S):
@@ -511,4 +517,18 @@ async def test_the_screen_on_a_terminal_is_cleared_and_in_colour(agent: Agent) -
     process.terminate()
     await process.wait()
     os.close(ours)
-    assert shown.startswith(b"\x1b[H\x1b[J\x1b[1mStation")
+    assert shown.startswith(begins)
+
+
+async def test_an_agent_that_runs_is_asked_although_its_file_was_spoilt_meanwhile(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text("[csms\n")
+    monkeypatch.setattr(config_socket, "DEFAULT_FILE", str(file))
+    monkeypatch.setattr(config_socket, "DEFAULT_SOCKET", str(agent.path))
+    options = asking.parser("status", "").parse_args([])
+    assert await asyncio.to_thread(asking.socket_of, options) == str(agent.path)
+    monkeypatch.setattr(config_socket, "DEFAULT_SOCKET", str(tmp_path / "none.sock"))
+    with pytest.raises(ConfigError, match="is not TOML"):
+        asking.socket_of(options)

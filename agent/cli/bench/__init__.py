@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from agent.cli import Parser
+from agent.cli.tables import is_screen
 from agent.errors import Exit
 from drivers.api import DriverError
 
@@ -62,5 +62,5 @@ def tell_json(what: dict[str, Any]) -> None:
 
 
 def clear_screen() -> None:
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if is_screen():
         print(CLEAR, end="")
