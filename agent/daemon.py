@@ -16,7 +16,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agent import __version__, updates
 from agent.blocks.sampling import Sampling
@@ -382,14 +382,15 @@ def run(path: str) -> int:
     for warning in config.warnings:
         log.warning("Configuration", warning)
     log.info("Starting", f"chargepoint-agent {__version__}, {len(config.evses)} EVSE, {config.path}")
+    return asyncio.run(_main(config, log))
+
+
+async def _main(config: Config, log: Log) -> NoReturn:
+    """The process ends in here: asyncio's own end would wait for a thread in which a name is looked up."""
     try:
-        code = asyncio.run(_main(config, log))
+        code = await Daemon(config, log).run()
     except StoreError as error:
         log.error("StorageFailed", str(error), fault=STORAGE)
         code = Exit.FAILURE
     log.info("Ended", f"exit code {int(code)}")
     leave(code)
-
-
-async def _main(config: Config, log: Log) -> int:
-    return await Daemon(config, log).run()

@@ -49,6 +49,23 @@ async def test_the_service_manager_is_told_ready_status_watchdog_reload_and_stop
         manager.socket.close()
 
 
+NAMES_HANG = """
+import socket, sys, time
+socket.getaddrinfo = lambda *_args, **_more: time.sleep(60)
+from agent.__main__ import main
+sys.exit(main(["run", "--config", {config!r}]))
+"""
+
+
+async def test_a_name_lookup_that_hangs_does_not_hold_up_the_end() -> None:
+    async with charger("1.6", start=False) as c:
+        c.config.write_text(c.config.read_text().replace("ws://127.0.0.1:", "ws://csms.example:"))
+        c.program = ("-c", NAMES_HANG.format(config=str(c.config)))
+        await c.start()
+        await until(lambda: "PilotChanged" in c.log, "the agent runs")
+        assert await c.end() == 0  # past STOP_LIMIT_S it would be 1
+
+
 async def test_a_reload_takes_up_variables_and_refuses_what_is_wrong() -> None:
     async with charger("1.6") as c:
         await c.ready()
