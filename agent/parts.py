@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,17 @@ from agent.core.record import as_dict
 from agent.edge.hardware import EvseParts, ReaderParts
 from agent.errors import ConfigError
 from drivers import registry
-from drivers.api import Closes, FailsSafe, OrdersPower, SignsMeterData, SwitchesPhases, Unlocks, WakesCars, gap
+from drivers.api import (
+    Closes,
+    DriverError,
+    FailsSafe,
+    OrdersPower,
+    SignsMeterData,
+    SwitchesPhases,
+    Unlocks,
+    WakesCars,
+    gap,
+)
 from drivers.bus import Bus, Policy, SerialSettings, TcpSettings
 
 CLOSES_S = 3.0  # IEC 61851-1, from the car's wish to the closed contactor
@@ -95,7 +106,8 @@ class Parts:
         parts = [part for evse in self.evses for part in (evse.controller, evse.meter)]
         for part in (*parts, *self.boards.values(), *(reader.reader for reader in self.readers)):
             if isinstance(part, Closes):
-                await part.close()
+                with suppress(DriverError):  # what it could not release goes with the process
+                    await part.close()
         for bus in self.buses.values():
             await bus.close()
 

@@ -29,10 +29,12 @@ from agent.durable import MAX_BACKLOG, SETTLE_S, Durable
 from agent.errors import StoreError
 from agent.ocpp.conversation import Conversation
 from agent.ocpp.dialect import Station
+from agent.parts import Parts
 from agent.runtime import Runtime
 from agent.setup import Built
 from agent.store.changes import Committed
 from agent.store.store import Store
+from drivers.api import DriverError
 
 AT = Instant(100.0, 1_800_000_000.0, ClockQuality.SYNCED, "b")
 CHANGE = TransactionEvent(
@@ -265,3 +267,22 @@ def test_a_configuration_read_again_may_set_variables_of_an_evse_that_is_not_the
     )
     Built.set_variables(built, config)
     assert station.facts.variables.text("OCPPCommCtrlr.HeartbeatInterval") == "77"
+
+
+class Part:
+    def __init__(self, fails: bool) -> None:
+        self.fails, self.closed = fails, False
+
+    async def close(self) -> None:
+        if self.fails:
+            raise DriverError("the port went away")
+        self.closed = True
+
+
+async def test_a_driver_that_fails_at_the_end_leaves_no_other_open() -> None:
+    controller, meter = Part(fails=True), Part(fails=False)
+    parts: Any = SimpleNamespace(
+        evses=[SimpleNamespace(controller=controller, meter=meter)], boards={}, readers=[], buses={}
+    )
+    await Parts.close(parts)
+    assert meter.closed
