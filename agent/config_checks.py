@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAPPED = {"mapped-evse": "evse", "mapped-meter": "meter"}  # driver -> the kind of its maps
 SIGNING = ("em580", "wm3m4")  # meters with drivers of their own
-ON_BUS = (*SIGNING, "innogy-ebox", "edgetech-smartevse", "smartevse")
+ON_BUS = (*SIGNING, "innogy-ebox", "edgetech-smartevse", "etek", "smartevse")
 NODES, ALL_NODES = range(2, 9), 9  # units of SmartEVSE nodes, and the one that all of them hear
 ROLE = {"controller": "mapped-evse", "meter": "mapped-meter"}
 READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys that not all of them have

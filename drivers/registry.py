@@ -18,6 +18,7 @@ BUILT_IN = {
     "openevse": "drivers.evse.openevse:OpenEvse",
     "innogy-ebox": "drivers.evse.innogy:InnogyEbox",
     "edgetech-smartevse": "drivers.evse.smartevse:EdgetechSmartEvse",
+    "etek": "drivers.evse.etek:EtekEpc",
     "smartevse": "drivers.evse.smartevse3:SmartEvseNode",
     "composed": "drivers.composed:ComposedEvse",
     "io-pilot": "drivers.io.pilot:IoPilot",
@@ -32,7 +33,8 @@ BUILT_IN = {
     "sl025": "drivers.token.sl025:Sl025",
     "acs": "drivers.token.acs:Acs",
 }
-UNGUARDED = ("innogy-ebox", "edgetech-smartevse")  # controllers without a map to tell that they have no watchdog
+# Controllers without a map to tell that they have no watchdog.
+UNGUARDED = ("innogy-ebox", "edgetech-smartevse", "etek")
 
 
 def find(name: str) -> Any:

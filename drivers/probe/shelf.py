@@ -32,6 +32,7 @@ LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
 IN_PYTHON = {
     "innogy-ebox": "drivers.evse.innogy",
     "edgetech-smartevse": "drivers.evse.smartevse",
+    "etek": "drivers.evse.etek",
     "smartevse": "drivers.evse.smartevse3",
 }
 # Tables that maps of one kind only have.

@@ -149,6 +149,7 @@ class Controller:
     def _switch(self, now_s: float, allowed: bool) -> None:
         if self.gate is False:
             self._drive(False, now_s, OPEN_S)
+            self._force_off_s = NEVER_S
         elif allowed and self.pwm_a > 0:
             self._drive(True, now_s, CLOSE_S if self.gate is None else PULL_IN_S)
         elif not allowed or now_s >= self._force_off_s:

@@ -13,7 +13,7 @@ from drivers.simulated.verbs import SimError
 from drivers.simulated.world import World
 
 SIGNING_DRIVERS = ("em580", "wm3m4")
-PYTHON_DRIVERS = ("innogy-ebox", "edgetech-smartevse")
+PYTHON_DRIVERS = ("innogy-ebox", "edgetech-smartevse", "etek", "smartevse")
 
 
 def build_devices(world: World) -> dict[tuple[str, int], SimDevice]:
@@ -78,7 +78,7 @@ def _controller(unit: SimUnit, folders: Sequence[Path], point: ChargingPoint) ->
     if unit.map in PYTHON_DRIVERS:
         from drivers.simulated.special import SPECIAL  # seldom wanted
 
-        return SPECIAL[unit.map](point)
+        return SPECIAL[unit.map](point, unit.unit)
     return ControllerRegisters(load_evse(unit.map, folders, unit.connector), point, unit.connector)
 
 

@@ -24,6 +24,7 @@ class ControllerRegisters:
 
     kind = "evse"
     mute = False
+    calls: tuple[int, ...] = ()  # units that it hears beside its own, and does not answer for
 
     def __init__(self, evse_map: EvseMap, point: ChargingPoint, connector: int = 1) -> None:
         self.map = evse_map

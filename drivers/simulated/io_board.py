@@ -32,6 +32,7 @@ class BoardDevice(SimDevice):
         self.name = f"{board.bus}/{board.unit}"
         self.parts = ()
         self.mode = "ok"
+        self.calls = frozenset({0})
         self.map = io_map
         self.evses = tuple(point.config.number for point, _ in wired)
         self._points = [point for point, _ in wired]

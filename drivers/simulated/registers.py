@@ -27,6 +27,7 @@ class MeterRegisters:
 
     kind = "meter"
     connector = 1
+    calls: tuple[int, ...] = ()
 
     def __init__(self, meter_map: MeterMap, point: ChargingPoint) -> None:
         self.map = meter_map
@@ -70,6 +71,7 @@ class SimDevice:
         self.name = name
         self.parts = tuple(parts)
         self.mode = "ok"
+        self.calls = frozenset({0, *(unit for part in self.parts for unit in part.calls)})
         self._identity = [(e.row, e.values, e.texts) for p in parts for e in p.device.identify]
         self._spans: dict[str, tuple[int, int]] = {}
         for row in [r for p in parts for r in p.rows] + [row for row, _, _ in self._identity]:

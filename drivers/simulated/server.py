@@ -88,8 +88,8 @@ class RtuLine:
         self._now()
         self.requests += 1
         self.busy_s += length * self.bus.byte_s
-        if unit == 0:  # to all, answered by none
-            for hearer in self.units.values():
+        if called := [device for device in self.units.values() if unit in device.calls]:  # answered by none
+            for hearer in called:
                 answer(hearer, pdu)
             return
         device = self.units.get(unit)

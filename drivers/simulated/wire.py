@@ -76,6 +76,19 @@ class SimWire:
             raise WireError("closed", "went away")
         return self._taken(frame)
 
+    async def broadcast(
+        self, unit: int, function: int, address: int, payload: Sequence[int], timeout_s: float
+    ) -> list[int]:
+        """To all that hear this unit; nobody answers."""
+        if not self.connected:
+            raise WireError("closed", "went away")
+        self._now()
+        for device in self._units.values():
+            if unit in device.calls:
+                _do(device, function, address, payload)
+        await asyncio.sleep((WRITE_BYTES + 2 * len(payload)) * self._bus.byte_s)
+        return []
+
     def _answer(
         self, device: SimDevice, unit: int, function: int, address: int, payload: int | Sequence[int], start_s: float
     ) -> None:

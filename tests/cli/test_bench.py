@@ -247,7 +247,7 @@ async def test_an_offer_is_taken_back_when_the_terminal_goes(tmp_path: Path, num
         assert await hardware.do("get", key="order-ma", evse=1) == "0"
 
 
-@pytest.mark.parametrize("driver", ["innogy-ebox", "edgetech-smartevse"])
+@pytest.mark.parametrize("driver", ["innogy-ebox", "edgetech-smartevse", "etek"])
 async def test_a_driver_in_python_charges_a_car_on_the_bench(tmp_path: Path, driver: str) -> None:
     async with bench(tmp_path, controller=driver) as (port, hardware):
         await hardware.do("plug-in", evse=1)

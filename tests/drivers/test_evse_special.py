@@ -1,4 +1,4 @@
-"""Controllers whose order is more than a map can say: the eBox with a limit for each phase, and the smartEVSE."""
+"""Controllers that are more than a map can say: the eBox with a limit for each phase, the smartEVSE, and the ETEK."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from drivers.api import Pilot, gap
 from drivers.bus import Bus, Policy, SerialSettings
+from drivers.evse.etek import STATE, STOPPED, VOLTAGE, EtekEpc
 from drivers.evse.innogy import InnogyEbox
 from drivers.evse.smartevse import EdgetechSmartEvse
 from drivers.mapped_evse import MappedEvse
@@ -98,8 +99,40 @@ def test_a_smartevse_is_told_its_order_again_as_it_cannot_be_asked() -> None:
     play(EdgetechSmartEvse, scene)
 
 
-@pytest.mark.parametrize("make", [InnogyEbox, EdgetechSmartEvse])
-def test_neither_has_a_watchdog_and_both_say_so(make: Callable[[Bus, int], MappedEvse]) -> None:
+@pytest.mark.parametrize(
+    ("state", "volts", "pilot"),
+    [
+        *((0, 900, "?"), (1, 0, "A"), (2, 900, "F"), (3, 900, "B"), (4, 900, "B"), (5, 600, "C"), (6, 900, "?")),
+        *((STOPPED, 0, "A"), (STOPPED, 299, "A"), (STOPPED, 300, "B"), (STOPPED, 900, "B")),
+    ],
+)
+def test_an_etek_that_is_stopped_is_known_by_its_pilots_voltage(state: int, volts: int, pilot: str) -> None:
+    async def scene(board: MappedEvse, wire: RegisterWire) -> None:
+        wire.tables["holding"].update({STATE[1]: state, VOLTAGE[1]: volts})
+        assert (await board.read()).pilot == Pilot(pilot)
+
+    play(EtekEpc, scene)
+
+
+@pytest.mark.parametrize(("ordered_a", "duty"), [(16.0, 2666), (6.0, 1000), (80.0, 8000)])
+def test_an_order_to_an_etek_is_a_duty_cycle_and_never_more(ordered_a: float, duty: int) -> None:
+    async def scene(board: MappedEvse, wire: RegisterWire) -> None:
+        await board.offer(ordered_a)
+        assert wire.writes == [(109, [duty]), (89, [1])]
+
+    play(EtekEpc, scene)
+
+
+def test_an_etek_is_stopped_and_its_duty_cycle_left_alone() -> None:
+    async def scene(board: MappedEvse, wire: RegisterWire) -> None:
+        await board.offer(5.9)
+        assert wire.writes == [(89, [2])]
+
+    play(EtekEpc, scene)
+
+
+@pytest.mark.parametrize("make", [InnogyEbox, EdgetechSmartEvse, EtekEpc])
+def test_none_of_them_has_a_watchdog_and_all_say_so(make: Callable[[Bus, int], MappedEvse]) -> None:
     async def scene(board: MappedEvse, wire: RegisterWire) -> None:
         assert "the last offer stands" in (gap(board.guard()) or "")
 

@@ -12,6 +12,7 @@ from agent.blocks.metering import MARGIN_WH
 from drivers.api import DriverError, EvseReading, Measurand, Sample
 from drivers.bus import Bus
 from drivers.composed import ComposedEvse, Contactor
+from drivers.evse.etek import EtekEpc
 from drivers.evse.innogy import InnogyEbox
 from drivers.evse.smartevse import EdgetechSmartEvse
 from drivers.io.channel import Channel
@@ -161,6 +162,16 @@ async def test_an_ebox_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> N
 async def test_a_smartevse_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
     moments = (advertising(1), advertising(2), advertising(3))
     await never_lies(Subject(lambda bus: EdgetechSmartEvse(bus, UNIT), obeyed, moments), fault, tmp_path)
+
+
+def stopped(volts: int) -> Bank:
+    return {141: 19, 152: 0, 153: volts, 109: 2666, 89: 2}
+
+
+@pytest.mark.parametrize("fault", [*FEW, "late by more"])
+async def test_an_etek_tells_the_truth_or_fails(fault: str, tmp_path: Path) -> None:
+    moments = (stopped(0), stopped(900), stopped(600))
+    await never_lies(Subject(lambda bus: EtekEpc(bus, UNIT), obeyed, moments), fault, tmp_path)
 
 
 # ---- IO boards

@@ -368,3 +368,15 @@ def test_a_sleepy_car_hears_no_offer_until_its_pilot_was_away() -> None:
     point.settle()
     world.advance(120.0)
     assert (point.pilot, point.amps) == ("C", 16.0)
+
+
+def test_a_relay_outside_that_opens_before_the_controller_does_it_by_itself_lets_time_go_on() -> None:
+    world, point, _ = charging()
+    point.controller.gate = True
+    point.fault(Fault.OVER_CURRENT, True)  # a car that does not let go
+    offer(point, 0.0)
+    world.advance(21.0)
+    point.controller.gate = False
+    point.settle()
+    world.advance(40.0)
+    assert (world.now_s, point.controller.closed) == (40.0, False)

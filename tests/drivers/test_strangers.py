@@ -13,6 +13,7 @@ import pytest
 
 from drivers.api import DriverError, Measurand, Phase, Pilot, Sample
 from drivers.bus import Bus
+from drivers.evse.etek import EtekEpc
 from drivers.evse.innogy import InnogyEbox
 from drivers.evse.smartevse import EdgetechSmartEvse
 from drivers.io.mapped import MappedIo
@@ -196,6 +197,7 @@ async def test_each_controller_map_reads_and_orders_a_board_made_of_libmodbus(na
     [
         (InnogyEbox, ["input 275 16946"], [f"16 {at} 16672 0" for at in (1012, 1014, 1016)]),  # "B2"; 10.0
         (EdgetechSmartEvse, ["input 259 2"], ["6 513 2570"]),  # 0x0A0A
+        (EtekEpc, ["holding 141 19", "holding 153 900", "holding 89 2"], ["6 109 1666", "6 89 1"]),
     ],
 )
 async def test_a_controller_with_a_page_of_its_own_orders_from_a_board_made_of_libmodbus(
