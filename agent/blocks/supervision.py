@@ -198,11 +198,15 @@ def _dead_though_asked(evse: Evse, _watch: Watch) -> str:
 
 
 def _overdraws(evse: Evse, watch: Watch) -> str:
-    if evse.offer_a < MINIMUM_A or evse.meter is None:
+    if evse.offer_a < MINIMUM_A or evse.meter is None or not overdraws(evse, watch.allowed_a, evse.meter.samples):
         return ""
-    drawn_a = _drawn_a(evse, evse.meter.samples)
-    over = drawn_a is not None and drawn_a > watch.allowed_a * OVER_FACTOR + OVER_A
-    return f"{drawn_a:.1f} A of {evse.offer_a:g} A" if over else ""
+    return f"{_drawn_a(evse, evse.meter.samples):.1f} A of {evse.offer_a:g} A"
+
+
+def overdraws(evse: Evse, allowed_a: float, samples: tuple[Sample, ...]) -> bool:
+    """The car takes more than it may, by more than a meter and a car may err."""
+    drawn_a = _drawn_a(evse, samples)
+    return drawn_a is not None and drawn_a > allowed_a * OVER_FACTOR + OVER_A
 
 
 def _drawn_a(evse: Evse, samples: tuple[Sample, ...]) -> float | None:

@@ -12,7 +12,7 @@ from agent.core.faults import Own
 from agent.core.profile import Kind, Period, Profile, Purpose
 from agent.core.record import replace
 from agent.core.requests import ProfileClearRequested, ProfileSetRequested, Ref
-from drivers.api import IdToken, Pilot
+from drivers.api import Fault, IdToken, Pilot
 from tests.blocks.helpers import Bench, of, offers
 
 REF = Ref("1", "any")
@@ -196,6 +196,26 @@ def test_a_meter_that_sees_the_lower_offer_ends_the_waiting(power_w: float, seco
     bench.wait(1)
     bench.meter(power_w=power_w)
     assert offered(bench) == [8, second_a]
+
+
+def test_a_car_that_ignores_its_lower_offer_keeps_its_share_until_it_obeys() -> None:
+    bench = followed(8)
+    for power_w, second_a in [(13_000.0, 20.0)] * 8 + [(5_500.0, 32.0)]:
+        bench.wait(1)
+        bench.meter(power_w=power_w)
+        assert offered(bench) == [8, second_a]
+
+
+def test_a_car_that_never_obeys_loses_its_power_before_another_gets_its_share() -> None:
+    bench = followed(8)
+    for second in range(30):
+        bench.wait(1)
+        bench.meter(power_w=13_000.0 + second % 2)
+        assert offered(bench)[1] == 20
+    assert (offered(bench)[0], *bench.evse.faults) == (0, Fault.OVER_CURRENT)
+    bench.read(Pilot.C, contactor=False)
+    bench.meter(power_w=0.0)
+    assert offered(bench)[1] == 32
 
 
 def test_an_open_contactor_ends_the_waiting() -> None:
