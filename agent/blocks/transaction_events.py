@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agent.core.effects import Note
 from agent.core.events import StopWanted
 from agent.core.evse import Evse, Grant, MeterState, Transaction
+from agent.core.record import replace
 from agent.core.types import ChargingState, Instant, Reading, StopReason, TransactionEvent, Trigger, TxKind, TxPoint
 from agent.core.variables import Variables
 from drivers.api import IdToken, StopButton, shorten
@@ -17,6 +18,7 @@ BUTTONS = {
     StopButton.OTHER: StopReason.OTHER,
 }
 
+LEAP_S = 30.0  # less is what two clocks differ by as they run
 AUTHORIZATIONS = (Trigger.AUTHORIZED, Trigger.REMOTE_START)  # what brings a token to a transaction
 
 
@@ -66,6 +68,8 @@ def build(
     offline: bool = False,
     evse: Evse | None = None,
 ) -> TransactionEvent:
+    at = by_its_clock(tx, at)
+    readings = tuple(_by_its_clock(tx, reading) for reading in readings)
     seq, tx.next_seq = tx.next_seq, tx.next_seq + 1
     cable = evse.cable_a if evse is not None and kind is not TxKind.ENDED else None
     return TransactionEvent(
@@ -90,6 +94,21 @@ def build(
         phases=evse.phases_now if evse is not None and kind is not TxKind.ENDED else None,
         cable_a=int(cable) if cable else None,
     )
+
+
+def by_its_clock(tx: Transaction, at: Instant) -> Instant:
+    """This moment by the clock with which the transaction began. A clock that was known and is set to something else
+    meanwhile must not make it end before its start, nor last longer than it did: what lies between is measured."""
+    began = tx.started_at
+    if at.boot != began.boot or at.quality is not began.quality:
+        return at
+    utc = began.utc + (at.mono - began.mono)
+    return at if abs(at.utc - utc) < LEAP_S else replace(at, utc=utc)
+
+
+def _by_its_clock(tx: Transaction, reading: Reading) -> Reading:
+    at = by_its_clock(tx, reading.at)
+    return reading if at is reading.at else replace(reading, at=at)
 
 
 def count(tx: Transaction, meter: MeterState) -> None:

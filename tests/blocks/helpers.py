@@ -70,6 +70,7 @@ class Bench:
         assert not complaints, complaints
         self.mono = 1000.0
         self.utc = 1_800_000_000.0
+        self.quality = ClockQuality.SYNCED
         self.effects: list[Effect] = []
         self.wh = dict.fromkeys(range(1, evses + 1), 5000.0)
         self.remembered: dict[str, dict[str, object]] = {}
@@ -77,7 +78,7 @@ class Bench:
 
     @property
     def now(self) -> Instant:
-        return Instant(self.mono, self.utc, ClockQuality.SYNCED, "boot-1")
+        return Instant(self.mono, self.utc, self.quality, "boot-1")
 
     @property
     def evse(self) -> Evse:

@@ -7,7 +7,7 @@ import pytest
 from agent.core.effects import Offer
 from agent.core.events import DeviceLost, OpenTransaction, TransactionAnswered
 from agent.core.requests import Ref, StopRequested, UnlockRequested
-from agent.core.types import ChargingState, StopReason, TokenInfo, TokenStatus, Trigger, TxKind
+from agent.core.types import ChargingState, ClockQuality, StopReason, TokenInfo, TokenStatus, Trigger, TxKind
 from drivers.api import Fault, Pilot, StopButton
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers
 
@@ -432,3 +432,35 @@ def test_what_flowed_before_the_meter_told_so_belongs_to_the_transaction_that_be
     bench.wait(1)
     bench.meter(5010.0, power_w=5000.0)
     assert bench.evse.tx.last_wh == 5010
+
+
+@pytest.mark.parametrize("leap_s", [-7200.0, 7200.0])
+def test_a_clock_that_leaps_in_mid_charge_changes_neither_the_order_nor_the_length_of_what_is_told(
+    leap_s: float,
+) -> None:
+    bench = Bench(SampledDataCtrlr__TxUpdatedInterval="60", SampledDataCtrlr__TxEndedInterval="60").ready()
+    bench.charge()
+    bench.wait(200)
+    bench.meter(5100.0, 7000.0)
+    bench.utc += leap_s
+    bench.wait(100)
+    bench.meter(5200.0, 7000.0)
+    bench.tap()
+    stop(bench)
+    told = [event for event in bench.journal if event.kind is not TxKind.STARTED]
+    began, ended = bench.journal[0].at, told[-1].at
+    assert told[-1].kind is TxKind.ENDED
+    assert ended.utc - began.utc == ended.mono - began.mono
+    times = [reading.at for event in told for reading in event.readings] + [event.at for event in told]
+    assert {at.utc - began.utc == at.mono - began.mono for at in times} == {True}
+
+
+def test_a_better_clock_counts_from_the_moment_when_it_is_known() -> None:
+    bench = Bench().ready()
+    bench.quality = ClockQuality.SYSTEM
+    bench.charge()
+    bench.quality = ClockQuality.SYNCED
+    bench.utc += 7200
+    bench.tap()
+    stop(bench)
+    assert bench.journal[-1].at == bench.now
