@@ -28,6 +28,7 @@ from agent.errors import Exit
 FRAMES_S = 0.15
 INTERRUPTED = 130
 LONGEST_FOLDER = 70  # characters; sockets lie in it
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FAILURES = (StoryFailed, Refused, OSError, TimeoutError)
 
 
@@ -67,7 +68,7 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
     """The story with its end: whatever happens, children are stopped and the terminal is given back."""
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     screen.open()
     frames = asyncio.create_task(_frames(screen))
@@ -86,10 +87,22 @@ async def _guarded(stage: Stage, screen: Screen, stay: bool) -> int:
     finally:
         frames.cancel()
         screen.close()
-        with contextlib.suppress(*FAILURES):
-            await stage.take_down()
+        await _take_down(stage)
     tell(after)
     return code
+
+
+async def _take_down(stage: Stage) -> None:
+    """To the end, however often Ctrl-C is pressed meanwhile: it takes a few seconds at most."""
+    for number in SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    work = asyncio.create_task(stage.take_down())
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):  # by a signal that came just before
+            await asyncio.wait({work})
+    with contextlib.suppress(*FAILURES):
+        work.result()
 
 
 async def _frames(screen: Screen) -> None:

@@ -160,7 +160,7 @@ def _still_charging(stage: Stage) -> None:
 STEPS: tuple[tuple[str, str, Callable[[Stage, Memory], Awaitable[None]]], ...] = (
     (
         "The charger starts and registers",
-        "The agent finds its hardware over Modbus and greets the CSMS, which will bill.",
+        "The agent finds its hardware over Modbus and greets the CSMS that bills.",
         boot,
     ),
     ("A card is tapped", "May this card charge? The agent asks the CSMS.", tap),

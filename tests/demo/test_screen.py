@@ -44,6 +44,7 @@ def test_a_usual_window_shows_steps_gauges_and_the_last_lines() -> None:
     assert all(word in drawn for word in ("wants energy, contactor closed", "down", "3 wait on disk", "process 42"))
     assert "line 39" in drawn
     assert "line 0 " not in drawn
+    assert all(6 + len(step.about) <= 80 for step in story.steps())
 
 
 def test_the_present_step_is_explained() -> None:
