@@ -2,7 +2,8 @@
 
 Rules kept here: the pilot states E and F, and any value that the driver cannot name, are faults and never "no car";
 a reading that tells nothing of the car (E, F, unknown) leaves `plugged` as it was; a device that is silent for too long
-is a fault of its own. A state D without ventilation is a fault.
+is a fault of its own. A state D without ventilation is a fault. State F beside a fault that the controller reports is
+its way to tell the car of it, and no second fault.
 
 All faults of an EVSE are kept here, whoever finds them: one stands as long as anybody says so, and then for as long as
 its row of the catalogue wants it to.
@@ -182,7 +183,8 @@ def _rating(cable_a: float | None) -> float | None:
 
 def _reported(evse: Evse, reading: EvseReading) -> dict[str, str]:
     reported = {str(fault): reading.raw for fault in reading.faults}
-    if reading.pilot in (Pilot.E, Pilot.F, Pilot.UNKNOWN):
+    own = reading.pilot is Pilot.F and any(faults.CATALOGUE[fault].stops for fault in reported)
+    if reading.pilot in (Pilot.E, Pilot.F, Pilot.UNKNOWN) and not own:
         reported.setdefault(Fault.PILOT, f"pilot {reading.pilot}; {reading.raw}".strip("; "))
     if reading.pilot is Pilot.D and not evse.limits.ventilation:
         reported.setdefault(Fault.VENTILATION, "pilot D")

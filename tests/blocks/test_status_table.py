@@ -229,6 +229,17 @@ def test_an_error_state_of_the_pilot_does_not_hide_the_fault_that_made_it() -> N
     assert status.error == Fault.GROUND
 
 
+def test_the_state_f_by_which_a_controller_tells_the_car_of_its_fault_is_no_second_fault() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.read(Pilot.F, faults=(Fault.GROUND,))
+    assert (list(bench.evse.faults), bench.evse.offer_a) == ([Fault.GROUND], 0.0)
+    bench.read(Pilot.F)
+    assert list(bench.evse.faults) == [Fault.PILOT]
+    bench.read(Pilot.F, faults=(Fault.RFID_READER,))  # that is no reason for it
+    assert Fault.PILOT in bench.evse.faults
+
+
 def test_a_fault_that_has_gone_leaves_no_error_behind() -> None:
     bench = Bench().ready()
     bench.read(faults=frozenset((Fault.CONTACTOR,)))
