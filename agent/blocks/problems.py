@@ -2,6 +2,8 @@
 
 Rules kept here
 * Each fault is told when it comes and when it goes, with the time at which it did; a status tells the newest one only.
+* Several share a variable (a welded contactor and one that does not close). When one of them goes, those that stand are
+  told once more: whoever goes by the variable must not take it for mended.
 * A fault that comes and goes all the time is told at most every `SPAN_S`, and then as it is.
 * What happens without a link waits in the outbox, `MAX_AWAY` of them; of the rest the state is told that is found when
   the link is back. What the CSMS did not take is told once more after `AGAIN_S`, as it is then.
@@ -60,18 +62,22 @@ class Problems(Block):
                 yield self._tell(key, True, info, now)
         for key in [key for key in self._told if key not in standing]:
             if self._may_tell(key):
-                yield self._tell(key, False, self._told.pop(key), now)
+                info = self._told.pop(key)
+                others = [other for other in self._told if other in standing and _alike(other, key)]
+                yield self._tell(key, False, info, now, bool(others))
+                for other in others:
+                    yield self._tell(other, True, standing[other], now)
 
     def _may_tell(self, key: _Key) -> bool:
         return key not in self._quiet and (self._facts.online or self._away < MAX_AWAY)
 
-    def _tell(self, key: _Key, present: bool, info: str, now: Instant) -> Ask:
+    def _tell(self, key: _Key, present: bool, info: str, now: Instant, others: bool = False) -> Ask:
         evse, fault = key
         self._quiet.set(key, now.mono + SPAN_S)
         self._away += not self._facts.online
         self._number += 1
         tx = self._facts.evses[evse].tx if evse else None
-        return Ask(Problem(evse, fault, present, now, info, self._number, tx.id if tx else None))
+        return Ask(Problem(evse, fault, present, now, info, self._number, tx.id if tx else None, others))
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         call = e.call
@@ -86,6 +92,10 @@ class Problems(Block):
         return iter(())
 
     HEARS: ClassVar = {CallFailed: "on_failed"}
+
+
+def _alike(one: _Key, other: _Key) -> bool:
+    return one[0] == other[0] and CATALOGUE[one[1]].tells == CATALOGUE[other[1]].tells
 
 
 def _place(evse: int, fault: str) -> int:

@@ -21,7 +21,8 @@ class FaultSeen(Event):
 
 @record
 class Problem(Call):
-    """A fault has come or gone. `evse` 0: of the station as a whole. `number` tells one from another."""
+    """A fault has come or gone. `evse` 0: of the station as a whole. `number` tells one from another. `others`: what is
+    told by the same variable still stands."""
 
     evse: int
     fault: str
@@ -30,3 +31,4 @@ class Problem(Call):
     info: str = ""
     number: int = 0
     transaction: str | None = None
+    others: bool = False

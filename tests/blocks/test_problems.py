@@ -35,6 +35,20 @@ def test_two_faults_are_told_one_by_one() -> None:
     assert told(bench) == [(1, "ground", True), (1, "internal", True)]
 
 
+def test_what_still_makes_a_variable_true_is_told_again_when_another_fault_of_it_has_gone() -> None:
+    bench = Bench().ready()
+    bench.read(contactor=True, faults=(Fault.CONTACTOR,))
+    bench.wait(60)
+    bench.read(contactor=True)
+    calls = [ask.call for ask in of(bench.effects, Ask) if isinstance(ask.call, Problem)]
+    assert [(call.fault, call.present, call.others) for call in calls] == [
+        ("contactor", True, False),
+        ("contactor-welded", True, False),
+        ("contactor", False, True),
+        ("contactor-welded", True, False),
+    ]
+
+
 def test_a_fault_in_a_charge_names_its_transaction() -> None:
     bench = Bench().ready()
     bench.charge()

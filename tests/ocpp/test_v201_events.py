@@ -39,6 +39,13 @@ def test_a_fault_names_its_component_its_code_and_its_id() -> None:
     ]
 
 
+@pytest.mark.parametrize(("others", "value"), [(False, "false"), (True, "true")])
+def test_the_value_is_that_of_the_variable_and_not_of_the_one_fault_that_has_gone(others: bool, value: str) -> None:
+    message = V201.encode(Problem(1, "contactor", False, NOON, others=others), STATION)
+    assert message is not None
+    assert (message[1]["eventData"][0]["actualValue"], message[1]["eventData"][0]["cleared"]) == (value, True)
+
+
 def test_a_fault_without_a_common_code_tells_its_own() -> None:
     message = V201.encode(Problem(1, "controller-silent", True, NOON), STATION)
     assert message is not None

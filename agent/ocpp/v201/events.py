@@ -21,7 +21,7 @@ def notify_event(call: Problem, _station: Station) -> Message:
         "eventId": call.number,
         "timestamp": stamp(call.at),
         "trigger": "Alerting",
-        "actualValue": "true" if call.present else "false",
+        "actualValue": "true" if call.present or call.others else "false",
         "cleared": not call.present,
         "techCode": (row.mrec or str(row.id))[:50],
         "techInfo": f"{row.id}: {what}" + (f": {call.info}" if call.info and call.present else ""),
