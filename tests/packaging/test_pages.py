@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
-from agent.__main__ import VERBS
+from agent.__main__ import VERBS, main
 from agent.config import TABLES
 from agent.config_keys import STATION
 
@@ -70,6 +73,31 @@ def test_the_man_page_of_the_command_explains_every_verb(pages: Path) -> None:
     text = (pages / "chargepoint.1").read_text("utf-8")
     for verb in VERBS:
         assert f".SS chargepoint {verb}".replace("-", "\\-") in text
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def helped(*words: str) -> str:
+    """The usage that the program itself prints."""
+    out = io.StringIO()
+    with redirect_stdout(out), suppress(SystemExit):
+        main([*words, "--help"])
+    return out.getvalue().partition("\n\n")[0]
+
+
+def test_page_and_completion_know_each_option_that_the_help_of_a_command_names(pages: Path) -> None:
+    page = (pages / "chargepoint.1").read_text("utf-8").replace("\\-", "-")
+    sections = re.findall(r"^\.SS chargepoint ([a-z][a-z -]*)\n(.*?)(?=^\.S)", page, re.MULTILINE | re.DOTALL)
+    assert len(sections) > 40
+    assert {name.split()[0] for name, _ in sections} == set(VERBS)
+    for name, section in sections:
+        text = helped(*name.split())
+        own = set(OPTION.findall(text))
+        if name.split()[0] not in ("version", "run"):  # without argparse
+            assert text.startswith(f"usage: chargepoint {name}"), text
+        assert (name, own - set(OPTION.findall(section))) == (name, set())
+        assert (name, own - set(offered(pages, *name.split(), "--"))) == (name, set())
 
 
 def test_the_man_page_of_the_configuration_explains_every_table(pages: Path) -> None:
