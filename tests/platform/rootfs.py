@@ -23,6 +23,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2"),
     *("python3", "python3-systemd", "python3-cryptography"),
 )
+SMALL = ("python3", "systemd-standalone-sysusers")  # an image that is being made, a container
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 HOST_SUITE = "bookworm"
@@ -56,17 +57,6 @@ def rootfs(suite: str = HOST_SUITE, arch: str = "amd64", packages: tuple[str, ..
         (source / "etc/machine-id").touch()
 
     return kept(f"{suite}-{arch}", tuple(words), build) / "debian"
-
-
-def extracted(arch: str, *packages: str, suite: str = HOST_SUITE) -> Path:
-    """Packages and what they need, unpacked and not set up: seconds even for a foreign machine."""
-    words = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory", "--quiet"]
-    words += ['--aptopt=APT::Install-Recommends "false"', f"--architectures={arch}", f"--include={','.join(packages)}"]
-
-    def build(folder: Path) -> None:
-        call(*words, suite, folder / "tree", mirror(suite), timeout_s=BUILD_LIMIT_S)
-
-    return kept(f"extracted-{suite}-{arch}", tuple(words), build) / "tree"
 
 
 def kept(name: str, parts: tuple[str, ...], build: Callable[[Path], None]) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from tests.platform.host import ROOT, call
 from tests.platform.machine import Machine
 from tests.platform.releases import release
-from tests.platform.rootfs import rootfs
+from tests.platform.rootfs import SMALL, rootfs
 
 DEB = "/root/agent.deb"
 CONF = "/etc/chargepoint/agent.toml"
@@ -215,7 +215,6 @@ def test_nothing_is_left_after_a_purge(bare: Machine, deb: Path) -> None:
 
 # --- no service manager at all: a container, or an image that is being made without /proc ---
 
-SMALL = ("python3", "systemd-standalone-sysusers")
 BARE = """
 set -eu
 mount -t tmpfs tmpfs /mnt
