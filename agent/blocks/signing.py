@@ -196,11 +196,13 @@ class Signing(Block):
         yield SignatureSettled(evse.id)
 
     def on_replaced(self, e: MeterReplaced, now: Instant) -> Out:
-        """Heard before the transaction ends for it: there is nothing to wait for."""
+        """Heard before the transaction ends for it: there is nothing to wait for. The other has a key of its own."""
         evse = self._facts.evses[e.evse]
         if evse.tx is not None and evse.tx.signed_state in HOLDING:
             evse.tx.signed_state = SignedState.LOST
             yield from self._fail(evse, "another meter answers in its place", now)
+        elif evse.signs and ProbeSigner(evse.id) not in self._waiting:
+            yield from self._order(ProbeSigner(evse.id))
 
     HEARS: ClassVar = {
         Restored: "on_restored",

@@ -51,6 +51,10 @@ class Em580(MappedMeter):
         self._registers = Registers(bus, unit, self._label)
         self._key = ""
 
+    async def number(self) -> str:
+        self._key = ""  # it may be another one, with a key of its own
+        return await super().number()
+
     async def begin(self, session: SignedSession) -> SignedData | None:
         await self._clear()
         await self._set_time(session)

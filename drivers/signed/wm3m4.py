@@ -106,6 +106,7 @@ class Wm3m4:
         return f"Iskra {ocmf.plain(model)}, serial number {ocmf.plain(serial)}"
 
     async def number(self) -> str:
+        self._key = ""  # it may be another one, with a key of its own
         return ocmf.text_of(await self._input(MODEL + MODEL_WORDS, SERIAL_WORDS)).strip()
 
     async def _input(self, address: int, count: int) -> list[int]:

@@ -258,6 +258,20 @@ def test_a_swapped_meter_is_not_waited_for() -> None:
     assert str(Own.METER_SIGNING) in bench.evse.faults
 
 
+def test_a_meter_that_was_exchanged_while_nobody_charges_is_asked_for_its_key() -> None:
+    bench = SignBench().started()
+    assert of(bench.feed(MeterReplaced(1)), ProbeSigner) == [ProbeSigner(1)]
+    bench.feed(SignerProbed(1, "", "its public key is not the one of the configuration: another meter?"))
+    assert str(Own.METER_SIGNING) in bench.evse.faults
+
+
+def test_meters_that_are_exchanged_again_and_again_are_asked_no_more_often_than_they_answer() -> None:
+    bench = SignBench().started()
+    for _ in range(50):
+        bench.feed(MeterReplaced(1))
+    assert len(of(bench.effects, ProbeSigner)) < 6
+
+
 def test_a_stop_before_the_meter_has_begun_waits_and_ends_the_session() -> None:
     bench = SignBench().asked()
     bench.tap()

@@ -196,6 +196,13 @@ async def test_the_key_is_der_of_a_public_key(rig: Rig) -> None:
     assert b64decode(await rig.meter.public_key()) == rig.signer.public_der()
 
 
+async def test_a_meter_that_was_exchanged_tells_its_own_key(rig: Rig) -> None:
+    before = await rig.meter.public_key()
+    rig.signer._private = None  # another one stands in its place
+    await rig.meter.number()  # which is asked at each connect
+    assert await rig.meter.public_key() not in ("", before)
+
+
 async def test_the_packed_values_of_iskra_are_in_si_units() -> None:
     async with rigged("wm3m4") as rig:
         await rig.hw.do("meter", evse=1, wh=12345.6, rate_w=7200.0)
