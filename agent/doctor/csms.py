@@ -18,8 +18,8 @@ from typing import Any
 from agent.config_csms import CsmsConfig
 from agent.doctor.report import Check, fail, note, ok, skip, warn
 from agent.edge import reasons
+from agent.edge.connection import USER_AGENT
 from agent.edge.dial import LinkSettings, Target, target
-from agent.edge.link import USER_AGENT
 from agent.edge.tls import client_context, explain
 from agent.errors import LinkError
 

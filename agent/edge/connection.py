@@ -1,4 +1,5 @@
-"""What the link asks of one open WebSocket connection: to be watched by TCP, to say whether it is clear, to close.
+"""What the link asks for one WebSocket connection, and of one that is open: to be watched by TCP, to say whether it is
+clear, to close.
 
 Everything here is bounded in time, and nothing of the WebSocket library is loaded for it.
 """
@@ -7,16 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-    from agent.edge.dial import LinkSettings
+    from agent.edge.dial import LinkSettings, Target
+    from agent.edge.tls import TrustStore
 
 ENCODING_DER = 2  # ssl's own number
 OPEN = 1  # websockets.protocol.State.OPEN
 READ_BYTES = 1 << 15
+FRAMES_WAITING = 8  # frames that may wait for the consumer before the server is slowed down
+HARD_LIMIT = 4  # times `frame_limit`: a frame this long is not even taken in
+USER_AGENT = "chargepoint-agent"
+
+
+def arguments(where: Target, settings: LinkSettings, trust: TrustStore) -> dict[str, Any]:
+    """What the library's `connect` is told."""
+    roots = (settings.ca_file, settings.more_ca_file, settings.client)
+    secure = {"ssl": trust.context(*roots, system=settings.system_roots)} if where.secure else {}
+    return {
+        "subprotocols": list(settings.subprotocols),
+        "additional_headers": {"Authorization": where.authorization} if where.authorization else None,
+        "user_agent_header": USER_AGENT,
+        "compression": None,
+        "proxy": None,
+        "open_timeout": None,  # ours spans it
+        "ping_interval": None,  # ours can be changed while the connection stands
+        "close_timeout": settings.close_timeout_s,
+        "max_size": settings.frame_limit * HARD_LIMIT,
+        "max_queue": FRAMES_WAITING,
+        **secure,
+    }
 
 
 def is_clear(ws: ClientConnection) -> bool:

@@ -25,20 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.record import record
 from agent.edge import reasons
-from agent.edge.connection import close, is_clear, read_in_small_pieces, verified_chain, watch_tcp
-from agent.edge.dial import BackOff, LinkSettings, Target, target
+from agent.edge.connection import arguments, close, is_clear, read_in_small_pieces, verified_chain, watch_tcp
+from agent.edge.consumer import Consumer
+from agent.edge.dial import BackOff, LinkSettings, target
 from agent.edge.overdue import Overdue
 from agent.edge.reasons import LinkWhy, WhyKind
 from agent.edge.tls import TrustStore
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from agent.edge.wire import Wire
 
-FRAMES_WAITING = 8  # frames that may wait for the consumer before the server is slowed down
-HARD_LIMIT = 4  # times `frame_limit`: a frame this long is not even taken in
 HEAD_CHARS = 200  # of a frame that is too long: enough to read its message id
 CONSUMER_TIMEOUT_S = 60.0  # a consumer that takes a frame longer than this has lost the connection anyway
-USER_AGENT = "chargepoint-agent"
 AT_ONCE_CHARS = 4096  # at four bytes a character half of what the library buffers before a sender has to wait
 
 
@@ -99,13 +97,13 @@ class Link:
         self._settings = settings()
         self._back_off = BackOff()
         self._trust = TrustStore()
-        self._ws: ClientConnection | None = None
+        self._ws: Wire | None = None
         self._send_overdue: Overdue | None = None  # while the link is up
         self._closed: type[Exception] = ConnectionError  # the library's ConnectionClosed, once it is loaded
         self._span: asyncio.Timeout | None = None  # spans what run() does now
         self._order: LinkWhy | None = None  # why that span was made to expire
         self._stopping = self._hurry = self._pausing = False
-        self._consuming = False  # the consumer is at work and must not be cut off
+        self._consumer: Consumer | None = None  # while the link is up
         self._ping_interval_s: float | None = None  # set at run time; None: as the settings say
         self._ping_now = asyncio.Event()
         self._alive_at = 0.0  # mono when the server last proved that it lives
@@ -174,6 +172,9 @@ class Link:
         ws, overdue = self._ws, self._send_overdue
         if ws is None or overdue is None:
             return False
+        if self.takes_at_once(text):
+            ws.say(text)
+            return True
         ticket = overdue.begin()
         try:
             await ws.send(text)
@@ -227,23 +228,26 @@ class Link:
     def _ordered(self) -> LinkWhy | None:
         return self._order
 
-    async def _dial(self, settings: LinkSettings) -> ClientConnection | LinkWhy:
-        from websockets.asyncio.client import ClientConnection, connect
+    async def _dial(self, settings: LinkSettings) -> Wire | LinkWhy:
+        from websockets.asyncio.client import connect
         from websockets.exceptions import ConnectionClosed
 
-        self._closed = ConnectionClosed
-        reached: list[ClientConnection] = []
+        from agent.edge.wire import Wire
 
-        def connection(*args: Any, **kwargs: Any) -> ClientConnection:
+        self._closed = ConnectionClosed
+        reached: list[Wire] = []
+
+        def connection(*args: Any, **kwargs: Any) -> Wire:
             """The library asks for its protocol object when TCP stands: so we know how far a dial came."""
-            reached.append(ClientConnection(*args, **kwargs))
+            reached.append(Wire(*args, **kwargs))
             return reached[-1]
 
         where = None
         try:
             where = target(settings)
             async with asyncio.timeout(settings.open_timeout_s) as self._span:
-                return await connect(where.url, create_connection=connection, **self._arguments(where, settings))  # type: ignore[arg-type]
+                more = arguments(where, settings, self._trust)
+                return await connect(where.url, create_connection=connection, **more)  # type: ignore[arg-type,return-value]
         except Exception as e:  # noqa: BLE001  whatever a dial may raise, it must not end the loop, and is reported
             host = where.host if where else ""
             late = getattr(reached[-1], "connection_exc", None) if reached else None
@@ -253,31 +257,8 @@ class Link:
         finally:
             self._span = None
 
-    def _arguments(self, where: Target, settings: LinkSettings) -> dict[str, Any]:
-        return {
-            "subprotocols": list(settings.subprotocols),
-            "additional_headers": {"Authorization": where.authorization} if where.authorization else None,
-            "user_agent_header": USER_AGENT,
-            "compression": None,
-            "proxy": None,
-            "open_timeout": None,  # ours spans it
-            "ping_interval": None,  # ours can be changed while the connection stands
-            "close_timeout": settings.close_timeout_s,
-            "max_size": settings.frame_limit * HARD_LIMIT,
-            "max_queue": FRAMES_WAITING,
-            **(
-                {
-                    "ssl": self._trust.context(
-                        settings.ca_file, settings.more_ca_file, settings.client, system=settings.system_roots
-                    )
-                }
-                if where.secure
-                else {}
-            ),
-        }
-
     @staticmethod
-    def _negotiated(ws: ClientConnection, settings: LinkSettings) -> str | LinkWhy:
+    def _negotiated(ws: Wire, settings: LinkSettings) -> str | LinkWhy:
         if ws.subprotocol is not None:
             return ws.subprotocol
         if settings.accept_without_subprotocol and settings.subprotocols:
@@ -285,53 +266,68 @@ class Link:
         offered = ", ".join(settings.subprotocols)
         return LinkWhy(WhyKind.SUBPROTOCOL, f"the server chose none of our OCPP versions ({offered})")
 
-    async def _live(self, ws: ClientConnection, subprotocol: str) -> LinkWhy:
+    async def _live(self, ws: Wire, subprotocol: str) -> LinkWhy:
         began = self._alive_at = self._mono()
         watch_tcp(ws, self._settings)
         read_in_small_pieces(ws)
         stuck = LinkWhy(WhyKind.SEND, "the server takes no more data")
+        busy = LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent")
         self._send_overdue = Overdue(self._settings.send_timeout_s, lambda: self._interrupt(stuck, dead=ws))
+        late = Overdue(CONSUMER_TIMEOUT_S, lambda: self._interrupt(busy, force=True))
+        self._consumer = consumer = Consumer(late, lambda: self._expire() if self._order or consumer.bug else None)
         self.subprotocol = subprotocol
         pings = asyncio.create_task(self._ping(ws), name="link-ping")
         try:
             async with asyncio.timeout(None) as self._span:
-                self._consuming = True
+                consumer.busy = True
                 await self._tell(Connected(subprotocol))
-                self._consuming = False
-                return self._ordered() or await self._read(ws)
+                consumer.busy = False
+                return self._ordered() or await self._read(ws, consumer)
         except TimeoutError:
+            if consumer.bug is not None:
+                raise consumer.bug from None
             if self._order is None:  # not ours: somebody else's bug
                 raise
             return self._order
         finally:
             self._send_overdue.stop()
-            self._send_overdue = self._span = None
-            self._consuming = False
+            self._send_overdue = self._span = self._consumer = None
             pings.cancel()
             if self._mono() - began >= self._settings.settled_s:
                 self._back_off.reset()
 
-    async def _read(self, ws: ClientConnection) -> LinkWhy:
-        busy = LinkWhy(WhyKind.CONSUMER, "the agent was too busy to take what the server sent")
-        overdue = Overdue(CONSUMER_TIMEOUT_S, lambda: self._interrupt(busy, force=True))
+    async def _read(self, ws: Wire, consumer: Consumer) -> LinkWhy:
+        def taker(frame: bytes) -> bool:
+            """A short text came alone. False: the consumer is at work, or is to have no more."""
+            at_once = not consumer.busy and self._order is None and len(frame) <= self._settings.frame_limit
+            if at_once:
+                consumer.take(lambda: self._consumed(frame))
+            return at_once
+
+        ws.taker = taker
         try:
-            while True:
+            while self._order is None:
                 frame = await ws.recv(decode=False)
-                self._alive_at = self._mono()
-                done = self._on_event(_event(frame, self._settings.frame_limit))
-                if done is None:
-                    continue
-                ticket, self._consuming = overdue.begin(), True
-                await done
-                self._consuming = False
-                overdue.end(ticket)
-                if self._order is not None:
-                    return self._order
+                await consumer.done()
+                consumer.take(lambda frame=frame: self._consumed(frame))  # type: ignore[misc]
+                await consumer.done()
+                ws.done()
+            return self._order
         except self._closed as e:
+            await consumer.done()
             return self._order or reasons.closed(e)
         finally:
-            self._consuming = False
-            overdue.stop()
+            ws.taker = None
+            await consumer.stop()
+
+    def _consumed(self, frame: bytes) -> Awaitable[None] | None:
+        self._alive_at = self._mono()
+        return self._on_event(_event(frame, self._settings.frame_limit))
+
+    def _expire(self) -> None:
+        """What the loop does now is over: there is an order, or the consumer's bug."""
+        if self._span is not None and not self._span.expired():
+            self._span.reschedule(asyncio.get_running_loop().time())
 
     async def _tell(self, event: Connected | Disconnected) -> None:
         """The consumer must not hold up the loop for ever."""
@@ -347,7 +343,7 @@ class Link:
 
     # --- pings ---
 
-    async def _ping(self, ws: ClientConnection) -> None:
+    async def _ping(self, ws: Wire) -> None:
         """Until the connection ends."""
         while True:
             if await self._ping_due() and not await self._pong(ws):
@@ -364,7 +360,7 @@ class Link:
             return True
         return interval_s == self.ping_interval_s
 
-    async def _pong(self, ws: ClientConnection) -> bool:
+    async def _pong(self, ws: Wire) -> bool:
         timeout_s = self._settings.ping_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -379,14 +375,14 @@ class Link:
         self._alive_at = self._mono()
         return True
 
-    def _interrupt(self, why: LinkWhy, *, dead: ClientConnection | None = None, force: bool = False) -> None:
+    def _interrupt(self, why: LinkWhy, *, dead: Wire | None = None, force: bool = False) -> None:
         """Make what run() does now expire. A consumer at work finishes first; if it waits for a `dead` connection,
         cutting that makes it finish."""
         if self._span is None or self._span.expired() or (dead is not None and dead is not self._ws):
             return
         self._order = self._order or why
-        if force or not self._consuming:
-            self._span.reschedule(asyncio.get_running_loop().time())
+        if force or self._consumer is None or not self._consumer.busy:
+            self._expire()
         elif dead is not None:
             dead.transport.abort()
 

@@ -177,6 +177,43 @@ async def test_an_assertion_of_the_consumer_ends_the_loop() -> None:
             await link.run()
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after a wait"])
+async def test_a_bug_in_what_the_consumer_does_with_a_frame_ends_the_loop(waits: bool) -> None:
+    async def breaks() -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise AssertionError("a bug")
+
+    async with csms(echo) as url:
+        bench = Bench(replace(BASE, url=url))
+        run = asyncio.create_task(bench.link.run())
+        await bench.up()
+        bench.link._on_event = lambda event: breaks() if isinstance(event, Received) else bench._hear(event)
+        await bench.link.send("x")
+        with pytest.raises(AssertionError, match="a bug"):
+            async with asyncio.timeout(DEADLINE_S):
+                await run
+
+
+async def test_frames_that_come_while_the_consumer_is_at_work_wait_for_him_in_order() -> None:
+    async with csms(echo) as url, linked(url) as bench:
+        await bench.up()
+        gate = asyncio.Event()
+        taken: list[str] = []
+
+        async def work(event: Received) -> None:
+            if event.text == "0":
+                await gate.wait()
+            taken.append(event.text)
+
+        bench.link._on_event = lambda event: work(event) if isinstance(event, Received) else bench._hear(event)
+        for number in range(20):
+            await bench.link.send(str(number))
+        asyncio.get_running_loop().call_later(0.02, gate.set)
+        await bench.until(lambda: len(taken) == 20)
+        assert taken == [str(number) for number in range(20)]
+
+
 async def test_a_short_text_may_go_at_once() -> None:
     async with csms(echo) as url, linked(url) as bench:
         await bench.up()
