@@ -65,6 +65,7 @@ class Signing(Block):
         self._waiting: deque[Errand] = deque()
         self._under_way = 0
         self._keys: dict[int, str] = {}
+        self._probed: dict[int, None] = {}  # EVSEs whose meter has been asked and has not answered yet
         for evse in facts.evses.values():
             if evse.signs:
                 self._vars.compute(f"FiscalMetering@{evse.id}.PublicKey", lambda _now, n=evse.id: self._keys.get(n, ""))  # type: ignore[misc]
@@ -96,6 +97,7 @@ class Signing(Block):
     def on_probed(self, e: SignerProbed, now: Instant) -> Out:
         yield from self._next()
         evse = self._facts.evses[e.evse]
+        self._probed.pop(evse.id, None)
         if e.why:
             yield from self._fail(evse, e.why, now)
             return
@@ -118,6 +120,8 @@ class Signing(Block):
 
     def _order(self, errand: Errand) -> Iterator[Effect]:
         self._waiting.append(errand)
+        if isinstance(errand, ProbeSigner):
+            self._probed[errand.evse] = None
         assert len(self._waiting) <= 4 * len(self._facts.evses), "errands of signing pile up"
         yield from self._begin_waiting()
 
@@ -201,7 +205,7 @@ class Signing(Block):
         if evse.tx is not None and evse.tx.signed_state in HOLDING:
             evse.tx.signed_state = SignedState.LOST
             yield from self._fail(evse, "another meter answers in its place", now)
-        elif evse.signs and ProbeSigner(evse.id) not in self._waiting:
+        elif evse.signs and evse.id not in self._probed:
             yield from self._order(ProbeSigner(evse.id))
 
     HEARS: ClassVar = {
