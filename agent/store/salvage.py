@@ -8,6 +8,7 @@ not make sense are left behind, and everything that is lost is said in words.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Generator, Iterator
@@ -57,6 +58,7 @@ def _open_copy(path: str, first_page: bytes, layout: list[Values]) -> sqlite3.Co
     for transplant in (False, True):
         for suffix in ("", "-wal"):
             if Path(path + suffix).exists():
+                os.close(os.open(path + COPY + suffix, os.O_WRONLY | os.O_CREAT, 0o600))
                 shutil.copyfile(path + suffix, path + COPY + suffix)
         if transplant:
             _transplant(Path(path + COPY), first_page)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
+import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +55,21 @@ def bad_page(number: int) -> bytes:
 def reopen(path: Path) -> tuple[Store, Opened]:
     store = Store(path, fast=True)
     return store, store.open("boot")
+
+
+def test_the_copy_that_is_worked_on_is_nobody_elses_to_read(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    connect = sqlite3.connect
+
+    def noting(database: str, **options: Any) -> sqlite3.Connection:
+        if str(database).endswith(COPY):
+            modes.append(stat.S_IMODE(Path(database).stat().st_mode))
+        return connect(database, **options)
+
+    monkeypatch.setattr("agent.store.salvage.sqlite3.connect", noting)
+    spoil(filled, 100 * PAGE_BYTES, bad_page(100))
+    reopen(filled)[0].close()
+    assert modes == [0o600]
 
 
 @pytest.mark.parametrize("page", [20, 100, 200])
