@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def reopen(path: Path) -> tuple[Store, Opened]:
 
 def test_the_copy_that_is_worked_on_is_nobody_elses_to_read(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[int] = []
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def noting(database: str, **options: Any) -> sqlite3.Connection:
         if str(database).endswith(COPY):
