@@ -177,16 +177,17 @@ class Profiles(Block):
     # --- remote start -------------------------------------------------------------------------------------------
 
     def refuses_start(self, profile: Profile, now: Instant) -> str:
-        """Why a remote start may not bring this profile (a reason code of OCPP 2), or ""."""
+        """Why a remote start may not bring this profile (a reason code of OCPP 2), or "". Without smart charging the
+        profile is not looked at."""
         if not self._vars.flag("SmartChargingCtrlr.Enabled"):
-            return "NotEnabled"
+            return ""
         if profile.purpose is not Purpose.TX:
             return "InvalidProfile"
         return malformed(profile, self._vars, now) or self._full(Installed(profile, 1))
 
     def on_start(self, e: StartRequested, now: Instant) -> Out:
         self._wishes.ask_no_more()
-        if e.profile is None:
+        if e.profile is None or not self._vars.flag("SmartChargingCtrlr.Enabled"):
             return
         reason = self.refuses_start(e.profile, now)
         if reason:

@@ -165,6 +165,15 @@ def test_a_profile_that_breaks_a_rule_does_not_come_along() -> None:
     assert (kept(bench), bench.evse.limit_a) == ([], None)
 
 
+def test_without_smart_charging_the_profile_of_a_start_is_not_looked_at() -> None:
+    """Section 5.11."""
+    bench = Bench(SmartChargingCtrlr__Enabled="false").ready()
+    bench.feed(start(profile=replace(SLOW, purpose=Purpose.TX_DEFAULT)))
+    assert bench.replies == [StatusAnswer("Accepted")]
+    bench.read(Pilot.B)
+    assert (offers(bench.effects)[-1], kept(bench)) == (32.0, [])
+
+
 def test_a_start_may_bring_only_a_transaction_profile() -> None:
     bench = Bench()
     assert block(bench).refuses_start(replace(SLOW, purpose=Purpose.TX_DEFAULT), bench.now) == "InvalidProfile"

@@ -256,7 +256,6 @@ def test_a_schedule_is_answered_in_tenths() -> None:
         "scheduleStart": NOON_TEXT,
         "chargingSchedule": {
             "duration": 600,
-            "startSchedule": NOON_TEXT,
             "chargingRateUnit": "A",
             "chargingSchedulePeriod": [
                 {"startPeriod": 0, "limit": 16.3, "numberPhases": 3},
@@ -269,6 +268,15 @@ def test_a_schedule_is_answered_in_tenths() -> None:
 @pytest.mark.parametrize("answer", [ScheduleAnswer("Rejected"), StatusAnswer("Rejected")])
 def test_no_schedule_is_a_rejection(answer: Answer) -> None:
     assert answered("GetCompositeSchedule", answer) == {"status": "Rejected"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("UnknownEvse", "PropertyConstraintViolation"), ("NotEnabled", "NotSupported")]
+)
+def test_a_profile_for_no_connector_or_no_smart_charging_is_a_call_error(reason: str, code: str) -> None:
+    """Errata 3.39."""
+    with pytest.raises(RpcError, match=code):
+        answered("SetChargingProfile", StatusAnswer("Rejected", reason=reason))
 
 
 def test_data_is_answered_as_text() -> None:

@@ -60,7 +60,7 @@ def rate_units(view: VariableView, _station: Station) -> str:
 
 
 def measurands(value: str) -> str:
-    """A measurand may carry a phase ("Voltage.L1", section 9.1.15); the device model knows measurands and reports all
+    """A measurand may carry a phase ("Voltage.L1", section 9.1.17); the device model knows measurands and reports all
     of their phases, so that what was asked for is among what is sent."""
     folded = (_without_phase(part.strip()) for part in value.split(","))
     return ",".join(dict.fromkeys(part for part in folded if part))

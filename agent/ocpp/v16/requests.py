@@ -24,6 +24,7 @@ from agent.core.requests import (
     VariableWrite,
 )
 from agent.core.types import ResetKind, SetStatus, VariableId
+from agent.errors import RpcError
 from agent.ocpp import profiles
 from agent.ocpp.dialect import DecodeRequest, EncodeAnswer, Payload, Station
 from agent.ocpp.fields import branch, integer, listed, natural, need, one_of, same, stamp, text, want, without_empty
@@ -196,6 +197,20 @@ def configuration(asked: Payload, answer: VariablesAnswer, station: Station) -> 
     return {"configurationKey": known} | ({"unknownKey": unknown} if unknown else {})
 
 
+_profile_status = one_word("Accepted Rejected NotSupported", "Rejected")
+_NO_PROFILE: Mapping[str, tuple[str, str]] = {
+    "NotEnabled": ("NotSupported", "smart charging is switched off here"),
+    "UnknownEvse": ("PropertyConstraintViolation", "connectorId: there is no such connector"),
+}
+
+
+def profile_set(asked: Payload, answer: StatusAnswer, station: Station) -> Payload:
+    """Errata 3.39: these two are refusals of the call."""
+    if answer.reason in _NO_PROFILE:
+        raise RpcError(*_NO_PROFILE[answer.reason])
+    return _profile_status(asked, answer, station)
+
+
 _DATA_WORDS = same(("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId"))
 
 
@@ -206,14 +221,12 @@ def data_answered(_asked: Payload, answer: DataAnswer, _station: Station) -> Pay
 def composite_schedule(asked: Payload, answer: ScheduleAnswer, _station: Station) -> Payload:
     if answer.status != "Accepted" or answer.start is None or not answer.periods:
         return {"status": "Rejected"}
-    start = stamp(answer.start)
     return {
         "status": "Accepted",
         "connectorId": answer.evse,
-        "scheduleStart": start,
-        "chargingSchedule": {
+        "scheduleStart": stamp(answer.start),
+        "chargingSchedule": {  # errata 3.57: without a startSchedule of its own
             "duration": answer.duration_s,
-            "startSchedule": start,
             "chargingRateUnit": answer.unit,
             "chargingSchedulePeriod": [_period(*period) for period in answer.periods],
         },
@@ -235,7 +248,7 @@ REPLIES: Mapping[str, EncodeAnswer] = {
     "RemoteStartTransaction": _yes_or_no,
     "RemoteStopTransaction": _yes_or_no,
     "Reset": _yes_or_no,
-    "SetChargingProfile": one_word("Accepted Rejected NotSupported", "Rejected"),
+    "SetChargingProfile": profile_set,
     # errata 3.87: a connector that does not exist is NotSupported
     "UnlockConnector": one_word("Unlocked UnlockFailed NotSupported", "UnlockFailed", UnknownConnector="NotSupported"),
 }
