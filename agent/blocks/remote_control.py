@@ -74,6 +74,7 @@ _REASON = {
 
 
 _NEWER = {"Log": "Diagnostics", "SignedFirmware": "Firmware"}
+_OF_EVSES = ("Status", "MeterValues", "SampledValues", "TransactionEvent")
 
 
 class RemoteControl(Block):
@@ -193,7 +194,8 @@ class RemoteControl(Block):
     # --- trigger ------------------------------------------------------------------------------------------------
 
     def on_trigger(self, e: TriggerRequested, now: Instant) -> Out:
-        if e.evse is not None and e.evse not in self._facts.evses and e.evse != 0:
+        known = e.evse in (None, 0) or e.evse in self._facts.evses
+        if not known and e.message in _OF_EVSES:  # other messages have no place, so that is not looked at
             yield Reply(e.ref, StatusAnswer("Rejected", reason="UnknownEvse"))
             return
         answer = self._triggers.get(e.message)

@@ -49,6 +49,8 @@ def answered(effects: list[Effect]) -> list[StatusAnswer]:
         ("BootAgain", None, [Boot]),
         ("Heartbeat", None, [Heartbeat]),
         ("Heartbeat", 1, [Heartbeat]),
+        ("Heartbeat", 7, [Heartbeat]),
+        ("Firmware", 7, [FirmwareStatus]),
         ("Status", None, [Status, Status, Status]),
         ("Status", 0, [Status]),
         ("Status", 2, [Status]),
@@ -68,7 +70,7 @@ def test_each_message_can_be_triggered(message: str, evse: int | None, expected:
     assert [type(call) for call in told(found)] == expected
 
 
-@pytest.mark.parametrize("message", ["Status", "SampledValues", "Heartbeat"])
+@pytest.mark.parametrize("message", ["Status", "SampledValues", "MeterValues", "TransactionEvent"])
 def test_a_trigger_for_a_connector_that_is_not_there_tells_nothing(message: str) -> None:
     found = Bench().ready().feed(TriggerRequested(REF, message, 2))
     assert answered(found) == [StatusAnswer("Rejected", reason="UnknownEvse")]
