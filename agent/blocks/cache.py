@@ -1,6 +1,7 @@
 """The authorization cache (C10 to C12): what the CSMS last said of each token, kept over restarts, bounded.
 
-When it is full, the entry used longest ago makes room. An entry older than AuthCacheCtrlr.LifeTime counts as unknown.
+When it is full, one that is not valid makes room, else the one used longest ago. An entry older than
+AuthCacheCtrlr.LifeTime counts as unknown.
 Every answer about a token is learnt, refusals too, so that a card withdrawn online stays withdrawn offline.
 """
 
@@ -57,9 +58,10 @@ class TokenCache:
         if not fresh:
             yield Remember(self.TABLE, key, _encode(entry))
         if len(self._entries) > MAX_ENTRIES:
-            oldest = next(iter(self._entries))
-            del self._entries[oldest]
-            yield Forget(self.TABLE, oldest)
+            others = [(k, e) for k, e in self._entries.items() if k != key]
+            leaving = next((k for k, e in others if not e.info.accepted(now.utc)), others[0][0])
+            del self._entries[leaving]
+            yield Forget(self.TABLE, leaving)
 
     def drop(self, token: IdToken) -> Iterator[Effect]:
         """Somebody else knows this token better."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.blocks.cache import TokenCache
 from agent.core.effects import Ask, Authorize, Forget, StatusAnswer
 from agent.core.events import (
     CallFailed,
@@ -224,6 +225,16 @@ def test_the_cache_survives_a_restart_and_can_be_cleared() -> None:
     assert again.evse.grant is not None
     effects = again.feed(ClearCacheRequested(Ref("1", "ClearCache")))
     assert Forget("auth_cache") in effects
+
+
+def test_a_full_cache_forgets_a_card_that_is_not_valid_before_a_valid_one() -> None:
+    bench = Bench()
+    cache, forgotten = TokenCache(bench.variables), []
+    for n in range(1004):
+        info = BLOCKED if n in (5, 999, 1000) else ACCEPTED
+        effects = list(cache.learn(IdToken(f"{n:04}"), info, bench.now))
+        forgotten += [effect.key for effect in of(effects, Forget)]
+    assert forgotten == ["0005", "0999", "1000", "0000"]
 
 
 def test_the_cache_is_bounded() -> None:
