@@ -11,7 +11,7 @@ other one, never the first or last) beyond SampledDataCtrlr.MaxMeterValues[TxEnd
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from agent.blocks import snapshot
@@ -170,7 +170,7 @@ class Sampling(Block):
         tx = evse.tx
         if tx is None or tx.stop is not None or tx.restored or evse.meter is None:
             return
-        reading = selected(self._vars, key, Reading(evse.meter.at, context, evse.meter.samples))
+        reading = selected(self._vars, key, Reading(evse.meter.at, context, offered(evse, evse.meter.samples)))
         if reading is None:
             return
         last = tx.kept[-1][1].at if tx.kept else None
@@ -233,24 +233,29 @@ def selected(variables: Variables, key: str, reading: Reading | None) -> Reading
     """Only the measurands that the variable `key` lists; None when nothing is left."""
     if reading is None:
         return None
-    wanted = variables.members(key)
-    samples = tuple(s for s in reading.samples if s.measurand in wanted)
+    return _of(variables.members(key), reading)
+
+
+def _of(measurands: Sequence[str], reading: Reading) -> Reading | None:
+    samples = tuple(s for s in reading.samples if s.measurand in measurands)
     return Reading(reading.at, reading.context, samples) if samples else None
 
 
-def begin_reading(meter: MeterState) -> Reading:
+def begin_reading(evse: Evse, meter: MeterState) -> Reading:
     """What the meter says as the transaction begins; no energy has flowed since it was read."""
-    return Reading(meter.at, Context.BEGIN, meter.samples)
+    return Reading(meter.at, Context.BEGIN, offered(evse, meter.samples))
 
 
 def end_readings(variables: Variables, evse: Evse, tx: Transaction, at: Instant) -> tuple[Reading, ...]:
-    """Begin, what was kept on the way, and end, of the measurands in TxEndedMeasurands."""
-    key = "SampledDataCtrlr.TxEndedMeasurands"
+    """Begin, what was kept on the way, and end: both ends of all that is kept, at intervals or aligned."""
+    wanted = variables.members("SampledDataCtrlr.TxEndedMeasurands")
+    if variables.number("AlignedDataCtrlr.TxEndedInterval"):
+        wanted = (*wanted, *variables.members("AlignedDataCtrlr.TxEndedMeasurands"))
     samples = (
         evse.meter.samples if evse.meter else (Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, float(tx.last_wh)),)
     )
-    begin = selected(variables, key, tx.begin)
-    end = selected(variables, key, Reading(evse.meter.at if evse.meter else at, Context.END, samples))
+    begin = _of(wanted, tx.begin) if tx.begin else None
+    end = _of(wanted, Reading(evse.meter.at if evse.meter else at, Context.END, offered(evse, samples)))
     kept = tuple(reading for _number, reading in tx.kept)
     told = tuple(reading for reading in (begin, *kept, end) if reading is not None)
     return signed_readings(variables, tx, told)

@@ -125,7 +125,7 @@ class Transactions(Block):
         grant = evse.grant
         trigger = start_trigger(evse, grant, self._vars.members("TxCtrlr.TxStartPoint"))
         name, first = f"{self._prefix}-{evse.id}-{self._count}", first_of(evse, trigger)
-        wh, begin = round(first.energy_wh), begin_reading(first)
+        wh, begin = round(first.energy_wh), begin_reading(evse, first)
         tx = Transaction(name, now, wh, last_wh=wh, last_read=(wh, begin.at), begin=begin)
         if grant is not None:
             authorize(tx, grant)

@@ -130,6 +130,22 @@ def test_the_end_tells_begin_kept_and_end_readings() -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["SampledDataCtrlr", "AlignedDataCtrlr"])
+def test_all_that_is_kept_is_told_at_both_ends_and_the_current_on_offer_too(key: str) -> None:
+    """Errata 3.14."""
+    variables = {"SampledDataCtrlr__TxEndedMeasurands": "", "AlignedDataCtrlr__TxEndedMeasurands": ""}
+    variables |= {f"{key}__TxEndedMeasurands": "Current.Offered", f"{key}__TxEndedInterval": "10"}
+    bench = Bench(**variables).ready()  # type: ignore[arg-type]
+    bench.charge()
+    run(bench, 15)
+    bench.read(Pilot.A)
+    run(bench, 2, 0.0)
+    told = [(reading.context, [s.value for s in reading.samples]) for reading in bench.journal[-1].readings]
+    kept = Context.PERIODIC if key == "SampledDataCtrlr" else Context.CLOCK
+    assert told[0] == (Context.BEGIN, [0.0]) and told[-1] == (Context.END, [0.0])
+    assert set(map(str, told[1:-1])) == {str((kept, [32.0]))}
+
+
 def test_kept_readings_survive_a_restart_and_are_forgotten_with_the_transaction() -> None:
     bench = Bench(SampledDataCtrlr__TxEndedInterval="10").ready()
     bench.charge()
