@@ -3,7 +3,8 @@
 A change asked for during a transaction is scheduled and takes effect at its end (G03.FR.05); it is remembered over
 restarts at once. Statuses are told only after the hardware has been read (or was given up on, which is a fault) and the
 CSMS has accepted us, when they differ from the last one told, and all anew when we were offline for longer than
-OfflineThreshold. A status must last for StatusMinimumDuration before it is told, a fault is told at once.
+OfflineThreshold. A status must last for StatusMinimumDuration before it is told, a fault is told at once. Where
+only the car's side of the cable has gone, that is told as why a charge is suspended or over; its return is no news.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import ClassVar
 from agent.blocks.kept import Kept, flag
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
-from agent.core.effects import Ask, Effect, Remember, Reply, Status, StatusAnswer
+from agent.core.effects import Ask, Effect, Note, Remember, Reply, Status, StatusAnswer
 from agent.core.events import (
     CallFailed,
     LinkDown,
@@ -25,14 +26,17 @@ from agent.core.events import (
 )
 from agent.core.evse import Evse, connector_status
 from agent.core.faults import CATALOGUE
-from agent.core.record import record
+from agent.core.local_list import CONFLICT, ListConflicted
+from agent.core.record import record, replace
 from agent.core.requests import AvailabilityRequested
-from agent.core.types import ConnectorStatus, Instant, Registration
-from drivers.api import Fault
+from agent.core.types import ConnectorStatus, Instant, Registration, StopReason
+from drivers.api import Fault, shorten
 
 TABLE = "availability"
 STATION = 0
 AGAIN_S = 60.0
+EV_SIDE = "EV side disconnected"  # OCPP's own words
+_CABLE_ONLY = (ConnectorStatus.SUSPENDED_EV, ConnectorStatus.FINISHING)
 
 
 @record
@@ -110,7 +114,7 @@ class Availability(Block):
         since = self._since.get(n)
         if since is None or since[0] != fact:
             self._since[n] = since = (fact, now)
-        if self._facts.registration is not Registration.ACCEPTED or self._told.get(n) == fact:
+        if self._facts.registration is not Registration.ACCEPTED or self._has_said(n, fact):
             self._deadlines.clear(n)
             return
         wait_s = self._facts.variables.number("ChargingStation.StatusMinimumDuration")
@@ -122,17 +126,31 @@ class Availability(Block):
         self._told[n] = fact
         yield Ask(_status(n, fact, since[1]))
 
+    def _has_said(self, n: int, fact: _Told) -> bool:
+        told = self._told.get(n)
+        if told is not None and not (fact.error or fact.info):
+            told = replace(told, info="")
+        return told == fact
+
     def _fact(self, n: int) -> _Told:
         if n != STATION:
             evse = self._facts.evses[n]
             fault = _worst(evse)
             status = connector_status(evse)
             connected = status is not ConnectorStatus.RESERVED and (evse.plugged or evse.cable_present)
-            return _Told(status, fault, evse.faults.get(fault, "")[:50], connected)
+            info = evse.faults.get(fault, "") if fault or not _is_left(evse, status) else EV_SIDE
+            return _Told(status, fault, info[:50], connected)
         status = ConnectorStatus.AVAILABLE if self._wanted[STATION] else ConnectorStatus.UNAVAILABLE
         if any(evse.tx is not None for evse in self._facts.evses.values()):
             status = ConnectorStatus.AVAILABLE
         return _Told(status, "", "", False)
+
+    def on_conflict(self, e: ListConflicted, now: Instant) -> Out:
+        """An event and no state: who keeps the list has to mend it."""
+        fact = self._fact(STATION)
+        info = f"{shorten(e.token.value)} listed as {e.listed.status}"
+        yield Note("info", "LocalListConflict", f"the CSMS does not say what its list says: card {info}")
+        yield Ask(_status(STATION, replace(fact, error=CONFLICT, info=info), now))
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         """A status that was refused or never answered is told once more after a while, unless a newer one was."""
@@ -179,6 +197,7 @@ class Availability(Block):
         AvailabilityRequested: "on_request",
         StatusWanted: "on_wanted",
         CallFailed: "on_failed",
+        ListConflicted: "on_conflict",
         LinkDown: "on_down",
         LinkUp: "on_up",
         Registered: "on_registered",
@@ -188,6 +207,15 @@ class Availability(Block):
 def _is_known(evse: Evse) -> bool:
     """Its hardware has been read, or is known not to answer."""
     return evse.seen or evse.stopped_by_fault
+
+
+def _is_left(evse: Evse, status: ConnectorStatus) -> bool:
+    """The car has gone, its cable has not, and that is why the charge stands still or ends."""
+    tx = evse.tx
+    if tx is None or evse.plugged or status not in _CABLE_ONLY:
+        return False
+    stays = evse.cable_present or evse.limits.attached_cable
+    return stays and (tx.stop is None or tx.stop.reason is StopReason.EV_DISCONNECTED)
 
 
 def _worst(evse: Evse) -> str:

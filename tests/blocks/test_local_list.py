@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.effects import Ask, Authorize, Effect, Forget, Note, Remember, Reply, StatusAnswer, VersionAnswer
+from agent.core.effects import (
+    Ask,
+    Authorize,
+    Effect,
+    Forget,
+    Note,
+    Remember,
+    Reply,
+    Status,
+    StatusAnswer,
+    VersionAnswer,
+)
 from agent.core.events import (
     LinkDown,
     RemoteStartWanted,
@@ -310,6 +321,28 @@ def test_a_remote_start_that_must_be_authorized_looks_into_the_list_first() -> N
     d.send(1, *listed(CARD))
     d.feed(RemoteStartWanted((1,), CARD))
     assert d.evse.grant is not None
+
+
+CONCURRENT = TokenInfo(TokenStatus.CONCURRENT_TX)
+
+
+@pytest.mark.parametrize(("on_the_list", "said"), [(ACCEPTED, BLOCKED), (BLOCKED, ACCEPTED)])
+def test_the_csms_hears_that_its_list_says_otherwise_than_it_does(on_the_list: TokenInfo, said: TokenInfo) -> None:
+    d = desk()
+    d.send(1, *listed(CARD, info=on_the_list))
+    (told,) = [ask.call for ask in of(d.tap(CARD, said), Ask) if isinstance(ask.call, Status) and ask.call.error]
+    assert (told.evse, told.error) == (0, "local-list-conflict")
+    assert told.info == f"..B2C3 listed as {on_the_list.status}"
+
+
+@pytest.mark.parametrize(
+    ("on_the_list", "said"), [(ACCEPTED, ACCEPTED), (BLOCKED, BLOCKED), (ACCEPTED, CONCURRENT), (None, BLOCKED)]
+)
+def test_a_list_that_is_right_or_silent_is_no_conflict(on_the_list: TokenInfo | None, said: TokenInfo) -> None:
+    d = desk()
+    if on_the_list is not None:
+        d.send(1, *listed(CARD, info=on_the_list))
+    assert [ask for ask in of(d.tap(CARD, said), Ask) if isinstance(ask.call, Status) and ask.call.error] == []
 
 
 # --- the list and the cache ---------------------------------------------------------------------------------

@@ -165,6 +165,30 @@ def test_statuses_follow_the_hardware() -> None:
     ]
 
 
+@pytest.mark.parametrize(("ends", "word"), [("false", "SuspendedEV"), ("true", "Finishing")])
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_cable_that_has_lost_its_car_is_told_with_the_status_and_once(ends: str, word: str, attached: bool) -> None:
+    """Section 4.9, in its own words."""
+    bench = Bench(attached=attached, TxCtrlr__StopTxOnEVSideDisconnect=ends).ready()
+    bench.charge()
+    bench.read(Pilot.A, cable_a=32.0)
+    bench.wait(2)
+    bench.meter()
+    bench.wait(120)
+    told = [ask.call for ask in of(bench.effects, Ask) if isinstance(ask.call, Status) and ask.call.evse]
+    said = [(str(call.status), call.info) for call in told]
+    assert said[:3] == [("Preparing", ""), ("SuspendedEV", ""), ("Charging", "")]
+    assert said[3:] == [(word, "EV side disconnected")] + ([("Available", "")] if attached and ends == "true" else [])
+
+
+def test_a_stop_by_card_says_nothing_of_the_cars_side() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    bench.tap()
+    bench.read(Pilot.A, cable_a=32.0)
+    assert not any(ask.call.info for ask in of(bench.effects, Ask) if isinstance(ask.call, Status))
+
+
 def test_a_short_status_is_not_told_when_it_must_last() -> None:
     bench = Bench(ChargingStation__StatusMinimumDuration="10").ready()
     bench.read(Pilot.B)

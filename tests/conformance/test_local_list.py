@@ -67,6 +67,8 @@ async def test_online_the_list_answers_only_where_local_pre_authorize_says_so(ve
         mark = c.csms.mark()
         await c.tap(OTHER_CARD)  # blocked here: the CSMS may know better, and does
         await c.csms.hear("Authorize", mark)
+        if version == "1.6":  # section 3.5.2
+            await c.csms.hear("StatusNotification", mark, connectorId=0, errorCode="LocalListConflict")
         await c.tap(OTHER_CARD)
         mark = c.csms.mark()
         await c.do("plug-in")

@@ -159,6 +159,8 @@ async def test_the_ev_side_may_be_unplugged_and_the_variable_says_what_follows(v
         await c.tap()
         await c.charging()
         await c.do("ev-unplug")
+        if version == "1.6":
+            await c.csms.hear("StatusNotification", status="Finishing", info="EV side disconnected")
         await billed(c, 1, "EVDisconnected")
         await c.wait("lock", "unlocked")  # UnlockConnectorOnEVSideDisconnect
         await c.do("unplug")

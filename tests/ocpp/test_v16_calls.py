@@ -102,6 +102,17 @@ def test_every_fault_of_the_catalogue_has_an_error_code_and_is_named(fault: str)
     assert (told["vendorErrorCode"], told["vendorId"]) == (code, keeper)
 
 
+def test_no_fault_that_stops_is_a_communication_error_of_the_ev() -> None:
+    """Section 4.9: that is a warning, and never stands beside Faulted."""
+    assert "EVCommunicationError" not in [ERRORS[fault] for fault, row in catalogue.CATALOGUE.items() if row.stops]
+
+
+def test_a_conflict_of_the_local_list_has_its_own_error_code() -> None:
+    told = sent(Status(0, 0, ConnectorStatus.AVAILABLE, NOON, "local-list-conflict", "..E9AE listed as Accepted"))
+    assert (told["connectorId"], told["status"], told["errorCode"]) == (0, "Available", "LocalListConflict")
+    assert told["info"] == "local-list-conflict: ..E9AE listed as Accepted"
+
+
 def test_an_unknown_fault_is_an_other_error() -> None:
     assert sent(Status(1, 1, ConnectorStatus.FAULTED, NOON, error="x" * 80))["errorCode"] == "OtherError"
 

@@ -28,6 +28,7 @@ from agent.core.events import (
     HeartbeatAnswered,
     TokenAnswered,
 )
+from agent.core.local_list import CONFLICT
 from agent.core.supervision import Problem
 from agent.core.types import ConnectorStatus, Registration, TokenInfo, TokenStatus
 from agent.core.vendor import DataAnswered
@@ -38,10 +39,11 @@ from drivers.api import Fault, IdToken
 
 # ChargePointErrorCode of each row of the fault catalogue. A minimum required error code travels as vendorErrorCode,
 # with the vendorId of those who keep their list; where there is none, the catalogue's own id and our vendor's name.
+# EVCommunicationError is a warning and must not stand beside Faulted (section 4.9): what stops us is never that.
 MREC_VENDOR = "https://chargex.inl.gov"
 ERRORS: Mapping[str, str] = {
     Fault.OTHER: "OtherError",
-    Fault.DIODE: "EVCommunicationError",
+    Fault.DIODE: "OtherError",
     Fault.GROUND: "GroundFailure",
     Fault.DC_RESIDUAL: "GroundFailure",
     Fault.EMERGENCY_STOP: "OtherError",
@@ -55,7 +57,7 @@ ERRORS: Mapping[str, str] = {
     Fault.OVER_CURRENT: "OverCurrentFailure",
     Fault.RFID_READER: "ReaderFailure",
     Fault.INTERNAL: "InternalError",
-    Fault.PILOT: "EVCommunicationError",
+    Fault.PILOT: "OtherError",
     Fault.VENTILATION: "OtherError",
     Fault.CABLE: "OtherError",
     Fault.COVER: "OtherError",
@@ -68,6 +70,7 @@ ERRORS: Mapping[str, str] = {
     faults.Own.METER_UNSIGNED: "PowerMeterFailure",
     faults.Own.CONTROLLER_SILENT: "InternalError",
     faults.Own.STORAGE: "InternalError",
+    CONFLICT: "LocalListConflict",
 }
 # Section 4.9: only these three are possible for connector 0.
 _WHOLE = (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE, ConnectorStatus.FAULTED)
