@@ -89,7 +89,10 @@ def _number(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= MOST_S:
         raise argparse.ArgumentTypeError(f"a time is 0 to {MOST_S:g} seconds, not {text}")
     return value

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from drivers.reason import reason
 from drivers.simulated.devices import build_devices
 from drivers.simulated.plan import SimBus, SimStation
 from drivers.simulated.rapi import RapiBoard
@@ -77,8 +78,13 @@ class SimulatedHardware:
             return
         if path.exists() and not path.is_socket():
             raise FileExistsError(f"{path} exists and is no socket")
+        if path.exists() and await _answers(path):
+            raise FileExistsError(f"{path}: other simulated hardware answers there; end it first")
         path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(path), limit=LINE_BYTES)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, str(path), limit=LINE_BYTES)
+        except OSError as error:
+            raise OSError(f"{path}: {reason(error)}") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -167,6 +173,16 @@ class SimulatedHardware:
         if request.get("verb") == "wait" and (missing := {"key", "value", "evse", "timeout"} - args.keys()):
             raise SimError(f"wait needs {', '.join(sorted(missing))}")
         return await self.do(str(request.get("verb")), **args)
+
+
+async def _answers(path: Path) -> bool:
+    """Somebody listens there, and did not only leave the socket behind."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(path)), 1.0)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _rapi_boards(hardware: SimulatedHardware) -> list[RapiBoard]:

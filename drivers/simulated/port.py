@@ -2,6 +2,9 @@
 
 The configured path becomes a symbolic link to it, replaced atomically, and goes away with us. We keep the terminal's
 other end open ourselves, so an agent that closes it or dies is no hang-up and finds the same port again.
+
+A link that was left behind is taken over, one that is served is not: a name that the kernel lets one process hold at a
+time, and takes back when it dies, tells the two apart.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import asyncio
 import os
 import tty
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socket
 
 READ_BYTES = 4096
 
@@ -23,17 +28,19 @@ class Port:
         self._heard = heard
         self._fds: tuple[int, int] | None = None
         self._name = ""
+        self._claim: socket | None = None
 
     @property
     def is_open(self) -> bool:
         return self._fds is not None
 
     def open(self) -> None:
-        """OSError when the path cannot be ours: it exists and is no link, or its folder cannot be written."""
+        """OSError when the path cannot be ours: it is no link, is served already, or its folder cannot be written."""
         if self._fds is not None:
             return
         if self.path.exists() and not self.path.is_symlink():
             raise FileExistsError(f"{self.path} exists and is no link; simulated hardware never replaces a real port")
+        self._claim = _claim(self.path)
         ours, theirs = os.openpty()
         self._fds = (ours, theirs)
         tty.setraw(theirs)
@@ -72,8 +79,21 @@ class Port:
             return
         ours, theirs = self._fds
         self._fds = None
+        assert self._claim is not None
+        self._claim.close()
         asyncio.get_running_loop().remove_reader(ours)
         if self.path.is_symlink() and str(self.path.readlink()) == self._name:
             self.path.unlink()
         os.close(theirs)
         os.close(ours)
+
+
+def _claim(path: Path) -> socket:
+    place = path.parent.resolve() / path.name
+    claim = socket(AF_UNIX, SOCK_DGRAM)
+    try:
+        claim.bind(f"\0simulated-port-{sha256(os.fsencode(place)).hexdigest()}")
+    except OSError:
+        claim.close()
+        raise FileExistsError(f"{path}: other simulated hardware serves it; end it first") from None
+    return claim

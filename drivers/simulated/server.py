@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
+from drivers.reason import reason
 from drivers.simulated.pdu import MBAP_BYTES, answer, ascii_frame, ascii_parts, crc, rtu_frame, rtu_length, tcp_frame
 from drivers.simulated.plan import SimBus
 from drivers.simulated.port import Port
@@ -149,7 +150,11 @@ class TcpLine:
         self._clients: dict[asyncio.StreamWriter, None] = {}
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, self.bus.host, self.bus.tcp_port)
+        host, tcp_port = self.bus.host, self.bus.tcp_port
+        try:
+            self._server = await asyncio.start_server(self._serve, host, tcp_port)
+        except OSError as error:
+            raise OSError(f"cannot listen at {host}:{tcp_port}: {reason(error)}") from None
 
     @property
     def tcp_port(self) -> int:

@@ -77,6 +77,8 @@ class Hands:
 
     def plug_in(self, args: dict[str, Any]) -> None:
         point, ev = self.point(args), _one_of("ev", args.get("ev", "auto"), ("auto", "hold", "sleepy", "none"))
+        if "after" in args and "then" not in args:
+            raise SimError("plug-in: --after needs --then")
         fault = self._then(args) if "then" in args else None
         point.plug_in(ev)
         if fault is not None:

@@ -292,7 +292,7 @@ def test_an_evse_that_is_not_there_is_one_line(box: Running) -> None:
     assert box.fails("plug-in", "--evse", "7") == "chargepoint sim: there is no evse 7; there are 1"
 
 
-@pytest.mark.parametrize("seconds", ["nan", "-1", "1e9"])
+@pytest.mark.parametrize("seconds", ["nan", "-1", "1e9", "soon"])
 def test_a_time_that_cannot_be_waited_for_is_one_line(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         sim(["--socket", "nowhere", "wait", "contactor=open", "--evse", "1", f"--timeout={seconds}"])
@@ -318,6 +318,51 @@ def test_a_signal_ends_it_cleanly_and_removes_its_links(start: Start, number: in
     assert (box.folder / "ttyRS485").is_symlink()
     assert box.end(number) == 0
     assert [p.name for p in box.folder.iterdir()] == ["agent.toml"]
+
+
+def test_a_fault_that_is_not_named_cannot_come_later(box: Running) -> None:
+    assert "--after needs --then" in box.fails("plug-in", "--evse", "1", "--after", "3")
+    assert box.sim("get", "ev-state", "--evse", "1") == "A"
+
+
+def serve(folder: Path, socket: str) -> subprocess.CompletedProcess[str]:
+    """One that cannot start."""
+    (folder / "agent.toml").write_text(CONFIG.format(folder=folder, evse_map="reference"))
+    words = [sys.executable, "-c", START, "--config", str(folder / "agent.toml"), "--socket", socket]
+    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("socket", ["sim.sock", "other.sock"])
+def test_nobody_takes_ports_or_socket_from_hardware_that_runs(box: Running, socket: str) -> None:
+    ended = serve(box.folder, str(box.folder / socket))
+    port = box.folder / "ttyRS485"
+    assert (ended.returncode, ended.stderr) == (
+        1, f"chargepoint simulate: {port}: other simulated hardware serves it; end it first\n",
+    )  # fmt: skip
+    assert box.sim("get", "contactor", "--evse", "1") == "open"
+    assert (box.folder / "ttyRS485").exists()
+
+
+def test_what_was_left_behind_by_hardware_that_was_killed_is_taken_over(start: Start) -> None:
+    start().end(signal.SIGKILL)
+    box = start()
+    assert box.sim("get", "contactor", "--evse", "1") == "open"
+
+
+def test_nobody_takes_the_socket_from_hardware_with_other_ports(box: Running, tmp_path: Path) -> None:
+    ended = serve(tmp_path, box.socket)
+    assert (ended.returncode, ended.stderr) == (
+        1, f"chargepoint simulate: {box.socket}: other simulated hardware answers there; end it first\n",
+    )  # fmt: skip
+    assert box.sim("get", "contactor", "--evse", "1") == "open"
+
+
+def test_a_socket_that_cannot_be_made_is_one_line_that_names_it(tmp_path: Path) -> None:
+    ended = serve(tmp_path, "/nowhere/sim.sock")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "chargepoint simulate: /nowhere/sim.sock: No such file or directory\n",
+    )
 
 
 def test_a_configuration_that_is_wrong_is_one_line_and_code_78(tmp_path: Path) -> None:
