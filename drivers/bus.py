@@ -381,7 +381,8 @@ class Bus:
         return self._error(device, why)
 
     def _error(self, device: _Device, why: str) -> DriverError:
-        return DriverError(f"{device.label} on {self.name}: {why}")
+        told = f" on {self.name}" in device.label  # some labels say it
+        return DriverError(f"{device.label}{'' if told else f' on {self.name}'}: {why}")
 
     def _device(self, unit: int) -> _Device:
         device = self._devices.get(unit)

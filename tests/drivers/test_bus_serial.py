@@ -133,12 +133,15 @@ async def test_a_refusal_is_not_repeated(rs485: Line) -> None:
     assert len(rs485.slave.requests) == 1
 
 
-async def test_an_error_names_device_line_and_reason(rs485: Line) -> None:
-    bus = rs485.bus(QUICK)
-    bus.device(9, "meter unit 9")
+@pytest.mark.parametrize(
+    ("label", "told"), [("meter unit 9", "meter unit 9 on {}"), ("meter (unit 9 on {})", "meter (unit 9 on {})")]
+)
+async def test_an_error_names_device_line_and_reason_each_once(rs485: Line, label: str, told: str) -> None:
+    bus, port = rs485.bus(QUICK), rs485.settings.port
+    bus.device(9, label.format(port))
     with pytest.raises(DriverError) as error:
         await bus.read(9, "input", 0, 1)
-    assert str(error.value) == f"meter unit 9 on {rs485.settings.port}: no answer in 0.08 s"
+    assert str(error.value) == f"{told.format(port)}: no answer in 0.08 s"
 
 
 async def test_errors_are_counted_for_each_device(rs485: Line) -> None:
