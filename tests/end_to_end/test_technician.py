@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from itertools import product
 from typing import Any
@@ -192,6 +193,87 @@ def manual() -> list[list[str]]:
     table = text.split("\n### It does not charge\n", 1)[1].split("\n\nWith the agent stopped", 1)[0]
     lines += [line.replace(" ID ", " 0100A57C21 ").split() for line in re.findall(r"`(chargepoint [^`]+)`", table)]
     return [words[1:] for words in lines]
+
+
+# --- for scripts ------------------------------------------------------------------------------------------------
+
+
+def promised() -> dict[str, Any]:
+    """The objects of the manual, by the command; of a key what is in it."""
+    text = (ROOT / "packaging/README.md").read_text().split("\n### For scripts\n", 1)[1]
+    rows = re.findall(r"^\| (`.*?`) \| `(.*?)`", text, re.MULTILINE)
+    return {
+        command: _shape(iter(re.findall(r"\w+|[][{}]", told)))
+        for commands, told in rows
+        for command in re.findall("`(.*?)`", commands)
+    }
+
+
+def _shape(words: Iterator[str]) -> dict[str, Any]:
+    shape: dict[str, Any] = {}
+    name = ""
+    for word in words:
+        if word == "{":
+            shape[name] = _shape(words)
+        elif word == "}":
+            break
+        elif word not in ("[", "]"):
+            name = word
+            shape[name] = {}
+    return shape
+
+
+def differs(told: Any, shape: dict[str, Any], where: str = "") -> str:
+    """Where an answer has other keys than were promised; what is empty there is not looked into."""
+    if isinstance(told, list):
+        return next((found for each in told if (found := differs(each, shape, where))), "")
+    if not isinstance(told, dict) or not shape:
+        return ""
+    if set(told) != set(shape):
+        return f"{where}: {sorted(set(told) ^ set(shape))}"
+    return next((found for key in shape if (found := differs(told[key], shape[key], f"{where}.{key}"))), "")
+
+
+async def test_every_answer_for_scripts_has_the_keys_that_the_manual_names() -> None:
+    objects = promised()
+    assert len(objects) >= 19
+    more = "phases hardware_limit_a csms_limit_a plugged reserved authorized authorized_s controller meter connector"
+    objects["evse"]["evses"] = objects["status"]["evses"] | {name: {} for name in more.split()}
+    objects["queue"]["link"] = objects["status"]["link"]
+    async with charger("2.0.1") as c:
+        await c.ready()
+        await c.do("plug-in")
+        await c.tap()
+        await c.charging()
+        await c.do("fault", name="over-temperature")
+        await c.csms.hear("StatusNotification", connectorStatus="Faulted")
+        c.csms.on("TransactionEvent", Refusal("InternalError"))
+        words = {
+            "start": ["1", "--card", CARD, *WHY], "stop": ["1", *WHY], "unlock": ["1", *WHY],
+            "availability": ["in", "1", *WHY], "queue retry": [*WHY],
+            "variables set": ["HeartbeatInterval", "77", *WHY],
+            "log": ["--lines", "1"], "trace ocpp": ["--count", "1"], "trace modbus": ["--count", "1"],
+            "support-bundle": [str(c.folder)],
+        }  # fmt: skip
+        words |= {"replay": [str(c.folder / "memory" / "recorder")], "doctor": ["--config", str(c.config)]}
+        for command, shape in objects.items():
+            out = await _of(c, command, *words.get(command, []), "--json")
+            assert (command, differs(json.loads(out.splitlines()[0]), shape)) == (command, "")
+
+
+async def _of(c: Charger, command: str, *more: str) -> str:
+    """What it prints, while the central system has something to say."""
+    if command in ("replay", "doctor"):  # these take no socket
+        out = io.StringIO()
+        with redirect_stdout(out):
+            await asyncio.to_thread(main, [command, *more])
+        return out.getvalue()
+    running = asyncio.ensure_future(typed(c, *command.split(), *more))
+    while command == "trace ocpp" and not running.done():
+        await c.csms.call("GetLocalListVersion")
+    _, told, err = await running
+    assert told, (command, err)
+    return told
 
 
 async def test_every_command_of_the_manual_does_what_stands_there(monkeypatch: pytest.MonkeyPatch) -> None:
