@@ -9,6 +9,7 @@ load is right, and nothing is told twice.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,9 @@ PHASES = ((Phase.L1, Phase.L1_N), (Phase.L2, Phase.L2_N), (Phase.L3, Phase.L3_N)
 LINES = (Phase.L1_L2, Phase.L2_L3, Phase.L3_L1)
 MOST_V = 60.0  # of an analogue input
 DEAD_V = 20.0  # below it a phase is not connected
+MANY = 3
+MANUAL_NUMBERS = 9999  # 30001 to 39999, 40001 to 49999
+LOWER, HIGHER = "each address one lower", "each address one higher"
 LEAST_W = 40.0  # below it a meter may be as wrong as it likes
 EXPORT_W = 15.0
 MORE_THAN_UI = 1.15  # active power is at most apparent power; beyond this it is a mistake
@@ -43,11 +47,12 @@ OF_UI = 0.3  # and with a load that charges it is not far below
 
 
 class Finding(NamedTuple):
-    """`kind`: range, scale, order, shift, absent, power, energy, sign."""
+    """`kind`: range, scale, order, shift, absent, power, energy, sign. `remedy`: the change to the map."""
 
     kind: str
     key: str
     text: str
+    remedy: str = ""
 
 
 def name(meaning: Meaning) -> str:
@@ -211,7 +216,7 @@ def _better(meaning: Meaning, value: Value) -> Iterator[Finding]:
     for kind, text, row in _other_readings(value.row):
         other = decode(row, value.words)
         if other and makes_sense(meaning, other) and _is_likely(meaning, other):
-            yield Finding(kind, value.row.key, f"would be {other:.6g} {UNIT[meaning[0]]} with {text}")
+            yield Finding(kind, value.row.key, f"would be {other:.6g} {UNIT[meaning[0]]} with {text}", text)
             return
 
 
@@ -243,11 +248,27 @@ def shifted(meaning: Meaning, row: Row, below: Sequence[int], above: Sequence[in
     for words, by in ((below, -1), (above, 1)):
         value = decode(row, words) if len(words) == row.words else None
         if value and makes_sense(meaning, value) and _is_likely(meaning, value):
-            text = (
-                f"would be {value:.6g} {UNIT[meaning[0]]} at {row.at + by}: are the manual's addresses counted from 1?"
-            )
-            return Finding("shift", row.key, text)
+            text = f"would be {value:.6g} {UNIT[meaning[0]]} at {row.at + by}"
+            asked = ": are the manual's addresses counted from 1?" if by < 0 else ""
+            return Finding("shift", row.key, text + asked, LOWER if by < 0 else HIGHER)
     return None
+
+
+def of_a_manual(row: Row) -> str:
+    """What a register's number means, where it looks like one of a manual that counts from 30001 or 40001."""
+    first = {"input": 30001, "holding": 40001}.get(row.table, 0x10000)
+    at = row.at - first
+    return f": if {row.at} is a number of the manual, its address is {at}" if 0 <= at < MANUAL_NUMBERS else ""
+
+
+def one_mistake(findings: Sequence[Finding]) -> str:
+    """The one change to the map that would make sense of most of what makes none; "" when none would of `MANY`."""
+    counted = Counter(finding.remedy for finding in findings if finding.remedy)
+    bad = len({finding.key for finding in findings if finding.kind == "range"})
+    for remedy, count in counted.most_common(1):
+        if count >= MANY:
+            return f"try first: {remedy}, which makes sense of {count} of the {max(bad, count)} values that make none"
+    return ""
 
 
 def step_wh(found: MeterMap) -> float:

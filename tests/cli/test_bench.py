@@ -383,7 +383,8 @@ async def test_a_right_map_stands_the_test_on_its_device_under_load(tmp_path: Pa
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('type = "float32"', 'type = "float32"\norder = "little"', 'with order = "big"'),
+        ('type = "float32"', 'type = "float32"\norder = "little"', '! try first: order = "big", which makes sense of '),
+        ("at = 0x0000 }", "at = 30001 }", "has no such register: if 30001 is a number of the manual, its address is 0"),
         ("at = 0x0000 }", "at = 0x0000, scale = 0.1 }", "a scale 10 times that of the map"),
         ("at = 0x0000 }", "at = 0x0001 }", "are the manual's addresses counted from 1?"),
         ('type = "float32"', 'type = "int32"', 'with type = "float32"'),

@@ -12,6 +12,7 @@ from drivers.probe import judge
 from drivers.probe.mapcheck import check
 from drivers.probe.shelf import entries
 from drivers.probe.table import Samples
+from drivers.registers import Row
 
 METER = """\
 vendor = "V"
@@ -39,6 +40,32 @@ ground = { at = 3, bit = 0 }
 
 def told(text: str, file: str = "x.toml") -> list[tuple[int, str]]:
     return [(mistake.line, f"{mistake.where}: {mistake.why}") for mistake in check(file, text).mistakes]
+
+
+def test_the_change_that_mends_most_is_tried_first() -> None:
+    keys = [f"Voltage@L{n}-N" for n in (1, 2, 3)]
+    bad = [judge.Finding("range", key, "is too much") for key in keys]
+    turned = [judge.Finding("order", key, "would be 230 V", 'order = "big"') for key in keys[:2]]
+    lower = [judge.Finding("shift", key, "would be 230 V", judge.LOWER) for key in keys]
+    assert judge.one_mistake([*bad, *turned, *lower]).startswith(
+        "try first: each address one lower, which makes sense of 3"
+    )
+    assert judge.one_mistake([*bad, *turned]) == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "at", "address"),
+    [
+        ("input", 30001, "0"),
+        ("input", 30013, "12"),
+        ("holding", 40001, "0"),
+        ("input", 30000, ""),
+        ("holding", 64514, ""),
+    ],
+)
+def test_a_number_of_a_manual_is_known_where_there_is_no_such_register(table: str, at: int, address: str) -> None:
+    said = judge.of_a_manual(Row("x", table, at, "uint16", 1))
+    assert said.rpartition(" ")[2] == address
 
 
 @pytest.mark.parametrize("text", [METER, EVSE])

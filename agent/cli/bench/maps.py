@@ -14,7 +14,7 @@ from agent.cli.bench.evse import seen
 from agent.errors import Exit
 from drivers.api import DriverError, EvseReading
 from drivers.mapwords import Device, EvseMap, MeterMap
-from drivers.probe import bench, shelf
+from drivers.probe import bench, judge, shelf
 from drivers.probe.judge import Finding
 from drivers.probe.mapcheck import Checked, Mistake, check_file
 
@@ -187,7 +187,10 @@ def _test_meter(place: bench.Place, found: MeterMap, for_s: float, as_json: bool
 
     def told(read: bench.Read, last: bool) -> None:
         wrong = [v for v in (*read.identity, *read.values) if v.why]
-        problems[:] = [*(Finding("register", v.row.key, v.why) for v in wrong), *read.findings]
+        problems[:] = [
+            *(Finding("register", v.row.key, v.why + judge.of_a_manual(v.row)) for v in wrong),
+            *read.findings,
+        ]
         longer[:] = bench.unseen(found, read.values, for_s)
         if not last and not as_json:
             tell("\n".join([show.head(found.device, line.shown(place)), *show.table(read.identity)]))
@@ -253,4 +256,6 @@ def _test_io(place: bench.Place, found: shelf.IoMap, for_s: float, as_json: bool
 def _verdict(problems: Sequence[Finding], as_json: bool) -> int:
     if not as_json:
         tell("\n".join(show.sentences(problems)) or "all values make sense")
+        if first := judge.one_mistake(problems):
+            tell(f"! {first}")
     return Exit.FAILURE if problems else Exit.OK
