@@ -6,7 +6,7 @@ Rules kept here
   believed at once, and kept while the car rests. A new car begins anew.
 * Three phases that share what one may carry have less than 6 A each when that is less than 18 A, and then no car begins
   on them. Where it is nearly enough (16 A: such a breaker carries 18 A for an hour) and nothing flows for `BEGIN_S`,
-  the least with which three phases begin is ordered until the meter has told.
+  the least with which three phases begin is ordered until the meter has told; never where it would not tell.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Watts:
     def order(self, evse: Evse, cap: Cap, now: Instant) -> Cap:
         """What is ordered where this may be offered, and why."""
         offer_a, why = cap
-        known, nearly = self._known(evse), NEARLY_A <= offer_a < LEAST_A
+        known, nearly = self._known(evse), NEARLY_A <= offer_a < LEAST_A and len(_amps(evse, now)) > 1
         if evse.id in self._begins and nearly:
             self.shares[evse.id] = len(LINES)
             return MINIMUM_A, f"{MINIMUM_A:g} A: three phases begin with it, until the meter has told; then {why}"
@@ -77,9 +77,14 @@ class Watts:
 
 def _used(evse: Evse, now: Instant) -> int | None:
     """How many phases carry the car's current; None: it draws none, or the meter does not tell it by phases."""
-    meter = evse.meter
-    if meter is None or evse.pilot not in REQUESTING or meter.at.mono < max(evse.plugged_at, now.mono - FRESH_S):
-        return None
-    amps = [s.value for s in meter.samples if s.measurand is Measurand.CURRENT_IMPORT and s.phase in LINES]
+    amps = _amps(evse, now) if evse.pilot in REQUESTING else []
     most_a = max(amps, default=0.0)
     return sum(a >= LIKE_MOST * most_a for a in amps) if most_a >= DRAWS_A else None
+
+
+def _amps(evse: Evse, now: Instant) -> list[float]:
+    """Of each phase, by a reading that is younger than the car, and not old."""
+    meter = evse.meter
+    if meter is None or meter.at.mono < max(evse.plugged_at, now.mono - FRESH_S):
+        return []
+    return [s.value for s in meter.samples if s.measurand is Measurand.CURRENT_IMPORT and s.phase in LINES]

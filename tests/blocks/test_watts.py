@@ -28,7 +28,14 @@ def draws(bench: Bench, *amps: float) -> list[Effect]:
     """The meter tells the current of each phase."""
     samples = [Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, bench.wh[1])]
     samples += [Sample(Measurand.CURRENT_IMPORT, a, line) for a, line in zip(amps, Phase, strict=False)]
-    return bench.read(Pilot.C if max(amps) > 0 else Pilot.B) + bench.feed(MeterRead(1, tuple(samples)))
+    return bench.read(Pilot.C if max(amps, default=0.0) > 0 else Pilot.B) + bench.feed(MeterRead(1, tuple(samples)))
+
+
+def passes(bench: Bench, seconds: int, amps: tuple[float, ...] = (0.0, 0.0, 0.0)) -> None:
+    """Time, in which the meter tells this."""
+    for _ in range(seconds):
+        bench.wait(1)
+        draws(bench, *amps)
 
 
 def ordered(bench: Bench) -> tuple[float, int]:
@@ -94,16 +101,16 @@ def test_a_reading_from_before_the_car_tells_nothing_of_it() -> None:
 @pytest.mark.parametrize(("limit_a", "begins"), [(17.9, True), (16.0, True), (15.9, False), (18.0, False)])
 def test_three_phases_get_what_they_begin_with_where_one_may_nearly_carry_it(limit_a: float, begins: bool) -> None:
     box = bench(limit_a)
-    box.wait(29)
+    passes(box, 29)
     assert ordered(box) == (limit_a, 1)
-    box.wait(2)
+    passes(box, 2)
     assert ordered(box) == ((6.0, 3) if begins else (limit_a, 1))
 
 
 @pytest.mark.parametrize(("amps", "phases"), [((18, 0, 0), 1), ((6, 6, 6), 3)])
 def test_once_a_car_has_begun_it_gets_all_that_it_may(amps: tuple[float, ...], phases: int) -> None:
     box = bench(16.0)
-    box.wait(31)
+    passes(box, 31)
     assert "three phases begin with it" in box.evse.explanation
     draws(box, *amps)
     assert ordered(box) == (16.0, phases)
@@ -111,16 +118,31 @@ def test_once_a_car_has_begun_it_gets_all_that_it_may(amps: tuple[float, ...], p
 
 def test_a_limit_that_falls_while_a_car_may_begin_is_one_phases() -> None:
     box = bench(16.0)
-    box.wait(31)
+    passes(box, 31)
     limit(box, 6.0)
     assert ordered(box) == (6.0, 1)
 
 
+@pytest.mark.parametrize("amps", [(), (0.0,)])
+def test_where_the_meter_will_not_tell_by_phases_none_is_made_to_begin(amps: tuple[float, ...]) -> None:
+    box = bench(16.0)
+    passes(box, 60, amps)
+    assert ordered(box) == (16.0, 1)
+
+
+def test_a_meter_that_falls_silent_while_a_car_may_begin_leaves_it_one_phase() -> None:
+    box = bench(16.0)
+    passes(box, 31)
+    assert ordered(box) == (6.0, 3)
+    box.wait(15)
+    limit(box, 16.0)
+    assert ordered(box) == (16.0, 1)
+
+
 def test_a_car_that_begins_by_itself_is_not_made_to() -> None:
     box = bench(16.0)
-    box.wait(20)
-    draws(box, 15, 0, 0)
-    box.wait(60)
+    passes(box, 20)
+    passes(box, 60, (15, 0, 0))
     assert ordered(box) == (16.0, 1)
 
 
