@@ -244,7 +244,7 @@ class Authorization(Block):
         elif plugged or (len(free) == 1 and free[0].free):
             yield from self._give(max(plugged, key=lambda v: v.plugged_at) if plugged else free[0], grant, now)
         else:
-            self._float(Floating(grant, tuple(v.id for v in free)), now)
+            yield self._float(Floating(grant, tuple(v.id for v in free)), now)
 
     def _has_room(self, free: Sequence[Evse], grant: Grant) -> bool:
         """Nothing is plugged in: is there an EVSE more than are waited for here, and are kept for others anywhere?"""
@@ -255,11 +255,12 @@ class Authorization(Block):
         spare = not others or len(self._holds.vacant()) > self._waiting.strangers() + others
         return spare and len(free) > self._waiting.strangers(free)
 
-    def _float(self, floating: Floating, now: Instant) -> None:
+    def _float(self, floating: Floating, now: Instant) -> Note:
         self._waiting.add(floating)
         wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if wait_s:
             self._deadlines.set(floating.name, now.mono + wait_s)
+        return floating.note("Authorized", "may charge at")
 
     def _land(self, floating: Floating) -> None:
         self._waiting.remove(floating.name)
@@ -312,8 +313,8 @@ class Authorization(Block):
         for name in self._deadlines.due(now.mono):
             if isinstance(name, int):
                 yield from self._lapse(self._facts.evses[name])
-            else:
-                self._waiting.remove(name)
+            elif (floating := self._waiting.remove(name)) is not None:
+                yield floating.note("GrantLapsed", "has lapsed: nobody plugged in at")
 
     def _lapse(self, evse: Evse) -> Iterator[Event | Effect]:
         self._deadlines.clear(evse.id)
@@ -323,12 +324,8 @@ class Authorization(Block):
         if evse.tx is not None:
             yield StopWanted(evse.id, StopReason.TIMEOUT, Trigger.EV_CONNECT_TIMEOUT)
         yield GrantLapsed(evse.id, grant.token)
-        yield Note(
-            "info",
-            "GrantLapsed",
-            f"EVSE {evse.id}: nobody plugged in; the authorization has lapsed",
-            (("EVSE", evse.id),),
-        )
+        text = f"EVSE {evse.id}: nobody plugged in; the authorization has lapsed"
+        yield Note("info", "GrantLapsed", text, (("EVSE", evse.id),))
 
     def _deny(self, evses: tuple[int, ...], token: IdToken, why: str) -> Iterator[Event | Effect]:
         yield Denied(evses, token, why)

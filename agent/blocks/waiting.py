@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.blocks.holds import Holds
+from agent.core.effects import Note
 from agent.core.evse import Evse, Grant
 from agent.core.record import record
-from drivers.api import IdToken
+from drivers.api import IdToken, shorten
 
 
 @record
@@ -19,6 +20,11 @@ class Floating:
     def name(self) -> str:
         return self.grant.token.value.lower()
 
+    def note(self, code: str, what: str) -> Note:
+        """A line for the technician: the card, what became of it, and where."""
+        card, where = shorten(self.grant.token.value), " or ".join(map(str, self.evses))
+        return Note("info", code, f"card {card} {what} EVSE {where}", (("TOKEN", card),))
+
 
 class Waiting:
     def __init__(self, evses: Mapping[int, Evse], holds: Holds) -> None:
@@ -29,8 +35,10 @@ class Waiting:
     def add(self, floating: Floating) -> None:
         self._list.append(floating)
 
-    def remove(self, name: object) -> None:
-        self._list = [f for f in self._list if f.name != name]
+    def remove(self, name: object) -> Floating | None:
+        found = next((f for f in self._list if f.name == name), None)
+        self._list = [f for f in self._list if f is not found]
+        return found
 
     def of(self, token: IdToken) -> Floating | None:
         return next((f for f in self._list if f.name == token.value.lower()), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.blocks.cache import TokenCache
-from agent.core.effects import Ask, Authorize, Forget, StatusAnswer
+from agent.core.effects import Ask, Authorize, Forget, Note, StatusAnswer
 from agent.core.events import (
     CallFailed,
     LinkDown,
@@ -109,6 +109,17 @@ def test_a_question_without_answer_is_decided_as_offline() -> None:
     (call,) = [ask.call for ask in of(bench.tap(info=None), Ask)]
     bench.feed(CallFailed(call, "timeout"))
     assert bench.evse.grant is not None
+
+
+def test_a_card_that_waits_at_several_is_told_to_the_technician_and_so_is_its_end() -> None:
+    bench = Bench(evses=2, TxCtrlr__EVConnectionTimeOut="30").ready()
+    bench.tap(evses=(1, 2))
+    bench.wait(31)
+    notes = [(note.code, note.text) for note in of(bench.effects, Note) if note.code != "Offer"]
+    assert notes == [
+        ("Authorized", "card ..B2C3 may charge at EVSE 1 or 2"),
+        ("GrantLapsed", "card ..B2C3 has lapsed: nobody plugged in at EVSE 1 or 2"),
+    ]
 
 
 def test_a_grant_lapses_when_nobody_plugs_in() -> None:
