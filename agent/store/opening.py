@@ -88,7 +88,10 @@ def _remove(path: str) -> None:
 
 
 def explain(path: str, fault: StoreFault) -> StoreFault:
-    """SQLite says "disk I/O error" of a file system that was mounted read-only; the file system knows better."""
+    """SQLite says "disk I/O error" of a file system that was mounted read-only, where the file system knows better, and
+    "database is locked" of a file that another agent has open."""
+    if fault.kind == "busy":
+        return StoreFault("busy", f"another agent is running on {Path(path).parent}; there can be one only")
     if fault.kind != "io":
         return fault
     try:

@@ -96,7 +96,7 @@ class Store:
         except StoreFault as fault:
             self._close_quietly()
             if fault.kind == "busy":
-                raise
+                raise explain(self.path, fault) from fault
             self.fault = explain(self.path, fault)
             self._db, self._faithful = in_memory(self.path, self.limits.hard_bytes)
             return self._begin(boot, [], "")

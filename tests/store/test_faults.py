@@ -95,7 +95,7 @@ def test_a_second_process_cannot_take_the_file(path: Path) -> None:
     with pytest.raises(StoreFault) as caught:
         Store(path).open()
     first.close()
-    assert caught.value.kind == "busy"
+    assert str(caught.value) == f"busy: another agent is running on {path.parent}; there can be one only"
 
 
 def test_a_file_of_a_later_release_is_left_alone(path: Path) -> None:
