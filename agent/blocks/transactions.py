@@ -373,7 +373,8 @@ class Transactions(Block):
         state = charging_state(evse)
         if kind is TxKind.STARTED:
             token = tx.token
-            state = ChargingState.EV_CONNECTED if evse.plugged else ChargingState.IDLE  # no power is on offer yet
+            if evse.offer_a <= 0:  # not yet: it is no pause
+                state = ChargingState.EV_CONNECTED if evse.plugged else ChargingState.IDLE
         tx.told_state = state
         offline = not self._facts.online
         return Record(build(evse.id, tx, at, kind, trigger, state, token, readings, reason, offline, evse))

@@ -268,7 +268,7 @@ def test_start_point_energy_transfer_starts_when_energy_flows() -> None:
     assert bench.journal == []
     bench.read(Pilot.C)
     bench.meter(power_w=5000.0)
-    assert kinds(bench)[0] is TxKind.STARTED
+    assert [(e.kind, e.charging_state) for e in bench.journal] == [(TxKind.STARTED, ChargingState.CHARGING)]
 
 
 def restart(bench: Bench, resume: str = "if-still-plugged", power_lost: bool = False) -> Bench:
