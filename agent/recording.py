@@ -114,8 +114,9 @@ class Recorder:
             self._pending.append(("bug", now, event, f"{type(error).__name__}: {error}"))
             raise
         self._pending.append(("step", now, event, effects))
-        if effects and any(type(effect) is Note and effect.level in _LOUD for effect in effects):
-            self._due = min(self._due, max(now.mono + SOON_S, self._written_at + CALM_S))
+        for effect in effects:
+            if type(effect) is Note and effect.level in _LOUD:
+                self._due = min(self._due, max(now.mono + SOON_S, self._written_at + CALM_S))
         return effects
 
     def frame(self, mono: float, way: str, text: str) -> None:

@@ -320,12 +320,15 @@ class Runtime:
         return [QueueFilled() if queued else QueueEmptied()]
 
     async def _send(self, text: str) -> None:
-        """Now, if that needs no waiting; else in its turn, by `sender`."""
-        self._log.debug("FrameOut", text)
-        self._trace(">", text)
+        """Now, if that needs no waiting; else in its turn, by `sender`. Whoever waits for it comes before the trace."""
         if self._to_send.empty() and not self._sending and self._link.takes_at_once(text):
             await self._link.send(text)
-            return
+        else:
+            self._queue_up(text)
+        self._log.debug("FrameOut", text)
+        self._trace(">", text)
+
+    def _queue_up(self, text: str) -> None:
         try:
             self._to_send.put_nowait(text)
         except asyncio.QueueFull:

@@ -44,9 +44,9 @@ class Support:
 
     def frame(self, way: str, text: str) -> None:
         """A frame crosses, or something becomes of the link."""
-        self.trace.add(way, text)
+        mono = self.trace.add(way, text)
         if self._d.recorder is not None:
-            self._d.recorder.frame(self._d.clock.mono(), way, text)
+            self._d.recorder.frame(mono, way, text)
 
     # --- errands ------------------------------------------------------------------------------------------------
 

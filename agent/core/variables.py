@@ -93,10 +93,10 @@ class Variables:
         return str(id_).lower() in self._owned
 
     def view(self, id_: VariableId, now: Instant) -> VariableView:
-        row = self.row(id_)
+        low = str(id_).lower()
+        row = self._rows.get(low)
         if row is None:
             return VariableView(id_, self._unknown(id_))
-        low = str(id_).lower()
         if row.mutability is WO:
             return VariableView(row.id, SetStatus.REJECTED, None, WO, row.kind)
         value = self._computed[low](now) if low in self._computed else self.text(low)

@@ -54,8 +54,8 @@ class Trace:
         self._size = 0
         self._listeners: list[Callable[[float, str, str], None]] = []
 
-    def add(self, way: str, text: str) -> None:
-        """`way`: "<" from the CSMS, ">" to it, "=" what became of the link."""
+    def add(self, way: str, text: str) -> float:
+        """`way`: "<" from the CSMS, ">" to it, "=" what became of the link. Gives the moment under which it is kept."""
         if len(text) > LONGEST:
             text = text[:LONGEST]
         mono = self._mono()
@@ -65,6 +65,7 @@ class Trace:
             self._size -= len(self._frames.popleft()[2]) + COST
         for tell in self._listeners:
             tell(mono, way, text)
+        return mono
 
     def listen(self, tell: Callable[[float, str, str], None]) -> bool:
         """From now on `tell` hears every frame (mono, way, text); False when there are too many already."""

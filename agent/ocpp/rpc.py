@@ -128,7 +128,7 @@ class Endpoint:
         self._doubled = False
         self._decode = json.JSONDecoder(
             object_pairs_hook=self._members, parse_float=_finite, parse_constant=_no_constant
-        ).decode
+        ).raw_decode
 
     # --- calls of ours ---
 
@@ -217,7 +217,9 @@ class Endpoint:
             return self._malformed("syntax", f"nested deeper than {DEEPEST}", text)
         self._doubled = False
         try:
-            frame = self._decode(text)
+            frame, end = self._decode(bare := text.strip(_SPACE))
+            if end != len(bare):
+                raise ValueError("something follows")
         except ValueError:
             return self._malformed("syntax", "not JSON, or a number out of range", text)
         if ("\\u" in text or not text.isascii()) and not _is_unicode(frame):
@@ -320,7 +322,7 @@ class Endpoint:
         return Discarded(why, None if message_id is None else _error(message_id, self.codes.code["frame"], why))
 
     def _is_in_progress(self, message_id: str) -> bool:
-        return any(asked.id == message_id for asked in self._in_progress.values())
+        return bool(self._in_progress) and any(asked.id == message_id for asked in self._in_progress.values())
 
     def _members(self, pairs: list[tuple[str, Any]]) -> Payload:
         members = dict(pairs)
@@ -330,6 +332,7 @@ class Endpoint:
 
 
 _HEAD = re.compile(rf'\s*\[\s*(-?[0-9]{{1,6}})\s*,\s*"([^"\\\x00-\x1f\ud800-\udfff]{{0,{LONGEST_ID_ECHOED}}})"\s*[,\]]')
+_SPACE = " \t\r\n"  # of JSON
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
 _NOT_STRUCTURE = bytes(set(range(256)).difference(b'[]{}"'))

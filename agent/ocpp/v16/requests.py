@@ -132,7 +132,11 @@ def _name(value: object) -> str:
 def _names(asked: Payload) -> tuple[str, ...]:
     """The keys of a GetConfiguration; no list and an empty list both mean all."""
     wanted = want(asked, "key", listed(text, keys.MAX_KEYS, fewest=0))
-    return wanted or tuple(key.name for key in keys.KEYS.values())
+    return wanted or _all_keys()
+
+
+def _all_keys() -> tuple[str, ...]:
+    return tuple(key.name for key in keys.KEYS.values())
 
 
 REQUESTS: Mapping[str, DecodeRequest] = {
@@ -184,7 +188,7 @@ def configuration_changed(_asked: Payload, answer: WritesAnswer, _station: Stati
 def configuration(asked: Payload, answer: VariablesAnswer, station: Station) -> Payload:
     views = {str(view.id).lower(): view for view in answer.views}
     known, unknown = [], []
-    for name in dict.fromkeys(_names(asked)):
+    for name in dict.fromkeys(asked.get("key") or _all_keys()):
         key = keys.find(name)
         view = views.get(str(key.variables[0]).lower()) if key and key.variables else None
         told = keys.read_out(key, view, station) if key else None

@@ -222,15 +222,13 @@ def start_requested(asked: Payload, answer: StatusAnswer, station: Station) -> P
 
 
 def variables(asked: Payload, answer: VariablesAnswer, _station: Station) -> Payload:
-    views = {str(view.id).lower(): view for view in answer.views}
-    return {"getVariableResult": [_got(item, views) for item in asked["getVariableData"]]}
+    """Answered in the order in which they were asked for."""
+    pairs = zip(asked["getVariableData"], answer.views, strict=True)
+    return {"getVariableResult": [_got(item, view) for item, view in pairs]}
 
 
-def _got(item: Payload, views: Mapping[str, VariableView]) -> Payload:
-    view = views.get(str(variable_in(item)).lower())
+def _got(item: Payload, view: VariableView) -> Payload:
     told = _echo(item)
-    if view is None:
-        return told | {"attributeStatus": "UnknownVariable"}
     status = _got_status(view.status, item.get("attributeType") or "Actual")
     told["attributeStatus"] = status
     if status == "Accepted":
