@@ -33,6 +33,7 @@ class Desk:
         daemon: Any = SimpleNamespace(
             clock=clock, support=SimpleNamespace(trace=self.trace), log=SimpleNamespace(secrets=(PASSWORD,)),
             built=SimpleNamespace(parts=SimpleNamespace(buses={"b": self.bus}), station=SimpleNamespace(facts=facts)),
+            recorder=None,
         )  # fmt: skip
         self.overhearing = Overhearing(daemon)
 
