@@ -2,7 +2,8 @@
 
 Rules kept here
 * The log and what waits for the CSMS are durable and bounded. In a full queue the oldest event that is not critical
-  goes first; the log loses its oldest line.
+  goes first. A full log loses the oldest line of those, critical or not, of which it has more: no flood of the one
+  kind, which a CSMS can order at will, washes the other away.
 * An event is told with the time at which it happened, in order, one at a time, and a repeat is the same message. One
   that the CSMS refuses gets `MAX_ATTEMPTS`, then the next has its turn; a CSMS that refuses them all is asked once for
   each. A time-out counts only when the CSMS answers something else (a heartbeat is sent to see), as in the outbox.
@@ -13,7 +14,7 @@ Rules kept here
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from agent.blocks.kept import Kept, instant, text, whole
@@ -160,8 +161,10 @@ class Security(Block):
         entry = Entry(self._number, now, kind, _printable(info)[:MAX_INFO])
         level = KINDS.get(kind, OTHER).level
         yield Note(level, "SecurityEvent", f"{kind}: {entry.info}".rstrip(": "), (("KIND", kind),))
-        if len(self._log) == MAX_LOG:
-            yield Forget(LOG, str(self._log[0].number))
+        if len(self._log) >= MAX_LOG:
+            oldest = _first_of_more(self._log)
+            self._log.remove(oldest)
+            yield Forget(LOG, str(oldest.number))
         self._log.append(entry)
         yield Remember(LOG, str(entry.number), _encode(entry))
         if self._facts.variables.flag(ENABLED):
@@ -174,7 +177,7 @@ class Security(Block):
             return
         busy = {call.number for call in (self._open, self._repeat) if call is not None}
         idle = [entry for entry in self._waiting.values() if entry.number not in busy]
-        victim = next((entry for entry in idle if not KINDS.get(entry.kind, OTHER).critical), idle[0])
+        victim = next((entry for entry in idle if not _is_critical(entry)), idle[0])
         yield from self._drop(victim.number)
 
     def _drop(self, number: int) -> Iterator[Effect]:
@@ -270,6 +273,15 @@ class Security(Block):
         LinkDown: "on_down",
         Tick: "on_tick",
     }
+
+
+def _is_critical(entry: Entry) -> bool:
+    return KINDS.get(entry.kind, OTHER).critical
+
+
+def _first_of_more(log: Sequence[Entry]) -> Entry:
+    critical, other = [e for e in log if _is_critical(e)], [e for e in log if not _is_critical(e)]
+    return max(critical, other, key=len)[0]
 
 
 def _printable(text: str) -> str:

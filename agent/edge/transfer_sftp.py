@@ -127,24 +127,33 @@ def _client(job: Job, location: Location) -> Any:
 
 
 def _known(path: Path | None, host: str, key: str) -> bool:
-    """Is this the host's key? One that was never seen is written down."""
-    hosts = _seen if path is None else _read(path)
-    if hosts.setdefault(host, key) != key:
-        return False
-    while len(hosts) > MAX_HOSTS:
-        del hosts[next(iter(hosts))]
-    if path is not None:
-        fresh = path.with_name(path.name + ".new")
-        with suppress(OSError):  # it is asked about again next time
-            fresh.write_text("".join(f"{name} {value}\n" for name, value in hosts.items()), "utf-8")
-            fresh.replace(path)
+    """Is this the host's key? One that was never seen is written down, as long as there is room: whoever names servers
+    without end must not displace those that the operator has written."""
+    text = "" if path is None else _text(path)
+    hosts = _seen if path is None else _read(text)
+    if host in hosts:
+        return hosts[host] == key
+    if len(hosts) < MAX_HOSTS:
+        hosts[host] = key
+        if path is not None:
+            _write(path, "\n".join([*text.splitlines(), f"{host} {key}", ""]))
     return True
 
 
-def _read(path: Path) -> dict[str, str]:
+def _text(path: Path) -> str:
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError:
-        return {}
-    parts = (line.partition(" ") for line in lines if line.strip() and not line.startswith("#"))
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + ".new")
+    with suppress(OSError):  # it is asked about again next time
+        fresh.write_text(text, "utf-8")
+        fresh.replace(path)
+
+
+def _read(text: str) -> dict[str, str]:
+    parts = (line.partition(" ") for line in text.splitlines() if line.strip() and not line.startswith("#"))
     return {host: key.strip() for host, _, key in parts}

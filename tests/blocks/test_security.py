@@ -297,6 +297,15 @@ def test_the_log_is_bounded_and_loses_its_oldest_line() -> None:
     assert "1" not in desk.stored[LOG]
 
 
+@pytest.mark.parametrize(("rare", "flood"), [(TAMPER, CHANGED), (CHANGED, TAMPER)], ids=["lesser", "critical"])
+def test_no_flood_washes_events_of_another_weight_out_of_the_log(rare: SecurityEvent, flood: SecurityEvent) -> None:
+    desk = Desk(online=False)
+    desk.feed(rare, *[flood] * (2 * MAX_LOG))
+    lines = desk.block.lines()
+    assert (len(desk.stored[LOG]), len(lines)) == (MAX_LOG, MAX_LOG)
+    assert sum(rare.kind in line for line in lines) == 1
+
+
 def test_the_log_outlives_a_restart() -> None:
     before = Desk()
     before.feed(TAMPER)

@@ -15,6 +15,7 @@ import pytest
 from agent.edge.location import parse
 from agent.edge.transfer import fetch, send
 from agent.edge.transfer_job import Job, Target
+from agent.edge.transfer_sftp import MAX_HOSTS, _known
 from agent.errors import TransferError
 from tests.edge.file_servers import LOGIN, Pki, ftp_files, raw_server, sftp_files, transfer_ended
 
@@ -253,6 +254,17 @@ async def test_an_sftp_server_whose_key_has_changed_is_refused(home: Path, targe
         hosts.write_text(hosts.read_text().replace(f":{port} ", f":{other} "))
         error = await refusal(url.replace(f":{port}/", f":{other}/"), target, known_hosts=hosts)
     assert ("another one than before" in str(error), error.permanent) == (True, True)
+
+
+def test_servers_without_end_displace_no_key_that_the_operator_has_written(tmp_path: Path) -> None:
+    hosts = tmp_path / "known_hosts"
+    hosts.write_text("# ours\nfiles.example:22 ssh-ed25519 AAAA")
+    for number in range(2 * MAX_HOSTS):
+        assert _known(hosts, f"host-{number}:22", "ssh-ed25519 BBBB")
+    assert not _known(hosts, "files.example:22", "ssh-ed25519 CCCC")
+    assert not _known(hosts, "host-0:22", "ssh-ed25519 CCCC")
+    lines = hosts.read_text().splitlines()
+    assert (len(lines), lines[0]) == (MAX_HOSTS + 1, "# ours")
 
 
 async def test_an_sftp_server_that_says_nothing_is_left_and_cancelled(target: Path) -> None:

@@ -6,8 +6,10 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from agent.core.security import KINDS
 from agent.ocpp import dialect
 from agent.ocpp.v16 import keys
+from agent.ocpp.v16.security import EVENTS
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "agent" / "ocpp" / "v16" / "README.md").read_text("utf-8")
@@ -65,6 +67,14 @@ def test_every_test_that_is_named_exists() -> None:
     }
     files = {file.stem for file in (ROOT / "tests").rglob("test_*.py")}
     assert sorted(set(re.findall(r"`(test_\w+)`", TABLE)) - defined - files) == []
+
+
+def test_every_security_event_has_its_row_and_a_source_or_the_reason_why_not() -> None:
+    rows = chapter("Security events")
+    assert {name: row[1] == "yes" for name, row in rows.items()} == {
+        EVENTS.get(name, name): kind.critical for name, kind in KINDS.items()
+    }
+    assert [name for name, row in rows.items() if not named_in(row)] == ["AttemptedReplayAttacks"]
 
 
 def test_every_case_and_every_rule_names_its_tests() -> None:
