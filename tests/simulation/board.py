@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.blocks.assembly import assemble
+from agent.blocks.network import Network
 from agent.blocks.sampling import Sampling
 from agent.clock import Clock
 from agent.core.certificates import HoldingsSeen
 from agent.core.effects import Effect, Errand, Restart
 from agent.core.events import Event, Restored, Stopping
 from agent.core.evse import EvseLimits
+from agent.core.network import Target
 from agent.core.phases import Switching, WakeUp
 from agent.core.troubles import UNLISTED, id_of
 from agent.core.types import Instant
@@ -34,6 +36,7 @@ from drivers.bus import Bus, Policy, SerialSettings
 from drivers.mapped_evse import MappedEvse
 from drivers.mapped_meter import MappedMeter
 from tests.simulation.line import Link, Watch
+from tests.simulation.places import links
 from tests.simulation.plan import MAPS
 from tests.simulation.scene import Scene
 from tests.simulation.workshop import Hands
@@ -263,8 +266,18 @@ class Life:
         if opened.fault is not None or opened.lost:
             scene.checker.complain(f"the store does not open: {opened}")
         self.watch = Watch(scene.checker, lambda way, text: scene.frame(way, text, self.store.salt))
-        self.link = Link(scene.csms, scene.weather, scene.plan.version, scene.link_rng, self.watch)
         self.station = self._station()
+        self.network: Network = self.station.block(Network)
+        self.began_s = scene.now()
+        self.link = Link(
+            scene.csms,
+            scene.weather,
+            scene.plan.version,
+            scene.link_rng,
+            self.watch,
+            self._target,
+            scene.workshop.strange.__contains__,
+        )
         hardware._Silence = paced(scene)  # type: ignore[misc]
         sampling = self.station.block(Sampling)
         self.hardware = hardware.Hardware(
@@ -330,16 +343,23 @@ class Life:
         more |= {"wake_up": WakeUp()} if plan.wakes else {}
         limits = [EvseLimits(n, scene.max_a, 3, plan.attached, False, scene.unlocks, **more) for n in scene.points]
         rules: dict[str, Any] = {"resume": plan.resume, "station_max_a": plan.station_max_a}
-        station = assemble(limits, prefix=self.store.salt, updates=scene.workshop.policy, **rules)
-        handle = station.handle
+        updates, dials = scene.workshop.policy, links(plan.secure)
+        station = assemble(limits, prefix=self.store.salt, updates=updates, links=dials, **rules)
+        handle, network = station.handle, station.block(Network)
 
         def watched(event: Event, now: Instant) -> list[Effect]:
             effects = handle(event, now)
             scene.settled(event, effects, list(station.facts.evses.values()), now, self.store.salt)
+            scene.checker.promises.moves.settled(effects, network)
             return effects
 
         station.handle = watched  # type: ignore[method-assign]
         return station
+
+    def _target(self) -> Target:
+        target = self.network.target
+        assert target is not None, "the configuration file names a link"
+        return target
 
     def _parts(self) -> list[EvseParts]:
         scene, plan = self.scene, self.scene.plan

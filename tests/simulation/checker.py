@@ -74,6 +74,8 @@ class Totals:
     reserved: int = 0
     notices: int = 0
     uploads: int = 0
+    moved: int = 0
+    returned: int = 0
 
     def add(self, other: Totals) -> None:
         for name in self.__slots__:
@@ -318,6 +320,7 @@ class Checker:
         totals.installed, totals.lists = promises.updates.installed, promises.local_list.taken
         totals.reserved, totals.notices = promises.reservations.used, promises.notices.told_count
         totals.uploads = promises.uploads
+        totals.moved, totals.returned = promises.moves.kept, promises.moves.returned
 
     def _none_open(self) -> None:
         for name, tale in self.tales.items():

@@ -6,16 +6,19 @@ Like `people`: one task with its own dice. What is asked and answered is told to
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.simulation.books import Payload
 from tests.simulation.people import MEMBERS, OUTSIDERS, Visitors, pause
+from tests.simulation.places import BAD, DOOR, address
 from tests.simulation.plan import DAY_S, EPOCH, Rng
 from tests.simulation.promises import Held
 from tests.simulation.scene import STRANGER, TOKENS, Scene
-from tests.simulation.workshop import BAD, GOOD, PACES, mark
+from tests.simulation.workshop import BAD as UNFIT
+from tests.simulation.workshop import GOOD, PACES, STRANGE, mark
 
 LISTED = (*TOKENS, STRANGER, "0499", "0498")
 KINDS16 = {"CSMSRoot": "CentralSystemRootCertificate", "ManufacturerRoot": "ManufacturerRootCertificate"}
@@ -39,6 +42,7 @@ class Steward:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._orders())
             group.create_task(self._signs())
+            group.create_task(self._moves())
 
     async def _orders(self) -> None:
         while True:
@@ -178,7 +182,7 @@ class Steward:
         if rng.random() < 0.3:
             firmware |= {"installDateTime": stamp(now + rng.choice((60.0, 3600.0)))}
         if signed:
-            words = [rng.choice((GOOD, GOOD, GOOD, GOOD, "invalid")), rng.choice((GOOD, GOOD, GOOD, BAD))]
+            words = [rng.choice((GOOD, GOOD, GOOD, GOOD, "invalid")), rng.choice((GOOD, GOOD, GOOD, UNFIT))]
             firmware |= {"signingCertificate": words[0], "signature": words[1]}
         action = "SignedUpdateFirmware" if self._v16 else "UpdateFirmware"
         return action, number, place, {"requestId": number, "firmware": firmware} | tries
@@ -242,7 +246,7 @@ class Steward:
         """Some come, one goes, and what is there is told."""
         rng, kinds = self._rng, KINDS16 if self._v16 else KINDS201
         kind = rng.choice(tuple(kinds))
-        text = f"{rng.choice((GOOD, GOOD, GOOD, BAD))} root {rng.randrange(4)}"
+        text = f"{rng.choice((GOOD, GOOD, GOOD, UNFIT))} root {rng.randrange(4)}"
         answer = await self._ask("InstallCertificate", {"certificateType": kinds[kind], "certificate": text})
         if answer is not None and answer.get("status") == "Accepted":
             self._promises.certificate_kept(kind, text, True)
@@ -272,10 +276,29 @@ class Steward:
             await pause(rng, 20.0)
             dice = rng.random()
             if dice < 0.8:
-                chain = f"chain for {request}" if dice < 0.7 else "garbage"
+                kind = STRANGE if dice < 0.2 else ""
+                chain = f"chain for {kind}{request}" if dice < 0.7 else "garbage"
                 answer = await self._ask("CertificateSigned", {"certificateChain": chain})
                 if answer is not None and answer.get("status") == "Accepted" and self._scene.workshop.own != chain:
                     self._scene.checker.complain(f"{chain} was accepted, and is not used")
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    async def _moves(self) -> None:
+        """The charger is sent elsewhere now and then, sometimes twice in a row."""
+        rng = self._scene.plan.rng("mover")
+        for number in itertools.count(1):
+            await pause(rng, rng.choice((2.0, 300.0, *[DAY_S / self._scene.plan.moves_a_day] * 3)))
+            kind = rng.choice((DOOR, DOOR, DOOR, *BAD))
+            await self._set_url(address(kind, number, self._scene.plan.secure))
+
+    async def _set_url(self, url: str) -> None:
+        if self._v16:
+            await self._ask("ChangeConfiguration", {"key": "NetworkConfiguration[1].OcppCsmsUrl", "value": url})
+            return
+        component = {"name": "NetworkConfiguration", "instance": "1"}
+        write = {"component": component, "variable": {"name": "OcppCsmsUrl"}, "attributeValue": url}
+        await self._ask("SetVariables", {"setVariableData": [write]})
 
     # --- other --------------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ class Csms:
             self._say(line, [4, message_id, "InternalError", "not today", {}], ANSWER_S)
             return
         answer = [3, message_id, self._answer(line, message_id, action, payload)]
+        self.accepted &= action != "BootNotification" or fate not in ("lost", "late")  # the station does not know
         if fate != "lost":
             self._say(line, answer, self._rng.uniform(*LATE_S) if fate == "late" else ANSWER_S)
         if fate == "doubled":

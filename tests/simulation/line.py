@@ -1,7 +1,8 @@
 """The link to the central system on the virtual clock: the agent's `LinkPort` on this side, a `csms.Line` on that.
 
-It dials with the agent's back-off, carries text in order with a delay, and can be refused, cut, made deaf (black hole:
-nothing arrives, nobody is told) and slow. What the station may say, and when, is checked as it leaves.
+It dials with the agent's back-off wherever the agent wants (`places`), carries text in order with a delay, and can be
+refused, cut, made deaf (black hole: nothing arrives, nobody is told) and slow. What the station may say, and when, is
+checked as it leaves.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from agent.core.network import SHOWS, DialFailed, Target
 from tests.simulation.checker import Checker
 from tests.simulation.csms import Csms
+from tests.simulation.places import BAD, FAILS, Decoy, kind_of
 from tests.simulation.plan import Rng
 
 TRIP_S = 0.03
@@ -39,7 +42,7 @@ class Weather:
 class Line:
     """One connection. The station's frames go to `csms.hear`, the central system's into `inbox`."""
 
-    def __init__(self, csms: Csms, weather: Weather, version: str, watch: Watch) -> None:
+    def __init__(self, csms: Csms | Decoy, weather: Weather, version: str, watch: Watch) -> None:
         self.version = version
         self.faulty = False
         self.inbox: asyncio.Queue[str | None] = asyncio.Queue(QUEUE)
@@ -97,6 +100,11 @@ class Watch:
         self._boot_wanted = False  # triggered, and not answered yet; 1.6 may boot again at any time
         self.calls = 0
 
+    def afresh(self) -> None:
+        """Another target: having been accepted by the one before says nothing."""
+        self.registration, self._boot_wanted = "None", False
+        self._allowed.clear()
+
     def connected(self) -> None:
         self._open = None
         self._checker.promises.line_lost()
@@ -147,10 +155,23 @@ class Watch:
 
 
 class Link:
-    """The agent's port. `run` is one of its life's tasks."""
+    """The agent's port. `run` is one of its life's tasks. `target` says where to; `strange` whether the certificate of
+    ours with this mark is refused everywhere."""
 
-    def __init__(self, csms: Csms, weather: Weather, version: str, rng: Rng, watch: Watch) -> None:
+    def __init__(
+        self,
+        csms: Csms,
+        weather: Weather,
+        version: str,
+        rng: Rng,
+        watch: Watch,
+        target: Callable[[], Target],
+        strange: Callable[[str], bool],
+    ) -> None:
         self._csms, self._weather, self._version, self._rng, self._watch = csms, weather, version, rng, watch
+        self._target, self._strange = target, strange
+        self._number = 0
+        self._hurry = False
         self.line: Line | None = None
         self.runtime: Any = None
         self.redials = 0
@@ -160,21 +181,40 @@ class Link:
     async def run(self) -> None:
         while True:
             await self._wait()
-            if self._weather.refused:
-                continue
-            if self._weather.deaf:
-                await asyncio.sleep(CONNECT_S)
+            target = self._target()
+            if target.number != self._number:
+                self._number = target.number
+                self._watch.afresh()
+            if (failure := self._failure(target)) is not None:
+                if failure[0] == "timeout":
+                    await asyncio.sleep(CONNECT_S)
+                await self.runtime.feed(DialFailed(target.number, *failure))
                 continue
             self._watch.connected()
-            self.line = Line(self._csms, self._weather, self._version, self._watch)
+            self.line = Line(self._who(target), self._weather, self._version, self._watch)
             await self.runtime.connected("ocpp" + self._version)
             why = await self._listen(self.line)
             self.line = None
             await self.runtime.disconnected(why)
 
+    def _failure(self, target: Target) -> tuple[str, str, str] | None:
+        """Why no connection comes about, in the words of `DialFailed`."""
+        if self._weather.refused:
+            return FAILS["refused"]
+        if self._weather.deaf:
+            return FAILS["silent"]
+        if target.profile.security == SHOWS and self._strange(target.certificate):
+            return "tls", "the server does not accept our certificate", "FailedToAuthenticateAtCsms"
+        return FAILS.get(kind_of(target))
+
+    def _who(self, target: Target) -> Csms | Decoy:
+        kind = kind_of(target)
+        return Decoy(kind, self._csms.now) if kind in BAD else self._csms
+
     async def _wait(self) -> None:
-        """Back-off with jitter, from the second dial on."""
-        if self._tries:
+        """Back-off with jitter, from the second dial on; none when the agent wants to go elsewhere."""
+        hurry, self._hurry = self._hurry, False
+        if self._tries and not hurry:
             pause_s = min(5.0 * 2 ** min(self._tries - 1, 5), 160.0) + self._rng.uniform(0.0, 5.0)
             self._again.clear()
             try:
@@ -211,6 +251,7 @@ class Link:
 
     def redial(self, reason: str = "") -> None:
         self.redials += 1
+        self._hurry = True
         self.drop(reason)
         self._again.set()
 

@@ -59,6 +59,8 @@ class Plan:
     faults_a_day: float = 0.0
     csms: CsmsFaults = field(default_factory=CsmsFaults)
     chores_a_day: float = 0.0  # orders of the CSMS about anything but charging
+    moves_a_day: float = 2.0  # how often the CSMS sends the charger elsewhere
+    secure: bool = False  # the link shows a certificate of ours
     installer: str = "slots"
     quiet_installs: bool = False  # they disturb nobody
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -135,6 +137,7 @@ def rough(seed: int, version: str, days: float) -> Plan:
         chores_a_day=8.0,
         installer=rng.choice(INSTALLERS),
         quiet_installs=rng.random() < 0.2,
+        secure=rng.random() < 0.5,
     )
 
 

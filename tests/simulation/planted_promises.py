@@ -9,10 +9,13 @@ from typing import Any
 from agent.blocks.diagnostics import Diagnostics
 from agent.blocks.firmware import Firmware
 from agent.blocks.local_list import LocalList
+from agent.blocks.network import Network
+from agent.blocks.network_course import Course
 from agent.blocks.reservation import Reservations
 from agent.blocks.security import Security
 from agent.blocks.telling import Telling
 from agent.core.firmware import FirmwareInstalled, Phase
+from agent.core.network import State
 from agent.core.security import Entry
 from tests.simulation.planted import swapped
 from tests.simulation.scene import changed
@@ -81,4 +84,25 @@ def new_id_for_a_security_event() -> Iterator[None]:
         self._repeat = None
 
     with swapped(Security, "_notice", renamed), swapped(Security, "on_failed", forgetful):
+        yield
+
+
+def believes_in_links_at_once() -> Planted:
+    """Whoever accepts us once is never left for the link before."""
+    return swapped(Course, "doubt", lambda _self, _now: iter(()))
+
+
+def trials_without_end() -> Planted:
+    """Nobody looks how long a new link takes to accept us, nor how often it has failed."""
+    fail = Network._failed
+
+    def failed(self: Network, why: str, now: Any) -> Any:
+        return iter(()) if self.state is State.TRYING else fail(self, why, now)
+
+    return _both(swapped(Network, "_limit", lambda _self, _now: None), swapped(Network, "_failed", failed))
+
+
+@contextlib.contextmanager
+def _both(one: Planted, other: Planted) -> Iterator[None]:
+    with one, other:
         yield

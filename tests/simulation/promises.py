@@ -16,6 +16,7 @@ from agent.core.effects import Effect, Forget, Record, Remember, Restart
 from agent.core.evse import Evse
 from agent.core.types import TransactionEvent, TxKind
 from tests.simulation.books import Payload
+from tests.simulation.places import Moves
 from tests.simulation.plan import Plan
 from tests.simulation.statuses import FIRMWARE, LAST_MOMENT_S, LOG, PLAIN, Statuses
 from tests.simulation.workshop import ORIGINAL, Workshop
@@ -258,6 +259,7 @@ class Promises:
         self.notices = Notices(now, complain)
         plain = FIRMWARE if plan.version != "1.6" else PLAIN
         self.updates = Updates(shop, Statuses("firmware", FIRMWARE, plain, now, complain), complain)
+        self.moves = Moves(now, complain)
         self.logs = Statuses("log", LOG, LOG, now, complain)
         self.names: dict[int | None, str] = {}  # of log files, by request
         self.installing: Callable[[], bool] = lambda: False

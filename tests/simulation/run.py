@@ -184,6 +184,7 @@ class Run:
             self._look_at_power()
             if self.life is not None and not self.life.dead:
                 self._look_at_queues()
+                self.scene.checker.promises.moves.looked(self.life.network, self.life.began_s)
                 evses = list(self.life.station.facts.evses.values())
                 self.scene.checker.limits.looked(evses, self.scene.now())
 

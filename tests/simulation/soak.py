@@ -43,7 +43,7 @@ def summary(totals: Totals, runs: int, took_s: float) -> str:
         f"{t.wh / 1000:.1f} kWh, "
         f"{t.cuts} power cuts, {t.kills} kills, {t.restarts} resets, {t.faults} faults, {t.frames} frames, "
         f"{t.installed} updates, {t.reserved} reservations used, {t.lists} lists, {t.uploads} logs, "
-        f"{t.notices} security events, "
+        f"{t.notices} security events, {t.moved} new links kept, {t.returned} left again, "
         f"{t.repeats} repeats recognised, {t.dead} dead letters, "
         f"{t.excused} bills short for a lying or silent meter ({t.excused_wh:.0f} Wh)"
     )

@@ -41,6 +41,8 @@ def test_every_invariant_holds_through_days_of_trouble(capsys: pytest.CaptureFix
     assert totals.days >= 190
     assert totals.cuts >= 100
     assert totals.kills >= 100
+    assert totals.moved >= 50
+    assert totals.returned >= 50
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -65,6 +65,8 @@ PACES: Mapping[
     "nonsense": (1, 0.1),
 }
 ORIGINAL = "as delivered"
+MADE = "made with"
+STRANGE = "strange "
 BOOTS = 3  # of new firmware that nobody has called good, then the old one comes back
 LONG_S = (20.0, 90.0, 600.0)
 PENDING_MAX = 5
@@ -98,7 +100,8 @@ class Workshop:
         self.roots: dict[tuple[str, str], CertificateHash] = {}  # kind and text -> what it is named by
         self.told_ids: tuple[tuple[str, CertificateHash], ...] = ()
         self.pending: list[str] = []  # requests whose keys we hold
-        self.own = "made with"
+        self.own = MADE
+        self.strange: set[str] = set()  # marks of certificates of ours that nobody accepts
         self.own_until = EPOCH + self.rng.choice((400.0, 33.0, 31.0)) * DAY_S
         self._requests = 0
         self.disk_full = False
@@ -186,9 +189,11 @@ class Workshop:
 
     def take_signed(self, e: TakeSigned) -> tuple[str, str]:
         request = e.chain.removeprefix("chain for ")
-        if request not in self.pending:
+        if request.removeprefix(STRANGE) not in self.pending:
             return "Rejected", ""
-        self.pending.remove(request)
+        self.pending.remove(request.removeprefix(STRANGE))
+        if request.startswith(STRANGE):
+            self.strange.add(mark(e.chain))
         self.own, self.own_until = e.chain, EPOCH + self.now() + 90 * DAY_S
         return "Accepted", "a new certificate of ours was installed"
 
