@@ -22,6 +22,7 @@ from drivers.api import (
     Closes,
     DriverError,
     FailsSafe,
+    Measures,
     OrdersPower,
     SignsMeterData,
     SwitchesPhases,
@@ -78,6 +79,7 @@ class Parts:
                 Switching(**as_dict(evse.phase_switching)) if evse.phase_switching else None,
                 WakeUp(**as_dict(evse.wake_up)) if evse.wake_up else None,
                 isinstance(parts.controller, OrdersPower),
+                measures=tuple(sorted(parts.meter.measures())) if isinstance(parts.meter, Measures) else None,
                 **_times(evse),
             )
             for evse, parts in zip(config.evses, self.evses, strict=True)

@@ -254,6 +254,13 @@ class EnergyMeter(Protocol):
 
 
 @runtime_checkable
+class Measures(Protocol):
+    """Ability: a meter of which it is known before it is asked what it can tell. For any other nothing is ruled out."""
+
+    def measures(self) -> frozenset[Measurand]: ...
+
+
+@runtime_checkable
 class ReadsMore(Protocol):
     """Ability: a meter that does not read all its values in every poll."""
 

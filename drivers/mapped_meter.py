@@ -1,4 +1,4 @@
-"""An energy meter that is a register map (`EnergyMeter`, `ReadsMore`, `Identifies`, `Numbered`).
+"""An energy meter that is a register map (`EnergyMeter`, `Measures`, `ReadsMore`, `Identifies`, `Numbered`).
 
 Rules kept: every poll reads the energy register, or fails; a value that is absent, NaN or infinite is left out, never
 invented; a slow value is told only in the poll that read it, so that no old value gets a new time.
@@ -60,6 +60,9 @@ class MappedMeter:
         self._all = [*self._fast, *(_Block(read, meanings) for read in self.map.slow)]
         self._sums = {(r.measurand, r.phase): 1 + len(r.plus) for r in self.map.registers if r.plus}
         bus.device(unit, self._label, self.map.device.pause_s, timeout_s, self.map)
+
+    def measures(self) -> frozenset[Measurand]:
+        return frozenset(row.measurand for row in self.map.registers)
 
     async def read(self) -> Sequence[Sample]:
         """All samples of one poll; DriverError when the device or its energy register is silent."""

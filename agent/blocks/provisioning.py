@@ -3,7 +3,7 @@
 BootNotification is sent once a process, not on a mere reconnect (part 4 section 5.3), and again only when the CSMS said
 Pending or Rejected, after the interval that it named (or `BOOT_RETRY_S` when it named none), or to another CSMS (or one
 that speaks another version now). Heartbeats go out at HeartbeatInterval; their answers, and the boot's, teach us the
-time.
+time. A measurand that no meter here can tell is refused as soon as it is asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from agent.blocks.sampling import OFFERED
 from agent.blocks.station import Block, Facts, Out
 from agent.core.deadlines import Deadlines
 from agent.core.effects import (
@@ -192,6 +193,8 @@ class Provisioning(Block):
         yield from outs
 
     def _write(self, write: VariableWrite, outs: list[Event | Effect], by: str) -> SetStatus:
+        if self._cannot_be_measured(write):
+            return SetStatus.REJECTED
         status = self._vars.write(write.id, write.value)
         if status in (SetStatus.ACCEPTED, SetStatus.REBOOT_REQUIRED):
             row = self._vars.row(write.id)
@@ -202,6 +205,16 @@ class Provisioning(Block):
             text = f"{by or 'the CSMS'} set {row.id}"
             outs.append(Note("info", "VariableChanged", text, (("VARIABLE", str(row.id)),)))
         return status
+
+    def _cannot_be_measured(self, write: VariableWrite) -> bool:
+        """A list of measurands gets one that no meter here tells; what it has already may stay."""
+        if not write.id.variable.lower().endswith("measurands") or self._vars.row(write.id) is None:
+            return False
+        known = [evse.limits.measures for evse in self._facts.evses.values()]
+        told = {measurand.lower() for measures in known for measurand in (*(measures or ()), *OFFERED)}
+        told.update(member.lower() for member in self._vars.members(str(write.id)))
+        wanted = {part.strip().lower() for part in write.value.split(",")} - {""}
+        return None not in known and not wanted <= told
 
     def on_changed(self, e: VariableChanged, now: Instant) -> Out:
         if e.id == _INTERVAL and self._facts.linked:

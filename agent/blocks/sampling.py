@@ -39,6 +39,7 @@ DAY_S = 86400.0
 LATE_S = 1.25  # a little more than the usual time between two readings
 ASK_S = 1.5  # a poll that begins so long before its moment may bring the reading that is told
 ALL_S = 9.5
+OFFERED = (Measurand.CURRENT_OFFERED, Measurand.POWER_OFFERED)  # by the station, whatever its meters tell
 SOON_S = 0.5  # a full multiple nearer than this is the one just told, by a clock that lags a little
 
 

@@ -51,6 +51,7 @@ class EvseLimits:
     in_watts: bool = False  # its controller is ordered a power, which the phases that the car uses share
     opens_s: float = 6.0  # its contactor opens so long after the offer has ended, though the car has not let go
     closes_s: float = 3.0  # it closes so long after a car that is offered power has asked for it
+    measures: tuple[str, ...] | None = None  # the measurands that its meter tells; None: nobody knows beforehand
 
 
 @record

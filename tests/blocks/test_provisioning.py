@@ -32,6 +32,7 @@ from agent.core.events import (
     QueueFilled,
     UnlockDone,
 )
+from agent.core.record import replace
 from agent.core.requests import (
     Ref,
     ReportRequested,
@@ -173,6 +174,38 @@ def test_writes_are_judged(name: str, value: str, status: SetStatus) -> None:
     id_ = VariableId(component, variable)
     bench.feed(VariablesSetRequested(REF, (VariableWrite(id_, value),)))
     assert bench.replies == [WritesAnswer(((id_, status),))]
+
+
+@pytest.mark.parametrize(
+    ("tells", "value", "status"),
+    [
+        (("Voltage",), "Voltage", SetStatus.ACCEPTED),
+        (("Voltage",), "voltage, Current.Offered,Power.Offered", SetStatus.ACCEPTED),
+        (("Voltage",), "Voltage,Frequency", SetStatus.REJECTED),
+        (("Voltage",), "Energy.Active.Import.Register,Current.Import", SetStatus.ACCEPTED),  # as it is already
+        (None, "Voltage,Frequency", SetStatus.ACCEPTED),
+        (None, "Voltage,Nonsense", SetStatus.REJECTED),
+    ],
+)
+def test_a_measurand_that_no_meter_here_tells_is_refused(
+    tells: tuple[str, ...] | None, value: str, status: SetStatus
+) -> None:
+    bench = Bench(2)
+    for evse in bench.station.facts.evses.values():
+        evse.limits = replace(evse.limits, measures=tells if evse.id == 1 else tells and ())
+    id_ = VariableId("SampledDataCtrlr", "TxUpdatedMeasurands")
+    before = bench.variables.text(str(id_))
+    bench.feed(VariablesSetRequested(REF, (VariableWrite(id_, value),)))
+    assert bench.replies == [WritesAnswer(((id_, status),))]
+    assert (bench.variables.text(str(id_)) == before) == (status is SetStatus.REJECTED)
+
+
+def test_a_list_of_measurands_that_is_not_there_is_not_known() -> None:
+    bench = Bench()
+    bench.evse.limits = replace(bench.evse.limits, measures=("Voltage",))
+    id_ = VariableId("NoCtrlr", "NoMeasurands")
+    bench.feed(VariablesSetRequested(REF, (VariableWrite(id_, "Frequency"),)))
+    assert bench.replies == [WritesAnswer(((id_, SetStatus.UNKNOWN_COMPONENT),))]
 
 
 def test_what_the_csms_set_wins_over_the_configuration_and_survives() -> None:

@@ -57,6 +57,7 @@ REQUIRED_VARIABLES = tuple(_REQUIRED_VARIABLES.split())
         ("LocalPreAuthorize", "yes", "Rejected"),
         ("MeterValuesSampledData", "Energy.Active.Import.Register,Voltage", "Accepted"),
         ("MeterValuesSampledData", "Energy.Active.Import.Register,Nonsense", "Rejected"),
+        ("MeterValuesSampledData", "Voltage,Power.Active.Export", "Rejected"),  # this meter does not tell it
         ("MeterValuesSampledData", "", "Accepted"),
         ("WebSocketPingInterval", "-1", "Rejected"),
         ("SecurityProfile", "2", "Rejected"),

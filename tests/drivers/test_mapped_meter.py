@@ -47,6 +47,7 @@ def test_each_register_of_a_meter_is_told_in_its_si_unit(name: str) -> None:
         told = {(s.measurand, s.phase): s.value for s in samples}
         rows = load_meter(name).registers
         assert told == {(r.measurand, r.phase): pytest.approx(_value(r.measurand, n)) for n, r in enumerate(rows, 1)}
+        assert {measurand for measurand, _phase in told} == meter_on(filled(name), name).measures()
 
     run(scene())
 
