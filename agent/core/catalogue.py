@@ -197,8 +197,8 @@ def _hardware(evses: Sequence[int], unlocks: bool, wiring: str, switches: bool) 
     more: dict[str, object] = {"values": wired, "maximum": len(evses) + 1}
     yield ("ChargingStation", "ConnectorPhaseRotation", "", "MemberList", wiring, RW, more)
     yield ("SmartChargingCtrlr", "Phases3to1", "", "boolean", str(switches).lower(), RO, {})
-    frees = ("true", RW) if unlocks else ("false", RO)
-    yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", *frees, {})
+    # Controllers let go of a cable whose car has left, so that nobody is locked in; a choice would change nothing.
+    yield ("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "", "boolean", str(unlocks).lower(), RO, {})
 
 
 def _signing(evses: Sequence[int]) -> Iterator[Row]:

@@ -20,6 +20,7 @@ from tests.conformance.ledger import (
     limit,
     over,
     profile,
+    read,
     remote_start,
     remote_stop,
     status,
@@ -162,7 +163,10 @@ async def test_the_ev_side_may_be_unplugged_and_the_variable_says_what_follows(v
         if version == "1.6":
             await c.csms.hear("StatusNotification", status="Finishing", info="EV side disconnected")
         await billed(c, 1, "EVDisconnected")
-        await c.wait("lock", "unlocked")  # UnlockConnectorOnEVSideDisconnect
+        await c.wait("lock", "unlocked")
+        if version == "1.6":
+            assert await read(c.csms, "UnlockConnectorOnEVSideDisconnect") == "true"
+            assert await change(c.csms, "UnlockConnectorOnEVSideDisconnect", "false") == "Rejected"
         await c.do("unplug")
         await status(c.csms, "Available")
         name = "StopTransactionOnEVSideDisconnect" if version == "1.6" else "TxCtrlr.StopTxOnEVSideDisconnect"

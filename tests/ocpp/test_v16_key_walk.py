@@ -152,10 +152,12 @@ def test_a_phase_rotation_of_a_connector_that_is_not_there_or_told_twice_is_reje
     assert change(station(), "ConnectorPhaseRotation", text) == "Rejected"
 
 
-def test_without_a_lock_the_key_that_frees_the_cable_is_false_and_read_only() -> None:
-    charger = assemble([EvseLimits(1, attached_cable=True)], prefix="t")
+@pytest.mark.parametrize(("attached", "value"), [(True, "false"), (False, "true")])
+def test_the_key_that_frees_the_cable_says_what_the_hardware_does_and_is_read_only(attached: bool, value: str) -> None:
+    """Errata 3.84."""
+    charger = assemble([EvseLimits(1, attached_cable=attached, unlocks=True)], prefix="t")
     name = "UnlockConnectorOnEVSideDisconnect"
-    assert read(charger, name)[name] == {"key": name, "readonly": True, "value": "false"}
+    assert read(charger, name)[name] == {"key": name, "readonly": True, "value": value}
 
 
 def test_more_keys_than_may_be_asked_for_at_once_are_refused() -> None:
