@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import platform
 import re
 import shutil
@@ -56,8 +57,8 @@ _QUOTES = ('"""', "'''")
 
 
 def is_charger(file: str) -> bool:
-    """Whether there is anything to pack."""
-    return Path(file).exists() or _storage(file).exists()
+    """Whether there is anything to pack that may be read."""
+    return os.access(file, os.R_OK) or os.access(_storage(file), os.R_OK | os.X_OK)
 
 
 def write(file: str, why: str, target: Callable[[str], Path]) -> tuple[Path, int, list[str]]:

@@ -107,7 +107,7 @@ def reached(path: str, name: str) -> Iterator[None]:
     except BrokenPipeError:
         raise NotRunning(f"{name}: the agent went away") from None
     except OSError:
-        start = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
+        start = "start it with: systemctl start chargepoint (by hand: chargepoint run --config FILE)"
         raise NotRunning(f"{name}: no agent is running at {path}; {start}") from None
 
 

@@ -73,6 +73,8 @@ def _from_disk(options: argparse.Namespace, why: AgentError) -> tuple[Path, int,
 
     file = options.config or DEFAULT_FILE
     if not support_offline.is_charger(file):
+        if os.geteuid() and isinstance(why, NotRunning):
+            raise NotRunning(f"{why}; with sudo, what it has left can be packed")
         raise why
     try:
         return support_offline.write(file, str(why), lambda name: _target(options.file, name))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 import tarfile
+import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from agent.edge.redaction import Redactor
 from agent.errors import Exit
 from agent.support_offline import _told
 from tests.core.test_config import BASE
-from tests.end_to_end.agent_helpers import CARD, charger
+from tests.end_to_end.agent_helpers import CARD, ROOT, charger
 
 PASSWORD = "correct-horse-battery"
 
@@ -154,6 +158,34 @@ def test_where_nothing_was_remembered_yet_that_is_said_and_the_rest_is_packed(tm
 def test_where_there_is_no_charger_nothing_is_made(tmp_path: Path) -> None:
     assert main(["support-bundle", str(tmp_path), "--config", str(tmp_path / "none.toml")]) == Exit.CONFIG
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_may_not_be_read_are_none_to_be_packed() -> None:
+    with tempfile.TemporaryDirectory() as name:  # into which everybody may look
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "etc").mkdir()
+        file = configured(folder / "etc", BASE.replace("[storage]", '[storage]\ndir = "closed"'))
+        (folder / "etc").chmod(0)
+        code = (
+            "import os; from agent.support_offline import is_charger\n"
+            "os.geteuid() or os.setuid(65534)\n"  # root may open everything
+            f"print(is_charger({str(file)!r}))"
+        )
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, capture_output=True, text=True, env=environ, timeout=20, check=False)
+        (folder / "etc").chmod(0o700)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_who_may_read_nothing_is_told_how_he_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    monkeypatch.setattr("agent.support_offline.is_charger", lambda _file: False)
+    assert main(["support-bundle", "--socket", str(tmp_path / "s")]) == Exit.NOT_RUNNING
+    assert capsys.readouterr().err.endswith("with sudo, what it has left can be packed\n")
 
 
 def test_the_store_is_not_copied_to_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

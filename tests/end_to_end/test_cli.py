@@ -359,7 +359,7 @@ async def test_status_repeats_what_the_agent_refuses(agent: Agent) -> None:
 
 def test_status_without_an_agent_is_one_line_and_code_69(tmp_path: Path) -> None:
     done = command("status", "--socket", str(tmp_path / "none.sock"))
-    told = "start it with: chargepoint run --config FILE (or systemctl start chargepoint)"
+    told = "start it with: systemctl start chargepoint (by hand: chargepoint run --config FILE)"
     assert (done.returncode, done.stdout, done.stderr) == (
         69,
         "",

@@ -25,6 +25,16 @@ async def test_a_bundle_is_packed_and_replayed_and_a_factory_reset_begins_anew(
         assert "nothing secret" in await s.run("chargepoint", "support-bundle", "/root/bundle.tar.gz")
         assert "steps gave the same effects" in await s.run("chargepoint", "replay", "/root/bundle.tar.gz")
         assert "TransactionBegan" in await s.run("chargepoint", "log", "--evse", "1")
+        await s.run("systemctl", "stop", "chargepoint")
+        kept = await s.run("find", "/var/lib/chargepoint", "-printf", "%p %u %s %T@\n")
+        said = await s.run("chargepoint", "support-bundle", "/root/left.tar.gz")
+        assert "no agent is running" in said and "nothing secret" in said
+        assert await s.run("find", "/var/lib/chargepoint", "-printf", "%p %u %s %T@\n") == kept
+        assert "TransactionBegan" in await s.run("tar", "-xzOf", "/root/left.tar.gz", "left/log.txt")
+        assert "steps gave the same effects" in await s.run("chargepoint", "replay", "/root/left.tar.gz")
+        mark = s.csms.mark()
+        await s.run("systemctl", "start", "chargepoint")
+        await s.ready(mark)
         before = await s.main_pid()
         mark = s.csms.mark()
         told = await s.run("chargepoint", "factory-reset", "--yes", "--reason", "back to stock")
