@@ -35,6 +35,7 @@ from drivers.api import Fault, Measurand, Sample
 CONFIRMATIONS = 3
 OWN_W = 100.0  # what a charger may take for itself behind its meter, whatever the contactor does
 MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
+ROUNDING_WH = 0.5  # a register may seem to be so much lower than it was
 NOMINAL_V = 230.0
 DRAW_A, DRAW_W = 1.0, 100.0  # less than this for IDLE_S means that the EV has paused (IEC 61851-1 practice)
 IDLE_S = 10.0
@@ -52,6 +53,7 @@ class Metering(Block):
         self._knows = knows
         self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
         self._agreed = dict.fromkeys(facts.evses, 0)  # readings that went on from one another
+        self._highest_wh = dict.fromkeys(facts.evses, 0.0)  # of this meter: one that creeps backwards is found out, too
         self._replaced: set[int] = set()
         self._incredible_since: dict[int, float] = {}
         self._disbelieved: set[int] = set()  # EVSEs whose meter is a fault for it
@@ -81,6 +83,7 @@ class Metering(Block):
 
     def _accept(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> None:
         evse.meter = MeterState(now, energy_wh, e.samples)
+        self._highest_wh[evse.id] = max(energy_wh, self._highest_wh[evse.id])
         if evse.rest is None or evse.rest.energy_wh >= energy_wh or (evse.offer_a <= 0 and evse.open_since is not None):
             evse.rest = evse.meter
         if draws(e.samples):
@@ -91,14 +94,16 @@ class Metering(Block):
         last = evse.meter
         if evse.id in self._replaced:
             self._replaced.discard(evse.id)
+            self._highest_wh[evse.id] = energy_wh
             return True
         if last is None or last.at.boot != now.boot:
             return evse.tx is None or _continues(evse, evse.tx, energy_wh, now)
-        return last.energy_wh - 0.5 <= energy_wh <= last.energy_wh + _flowed_wh(evse, last.at.mono, now.mono)
+        least_wh = self._highest_wh[evse.id] - ROUNDING_WH
+        return least_wh <= energy_wh <= last.energy_wh + _flowed_wh(evse, last.at.mono, now.mono)
 
     def _doubt(self, evse: Evse, e: MeterRead, energy_wh: float, now: Instant) -> Iterator[Event | Note]:
         doubted = self._doubted[evse.id]
-        if doubted and not -0.5 <= energy_wh - doubted[-1] <= MARGIN_WH:
+        if doubted and not -ROUNDING_WH <= energy_wh - doubted[-1] <= MARGIN_WH:
             doubted.clear()
         doubted.append(energy_wh)
         old_wh = evse.meter.energy_wh if evse.meter else 0.0
@@ -120,7 +125,8 @@ class Metering(Block):
             "warning", "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields
         )
         proven = self._agreed[evse.id] >= CONFIRMATIONS  # else it was the first reading that lied
-        why = "its register leapt for good" if proven else ""
+        leapt = "its register went back for good" if energy_wh < old_wh else "its register leapt for good"
+        why = leapt if proven else ""
         yield MeterReplaced(evse.id, why)  # heard while evse.meter is still the old one
         yield MeterRead(evse.id, e.samples)
 

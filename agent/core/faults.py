@@ -167,7 +167,8 @@ ROWS: tuple[FaultRow, ...] = (
         Own.METER_REPLACED,
         False,
         "the energy meter is another one than before",
-        "a transaction that was open ended with the old meter's last value; make sure that the exchange is on record",
+        "a transaction that was open ended with the old meter's last value; make sure that the exchange is on record; "
+        "was there none, see whether the current flows through the meter the right way round",
         cleared="the energy meter was exchanged more than a day ago",
         severity=Severity.WARNING,
         tells=("FiscalMetering", "Problem"),

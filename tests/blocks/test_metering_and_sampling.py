@@ -7,6 +7,7 @@ import pytest
 from agent.blocks.sampling import Sampling
 from agent.core.effects import Ask, MeterReport, Note, Remember
 from agent.core.events import MeterRead
+from agent.core.faults import Own
 from agent.core.requests import Ref, VariablesSetRequested, VariableWrite
 from agent.core.types import Context, StopReason, Trigger, TxKind, VariableId
 from drivers.api import Measurand, Pilot, Sample
@@ -185,6 +186,16 @@ def test_a_register_that_goes_back_once_is_not_believed() -> None:
     assert bench.evse.meter is not None
     assert bench.evse.meter.energy_wh == 5000.0
     assert [note.code for note in of(bench.effects, Note) if note.level == "warning"] == ["MeterDoubted"]
+
+
+def test_a_register_that_creeps_backwards_is_found_out_however_often_it_is_read() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    for read in range(1, 11):
+        bench.wait(0.25)
+        bench.meter(5000.0 - 0.3 * read)
+    assert bench.evse.tx is None or bench.evse.tx.stop is not None
+    assert bench.evse.faults == {Own.METER_REPLACED: "its register went back for good"}
 
 
 def test_a_new_meter_ends_the_transaction_with_the_old_ones_last_value() -> None:
