@@ -29,10 +29,9 @@ def _board(config: Config, board: IoConfig, buses: Mapping[str, Bus]) -> Any:
     make = registry.find(board.driver)
     if board.driver == "gpio":
         return make(board.chip, board.outputs, board.inputs, board.bias)
-    where = config.bus(str(board.bus))
-    label = f"IO board {board.name} (unit {board.unit} on {where.port or where.host})"
+    label = f"IO board {board.name} (unit {board.unit})"
     folders = [Path(config.service.maps_dir)]
-    return make(buses[where.name], board.unit, board.map, label, board.watchdog_s, folders)
+    return make(buses[str(board.bus)], board.unit, board.map, label, board.watchdog_s, folders)
 
 
 def composed_of(evse: EvseConfig, boards: Boards, make_pilot: Callable[[], EvseController]) -> Any:

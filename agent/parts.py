@@ -95,8 +95,7 @@ class Parts:
         assert device.bus is not None
         assert device.unit is not None
         assert device.map is not None
-        where = next(bus for bus in config.buses if bus.name == device.bus)
-        label = f"{role} of EVSE {evse.id} (unit {device.unit} on {where.port or where.host})"
+        label = f"{role} of EVSE {evse.id} (unit {device.unit})"
         more: dict[str, Any] = {}
         if role == "controller":
             more = {"watchdog_s": device.watchdog_s, "failsafe_a": device.failsafe_a, "connector": device.connector}

@@ -222,7 +222,7 @@ class Bus:
         if self._waiting >= MAX_WAITING:
             raise self._error(device, f"{self._waiting} requests are waiting for this line already")
         if isinstance(request.payload, int) and self._now() < device.not_before:
-            raise self._error(device, f"{device.stats.last_error}; waits for its turn")
+            raise self._error(device, device.stats.last_error)
         self._waiting += 1
         try:
             return await self._attempts(request)

@@ -33,6 +33,7 @@ from agent.core.types import ClockQuality, Instant
 from drivers.api import Fault, Measurand, Sample
 
 CONFIRMATIONS = 3
+CALM = 60  # readings believed in a row after which doubts are worth warnings again
 OWN_W = 100.0  # what a charger may take for itself behind its meter, whatever the contactor does
 MARGIN_WH = 200.0  # what may lie between two readings beyond the supply's limit: rounding of coarse meters
 ROUNDING_WH = 0.5  # a register may seem to be so much lower than it was
@@ -54,6 +55,8 @@ class Metering(Block):
         self._doubted: dict[int, list[float]] = {evse: [] for evse in facts.evses}
         self._agreed = dict.fromkeys(facts.evses, 0)  # readings that went on from one another
         self._highest_wh = dict.fromkeys(facts.evses, 0.0)  # of this meter: one that creeps backwards is found out, too
+        self._calm = dict.fromkeys(facts.evses, 0)  # readings believed since one was doubted
+        self._warnings = dict.fromkeys(facts.evses, CONFIRMATIONS)  # that are left until it has been calm
         self._replaced: set[int] = set()
         self._incredible_since: dict[int, float] = {}
         self._disbelieved: set[int] = set()  # EVSEs whose meter is a fault for it
@@ -67,6 +70,9 @@ class Metering(Block):
                 yield from self._doubt(evse, e, energy_wh, now)
             yield from self._disbelieve(evse, now)
             return
+        self._calm[evse.id] += 1
+        if self._calm[evse.id] == CALM:
+            self._warnings[evse.id] = CONFIRMATIONS
         self._doubted[evse.id].clear()
         self._agreed[evse.id] += 1
         self._accept(evse, e, energy_wh, now)
@@ -106,6 +112,8 @@ class Metering(Block):
         if doubted and not -ROUNDING_WH <= energy_wh - doubted[-1] <= MARGIN_WH:
             doubted.clear()
         doubted.append(energy_wh)
+        level = "warning" if self._warnings[evse.id] else "debug"
+        self._calm[evse.id], self._warnings[evse.id] = 0, max(self._warnings[evse.id] - 1, 0)
         old_wh = evse.meter.energy_wh if evse.meter else 0.0
         fields = (
             ("EVSE", evse.id),
@@ -114,16 +122,14 @@ class Metering(Block):
             ("EXPECTED_WH", round(old_wh)),
         )
         if len(doubted) < CONFIRMATIONS:
-            yield Note("warning", "MeterDoubted", f"EVSE {evse.id}: the meter's register leapt; reading again", fields)
+            yield Note(level, "MeterDoubted", f"EVSE {evse.id}: the meter's register leapt; reading again", fields)
             return
         doubted.clear()
         if evse.meter is None and evse.tx and energy_wh >= evse.tx.last_wh - 1 and self._knows(evse.id):
             self._replaced.add(evse.id)  # no clock tells for how long it counted: the same meter is believed
             yield MeterRead(evse.id, e.samples)
             return
-        yield Note(
-            "warning", "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields
-        )
+        yield Note(level, "MeterReplaced", f"EVSE {evse.id}: the meter's register leapt for good: a new meter?", fields)
         proven = self._agreed[evse.id] >= CONFIRMATIONS  # else it was the first reading that lied
         leapt = "its register went back for good" if energy_wh < old_wh else "its register leapt for good"
         why = leapt if proven else ""

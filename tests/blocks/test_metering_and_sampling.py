@@ -198,6 +198,17 @@ def test_a_register_that_creeps_backwards_is_found_out_however_often_it_is_read(
     assert bench.evse.faults == {Own.METER_REPLACED: "its register went back for good"}
 
 
+@pytest.mark.parametrize("step_wh", [-0.3, -2.0, 3000.0])
+def test_a_register_that_leaps_all_day_is_warned_of_three_times(step_wh: float) -> None:
+    bench = Bench().ready()
+    for read in range(300):
+        bench.wait(1)
+        bench.meter(5000.0 + step_wh * read)
+    warnings = [note.code for note in of(bench.effects, Note) if note.level == "warning"]
+    assert len([code for code in warnings if code.startswith("Meter")]) == 3
+    assert warnings.count("FaultRaised") == 1
+
+
 def test_a_new_meter_ends_the_transaction_with_the_old_ones_last_value() -> None:
     bench = Bench().ready()
     bench.charge()
