@@ -33,6 +33,13 @@ BUILT_IN = {
     "sl025": "drivers.token.sl025:Sl025",
     "acs": "drivers.token.acs:Acs",
 }
+# Drivers that are a map but for their order, and where that map lies.
+IN_PYTHON = {
+    "innogy-ebox": "drivers.evse.innogy",
+    "edgetech-smartevse": "drivers.evse.smartevse",
+    "etek": "drivers.evse.etek",
+    "smartevse": "drivers.evse.smartevse3",
+}
 # Controllers without a map to tell that they have no watchdog.
 UNGUARDED = ("innogy-ebox", "edgetech-smartevse", "etek")
 

@@ -41,6 +41,15 @@ def load_evse(name: str, folders: Sequence[Path] = (), connector: int = 1) -> Ev
     return parse_evse(*_read_toml("evse", name, folders), connector)
 
 
+def evse_of(driver: str) -> EvseMap:
+    """The map that a controller's driver in Python holds (`registry.IN_PYTHON`)."""
+    from importlib import import_module
+
+    from drivers.registry import IN_PYTHON
+
+    return parse_evse(f"{driver}.toml", tomli.loads(import_module(IN_PYTHON[driver]).MAP))
+
+
 def map_names(kind: str, folders: Sequence[Path] = ()) -> list[str]:
     """All maps of a kind ("meter" or "evse") that can be loaded by name."""
     found = {path.stem for folder in (*folders, SHIPPED) for path in (folder / kind).glob("*.toml")}

@@ -21,6 +21,8 @@ from drivers.api import gap
 if TYPE_CHECKING:
     from drivers.mapwords import EvseMap
 
+LEAST_IN_WATTS_A = 16  # drivers/README.md tells why
+
 
 def main(argv: Sequence[str]) -> int:
     """Check one file; the exit code."""
@@ -68,8 +70,8 @@ def _check_maps(config: Config) -> list[str]:
     """Read every map that is named to the end; warnings."""
     from agent.cli.check_devices import device_warnings
     from drivers.api import DriverError
-    from drivers.registry import UNGUARDED
-    from drivers.regmap import load_evse, load_meter
+    from drivers.registry import IN_PYTHON, UNGUARDED
+    from drivers.regmap import evse_of, load_evse, load_meter
 
     folders = (Path(config.service.maps_dir),)
     warnings: list[str] = []
@@ -80,6 +82,8 @@ def _check_maps(config: Config) -> list[str]:
                 found = load_evse(evse.controller.map, folders, evse.controller.connector)
                 warnings += _controller(config, evse, found)
                 warnings += device_warnings(config, evse, role, found.device)
+            if evse.controller.driver in IN_PYTHON:
+                warnings += device_warnings(config, evse, role, evse_of(evse.controller.driver).device)
             if evse.controller.driver in UNGUARDED:
                 text = f"warning: {evse.controller.driver} {gap(None)}"
                 warnings.append(str(ConfigError(config.path, f"evse.{evse.id}.controller", "driver", text)))
@@ -127,6 +131,9 @@ def _controller(config: Config, evse: EvseConfig, found: EvseMap) -> Iterator[st
         yield str(ConfigError(config.path, table, "map", f"warning: {device.map} {why}"))
     if evse.limit_a > found.offer.max_a:
         text = f"warning: {device.map} offers {found.offer.max_a:g} A at most"
+        yield str(ConfigError(config.path, f"evse.{evse.id}", "max_current_a", text))
+    if found.offer.watts and evse.phases > 1 and evse.limit_a < LEAST_IN_WATTS_A:
+        text = f"warning: {device.map} is ordered in watts; below {LEAST_IN_WATTS_A} A no car begins on three phases"
         yield str(ConfigError(config.path, f"evse.{evse.id}", "max_current_a", text))
 
 

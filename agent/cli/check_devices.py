@@ -14,12 +14,12 @@ from drivers.mapwords import Device
 
 def device_warnings(config: Config, evse: EvseConfig, role: str, found: Device) -> Iterator[str]:
     """Warnings for one device, `role` "controller" or "meter", of which the map says `found`."""
-    table, key = f"evse.{evse.id}.{role}", "map"
+    device = evse.controller if role == "controller" else evse.meter
+    table, key = f"evse.{evse.id}.{role}", "map" if device.map else "driver"
     if not found.verified:
         text = f"warning: the registers of {found.name} were never confirmed; compare them with the device's display"
         yield str(ConfigError(config.path, table, key, text))
-    used = evse.controller.bus if role == "controller" else evse.meter.bus
-    bus = next((bus for bus in config.buses if bus.name == used), None)
+    bus = next((bus for bus in config.buses if bus.name == device.bus), None)
     if bus is not None and bus.port and (text := _line_differs(bus, found)):
         yield str(ConfigError(config.path, table, key, text))
 

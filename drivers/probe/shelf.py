@@ -7,7 +7,6 @@ Rule kept: a map that is broken does not hide the others; it is listed with its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,8 @@ from drivers.mapfile import MapError
 from drivers.mapwords import Device, EvseMap, MeterMap
 from drivers.record import as_dict
 from drivers.registers import Row
-from drivers.regmap import SHIPPED, load_evse, load_meter, map_names, parse_evse, parse_meter
+from drivers.registry import IN_PYTHON as IN_PYTHON
+from drivers.regmap import SHIPPED, evse_of, load_evse, load_meter, map_names, parse_evse, parse_meter
 
 OWN = Path("/etc/chargepoint/maps")
 Map = MeterMap | EvseMap
@@ -27,13 +27,6 @@ LOAD: Mapping[str, Callable[[str, Sequence[Path]], Map | IoMap]] = {
     "meter": load_meter,
     "evse": load_evse,
     "io": load_io,
-}
-# Drivers that are a map but for their order, and where that map lies.
-IN_PYTHON = {
-    "innogy-ebox": "drivers.evse.innogy",
-    "edgetech-smartevse": "drivers.evse.smartevse",
-    "etek": "drivers.evse.etek",
-    "smartevse": "drivers.evse.smartevse3",
 }
 # Tables that maps of one kind only have.
 TABLES = {"registers": "meter", "pilot": "evse", "offer": "evse", "outputs": "io", "inputs": "io"}
@@ -84,7 +77,7 @@ def meter(text: str, folders: Sequence[Path] = ()) -> MeterMap:
 def evse(text: str, folders: Sequence[Path] = (), connector: int = 1) -> EvseMap:
     """A controller map by name or file, or that of a driver in Python by the driver's name; MapError."""
     if text in IN_PYTHON:
-        return parse_evse(f"{text}.toml", tomli.loads(import_module(IN_PYTHON[text]).MAP))
+        return evse_of(text)
     return parse_evse(text, _read(text), connector) if is_file(text) else load_evse(text, folders, connector)
 
 

@@ -66,6 +66,21 @@ def test_a_unit_that_is_missing_is_one_line(driver: str, tmp_path: Path) -> None
         load(written(tmp_path, driver, ""))
 
 
+def test_a_driver_whose_map_nobody_has_confirmed_is_warned_of(tmp_path: Path) -> None:
+    assert [line for line in complete(load(written(tmp_path, "etek"))) if "never confirmed" in line]
+    assert not [line for line in complete(load(written(tmp_path, "innogy-ebox"))) if "never confirmed" in line]
+
+
+@pytest.mark.parametrize(("max_a", "warned"), [(15, True), (16, False)])
+def test_a_limit_with_which_no_car_begins_on_three_phases_is_warned_of(
+    max_a: int, warned: bool, tmp_path: Path
+) -> None:
+    file = Path(written(tmp_path, "mapped-evse", 'unit = 1\n  map = "delta_ac_max"'))
+    file.write_text(file.read_text().replace("max_current_a = 16", f"max_current_a = {max_a}"))
+    said = [line for line in complete(load(str(file))) if "no car begins on three phases" in line]
+    assert bool(said) is warned
+
+
 def test_a_smartevse_node_with_a_place_of_its_own_is_no_cause_for_a_warning(tmp_path: Path) -> None:
     warnings = complete(load(written(tmp_path, "smartevse", "unit = 3")))
     assert [line for line in warnings if "controller" in line] == []
