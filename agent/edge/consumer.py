@@ -23,12 +23,12 @@ class Consumer:
         self._free = free
         self._rest: asyncio.Task[None] | None = None
 
-    def take(self, deal: Callable[[], Awaitable[None] | None]) -> None:
-        """`deal` now; what it gives is done up to where it has to wait, and goes on by itself."""
+    def take(self, deal: Callable[[bytes], Awaitable[None] | None], frame: bytes) -> None:
+        """`deal` with it now; what that gives is done up to where it has to wait, and goes on by itself."""
         self.busy = True
         rest = None
         try:
-            work = deal()
+            work = deal(frame)
             rest = None if work is None else begin(work)
         except Exception as bug:  # noqa: BLE001  `done` raises it
             self.bug = bug

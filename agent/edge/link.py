@@ -301,7 +301,7 @@ class Link:
             """A short text came alone. False: the consumer is at work, or is to have no more."""
             at_once = not consumer.busy and self._order is None and len(frame) <= self._settings.frame_limit
             if at_once:
-                consumer.take(lambda: self._consumed(frame))
+                consumer.take(self._consumed, frame)
             return at_once
 
         ws.taker = taker
@@ -309,7 +309,7 @@ class Link:
             while self._order is None:
                 frame = await ws.recv(decode=False)
                 await consumer.done()
-                consumer.take(lambda frame=frame: self._consumed(frame))  # type: ignore[misc]
+                consumer.take(self._consumed, frame)
                 await consumer.done()
                 ws.done()
             return self._order

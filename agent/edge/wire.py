@@ -48,7 +48,7 @@ class Wire(ClientConnection):
         self._undone -= 1
 
     def data_received(self, data: bytes) -> None:
-        if not self._open and not self._undone and self.taker is not None and self.state is State.OPEN:
+        if not self._open and not self._undone and self.taker is not None and self.protocol.state is State.OPEN:
             body = lone_text(data)
             if body is not None and self.taker(body):
                 return

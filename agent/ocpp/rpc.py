@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from agent.core.record import record
@@ -337,7 +338,20 @@ _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
 _NOT_STRUCTURE = bytes(set(range(256)).difference(b'[]{}"'))
 
-_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+
+
+def _encode() -> Callable[[Any], str]:
+    """`_ENCODER.encode`, which makes its C part anew for each text, with one that is made once."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _ENCODER.encode
+    write = json.encoder.encode_basestring
+    parts = make(None, _ENCODER.default, write, None, ":", ",", False, False, False)
+    return lambda frame: "".join(parts(frame, 0))
+
+
+_text = _encode()
 
 
 def _error(message_id: str, code: str, description: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -19,6 +20,9 @@ class Desk:
         self.gate = asyncio.Event()
         self.consumer = Consumer(Overdue(limit_s, self.late.set), lambda: self.told.append("free"))
 
+    def take(self, deal: Callable[[], Awaitable[None] | None]) -> None:
+        self.consumer.take(lambda _frame: deal(), b"")
+
     async def work(self, *, waits: bool = False, bug: str = "") -> None:
         self.told.append("begins")
         if waits:
@@ -31,19 +35,19 @@ class Desk:
 
 async def test_work_that_waits_for_nothing_is_done_at_once() -> None:
     desk = Desk()
-    desk.consumer.take(desk.work)
+    desk.take(desk.work)
     assert (desk.told, desk.consumer.busy) == (["begins", "ends", "free"], False)
 
 
 async def test_a_consumer_that_is_no_coroutine_is_done_at_once() -> None:
     desk = Desk()
-    desk.consumer.take(lambda: desk.told.append("done"))
+    desk.take(lambda: desk.told.append("done"))
     assert desk.told == ["done", "free"]
 
 
 async def test_work_that_waits_goes_on_by_itself() -> None:
     desk = Desk()
-    desk.consumer.take(lambda: desk.work(waits=True))
+    desk.take(lambda: desk.work(waits=True))
     assert (desk.told, desk.consumer.busy) == (["begins"], True)
     desk.gate.set()
     await desk.consumer.done()
@@ -54,7 +58,7 @@ async def test_work_that_waits_goes_on_by_itself() -> None:
 async def test_a_bug_of_the_consumer_is_raised_where_his_end_is_awaited(waits: bool) -> None:
     desk = Desk()
     desk.gate.set()
-    desk.consumer.take(lambda: desk.work(waits=waits, bug="a bug"))
+    desk.take(lambda: desk.work(waits=waits, bug="a bug"))
     with pytest.raises(AssertionError, match="a bug"):
         await desk.consumer.done()
     assert desk.told[-1] == "free"
@@ -71,7 +75,7 @@ async def test_work_that_is_stopped_is_cancelled_where_it_waits() -> None:
             ended.append("cancelled")
             raise
 
-    desk.consumer.take(hangs)
+    desk.take(hangs)
     await desk.consumer.stop()
     assert (ended, desk.consumer.busy) == (["cancelled"], False)
 
@@ -88,7 +92,7 @@ async def test_whoever_is_cancelled_while_he_waits_for_the_work_cancels_it(turns
             ended.append("cancelled")
 
     async def reads() -> None:
-        desk.consumer.take(hangs)
+        desk.take(hangs)
         await desk.consumer.done()
 
     reader = asyncio.create_task(reads())
@@ -103,7 +107,7 @@ async def test_whoever_is_cancelled_while_he_waits_for_the_work_cancels_it(turns
 
 async def test_work_that_goes_on_too_long_is_told() -> None:
     desk = Desk(limit_s=0.01)
-    desk.consumer.take(lambda: desk.work(waits=True))
+    desk.take(lambda: desk.work(waits=True))
     async with asyncio.timeout(10.0):
         await desk.late.wait()
     await desk.consumer.stop()
