@@ -135,6 +135,8 @@ class _Peer:
         frame = json.loads(text)
         readable = isinstance(frame, list) and len(frame) > 1 and isinstance(frame[1], str)
         self.asked[frame[1] if readable else "-1"] += 1
+        if readable and "\\" in text:  # an escaped id cannot be told where the rest of the frame is no JSON
+            self.asked["-1"] += 1
         came = self.endpoint.receive(text, now)
         if isinstance(came, CallIn):
             self._open.append(came)
