@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 
 from drivers.api import DriverError
 from drivers.busstats import BusStats, DeviceStats, Exchange
-from drivers.reason import BUSY, EXCEPTIONS, FAILURES
+from drivers.reason import BUSY, EXCEPTIONS, FAILURES, NO_SUCH_REGISTER, NoSuchRegister
 from drivers.record import record
 
 READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -378,7 +378,8 @@ class Bus:
                     device.not_before = rest_until + timeout_s
             why = FAILURES[error.kind](error, timeout_s)
         device.stats.last_error = why
-        return self._error(device, why)
+        kind = NoSuchRegister if error.code == NO_SUCH_REGISTER else DriverError
+        return kind(str(self._error(device, why)))
 
     def _error(self, device: _Device, why: str) -> DriverError:
         told = f" on {self.name}" in device.label  # some labels say it

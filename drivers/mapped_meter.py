@@ -1,7 +1,9 @@
 """An energy meter that is a register map (`EnergyMeter`, `Measures`, `ReadsMore`, `Identifies`, `Numbered`).
 
 Rules kept: every poll reads the energy register, or fails; a value that is absent, NaN or infinite is left out, never
-invented; a slow value is told only in the poll that read it, so that no old value gets a new time.
+invented; a slow value is told only in the poll that read it, so that no old value gets a new time. Registers that
+nobody has confirmed, and that the meter turns out not to have, take no others with them: as long as the link stands
+they are asked for no more.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from drivers.api import DriverError, Measurand, Phase, Sample
 from drivers.bus import Bus
 from drivers.mapwords import Device, MeterMap
+from drivers.reason import NoSuchRegister
 from drivers.registers import Decoder, Read, Row, decode_text, raw
 from drivers.regmap import ENERGY, load_meter
 
@@ -26,6 +29,8 @@ class _Block:
         self.read = read
         self._meanings = [meanings[row.key] for row in read.rows]
         self._decoder = Decoder(read)
+        self.doubtful = not any(row.verified or row.key == ENERGY for row in read.rows)
+        self.refused_in: int | None = None  # the bus epoch in which the meter had no such registers
 
     def samples(self, words: Sequence[int], sums: dict[_Meaning, list[float | None]]) -> list[Sample]:
         """What is told at once; the values of sums are put down in `sums`."""
@@ -76,13 +81,23 @@ class MappedMeter:
         samples: list[Sample] = []
         sums: dict[_Meaning, list[float | None]] = {meaning: [] for meaning in self._sums}
         for block in blocks:
-            read = block.read
-            samples += block.samples(await self._bus.read(self._unit, read.table, read.at, read.count), sums)
+            if block.refused_in is None or block.refused_in != self._bus.epoch:
+                samples += await self._read_block(block, sums)
         self._polls = 1 if blocks is self._all else self._polls + 1
         samples += self._added(sums)
         if not any(s.measurand == ENERGY and s.phase is None for s in samples):
             raise DriverError(f"{self._label} on {self._bus.name}: its energy register holds no value")
         return samples
+
+    async def _read_block(self, block: _Block, sums: dict[_Meaning, list[float | None]]) -> list[Sample]:
+        read = block.read
+        try:
+            return block.samples(await self._bus.read(self._unit, read.table, read.at, read.count), sums)
+        except NoSuchRegister:
+            if not block.doubtful:
+                raise
+            block.refused_in = self._bus.epoch
+            return []
 
     def _added(self, sums: dict[_Meaning, list[float | None]]) -> list[Sample]:
         """The sums of which each part was read and has a value: half a sum is a wrong value."""

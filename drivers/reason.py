@@ -6,10 +6,13 @@ import errno
 import os
 from collections.abc import Callable
 
+from drivers.api import DriverError
+
+NO_SUCH_REGISTER = 2
 BUSY = (5, 6)  # acknowledge, server device busy: ask again
 EXCEPTIONS = {
     1: "does not know this function",
-    2: "has no such register",
+    NO_SUCH_REGISTER: "has no such register",
     3: "refuses this value",
     4: "reports a failure of its own",
     **dict.fromkeys(BUSY, "is busy"),
@@ -22,6 +25,10 @@ FAILURES: dict[str, Callable[[Exception, float], str]] = {
     "garbage": lambda error, timeout_s: f"garbled answer ({error})",
     "closed": lambda error, timeout_s: f"the port {error}",
 }
+
+
+class NoSuchRegister(DriverError):
+    """The device is there, and does not have what was asked for."""
 
 
 def reason(error: BaseException) -> str:

@@ -217,3 +217,43 @@ async def test_two_meters_on_one_line_are_read_side_by_side(tmp_path: Path) -> N
         await asyncio.gather(*(meter.read() for meter in meters))
         assert sorted({request.unit for request in slave.requests}) == [1, 2]
         await bus.close()
+
+
+DOUBTS = """
+vendor = "V"
+model = "M"
+source = "S"
+max_gap = 0
+[registers]
+"Energy.Active.Import.Register" = { at = 0, type = "uint32" }
+"Frequency" = { at = 10, scale = 0.01, confidence = "unverified" }
+"Voltage@L1-N" = { at = 20, scale = 0.1%s }
+"""
+
+
+@pytest.mark.parametrize("kind", ["refused", "timeout"])
+@pytest.mark.parametrize(("confirmed", "address"), [(True, 20), (False, 20), (False, 10)])
+def test_registers_that_nobody_confirmed_and_the_meter_does_not_have_take_no_others_with_them(
+    confirmed: bool, address: int, kind: str
+) -> None:
+    async def scene() -> None:
+        wire = RegisterWire()
+        wire.tables["holding"].update({1: 5000, 10: 5000, 20: 2300})
+        text = DOUBTS % ("" if confirmed else ', confidence = "unverified"')
+        meter = meter_on(wire, parse_meter("meter/x.toml", tomli.loads(text)))
+        wire.fails = lambda function, at: kind if at == address else None
+        if confirmed or kind == "timeout":
+            with pytest.raises(DriverError):
+                await meter.read()
+            return
+        for _ in range(3):
+            told = {s.measurand: s.value for s in await meter.read()}
+            assert told.pop(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER) == 5000
+            assert len(told) == 1
+        assert [at for _, at, _ in wire.reads].count(30 - address) == 3
+        assert wire.functions.count(3) == 3 * 2 + 1  # it is not asked for again
+        wire.fails = lambda function, at: None
+        wire.connected = False  # it may be another meter that answers then
+        assert len(await meter.read()) == 3
+
+    run(scene())
