@@ -202,6 +202,11 @@ def test_a_value_is_written_without_the_noise_of_binary_fractions(value: float, 
     assert sampled(Sample(Measurand.VOLTAGE, value))["value"] == text
 
 
+def test_a_temperature_has_the_unit_that_the_oldest_schema_takes() -> None:
+    """OCPP-J errata 2.1."""
+    assert sampled(Sample(Measurand.TEMPERATURE, 41.5))["unit"] == "Celcius"
+
+
 def test_the_state_of_charge_is_measured_in_the_car() -> None:
     assert sampled(Sample(Measurand.SOC, 55.0))["location"] == "EV"
 

@@ -14,9 +14,13 @@ from drivers.api import UNIT, IdToken, Measurand, Sample, SignedData
 LONGEST_TOKEN = 20
 NO_TOKEN = "NoAuthorization"  # noqa: S105  idTag is required even where nobody was asked for a token
 
-# UnitOfMeasure has no word for these: a frequency is in hertz by the errata, a power factor has no unit.
+# UnitOfMeasure has no word for these: a frequency is in hertz by the errata, a power factor has no unit. A temperature
+# has a misspelt one, which every schema that is about takes (OCPP-J errata 2.1).
 _NO_UNIT = (Measurand.FREQUENCY, Measurand.RPM, Measurand.POWER_FACTOR)
-UNITS: Mapping[Measurand, str] = {measurand: unit for measurand, unit in UNIT.items() if measurand not in _NO_UNIT}
+_MISSPELT = {Measurand.TEMPERATURE: "Celcius"}
+UNITS: Mapping[Measurand, str] = {
+    measurand: _MISSPELT.get(measurand, unit) for measurand, unit in UNIT.items() if measurand not in _NO_UNIT
+}
 
 
 def token_text(token: IdToken | None) -> str:
