@@ -174,7 +174,7 @@ class Sampling(Block):
         reading = selected(self._vars, key, Reading(evse.meter.at, context, offered(evse, evse.meter.samples)))
         if reading is None:
             return
-        last = tx.kept[-1][1].at if tx.kept else None
+        last = next((kept.at for _number, kept in reversed(tx.kept) if kept.context is context), None)
         if last is not None and last.boot == reading.at.boot and last.mono >= reading.at.mono:
             return
         tx.kept_count += 1

@@ -147,6 +147,21 @@ def test_all_that_is_kept_is_told_at_both_ends_and_the_current_on_offer_too(key:
     assert set(map(str, told[1:-1])) == {str((kept, [32.0]))}
 
 
+def test_a_reading_that_is_both_periodic_and_aligned_is_kept_as_both() -> None:
+    bench = Bench(
+        SampledDataCtrlr__TxEndedInterval="10",
+        AlignedDataCtrlr__TxEndedInterval="10",
+        AlignedDataCtrlr__TxEndedMeasurands="Energy.Active.Import.Register",
+    ).ready()
+    bench.charge()
+    tx = bench.evse.tx
+    assert tx is not None and tx.started_at.utc % 10 == 0
+    run(bench, 25)
+    kept = [(reading.at.utc - tx.started_at.utc, reading.context) for _number, reading in tx.kept]
+    both = (Context.CLOCK, Context.PERIODIC)
+    assert sorted(kept) == [(moment, context) for moment in (9.0, 19.0) for context in both]
+
+
 def test_kept_readings_survive_a_restart_and_are_forgotten_with_the_transaction() -> None:
     bench = Bench(SampledDataCtrlr__TxEndedInterval="10").ready()
     bench.charge()
