@@ -5,8 +5,9 @@ first. Offline (no link, or not accepted), LocalAuthorizeOffline lets that answe
 strangers in. A question that stays unanswered is decided as offline. What is reserved is for its bearer only (`holds`);
 where a group may make somebody its bearer and is not known here, the CSMS is asked. The card that started a transaction
 stops it without any question (C01.FR.03), a card of the same group after the group is known. A grant that nobody uses
-lapses after EVConnectionTimeOut. Of one token one grant at most waits for a car at any of several EVSEs, the newest;
-the card shown where fewer of them are served chooses, shown where all are it takes the grant back.
+lapses after EVConnectionTimeOut, or soon after its car has left. Of one token one grant at most waits for a car at any
+of several EVSEs, the newest; the card shown where fewer of them are served chooses, shown where all are it takes the
+grant back.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from agent.core.types import Instant, StopReason, TokenInfo, TokenStatus, Trigge
 from drivers.api import IdToken, shorten
 
 MAX_QUESTIONS = 16
+REPLUG_S = 30.0  # the next driver needs longer: first the car that leaves has to make room
 ACCEPTED = TokenInfo(TokenStatus.ACCEPTED)
 
 
@@ -285,15 +287,12 @@ class Authorization(Block):
             yield from self._give(evse, floating.grant, now)
 
     def on_unplugged(self, e: Unplugged, now: Instant) -> Out:
-        """A grant that was not used when its EV left waits anew, but not for ever: the next EV may be another's."""
+        """The EV of a grant that was not used may be plugged in again; before long the next EV is another's."""
         evse = self._facts.evses[e.evse]
-        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
-        if evse.grant is None or evse.tx is not None:
-            return
-        if wait_s:
-            self._deadlines.set(evse.id, now.mono + wait_s)
-        else:
-            yield from self._lapse(evse)
+        if evse.grant is not None and evse.tx is None:
+            wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut") or REPLUG_S
+            self._deadlines.set(evse.id, now.mono + min(wait_s, REPLUG_S))
+        return iter(())
 
     def on_stop(self, e: StopWanted, _now: Instant) -> Out:
         self._facts.evses[e.evse].grant = None

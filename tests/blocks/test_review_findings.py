@@ -230,14 +230,16 @@ def test_an_ended_transaction_names_why_the_car_was_lost() -> None:
 # --- authorization ------------------------------------------------------------------------------------------
 
 
-def test_a_grant_that_its_car_did_not_use_is_not_the_next_cars_for_ever() -> None:
-    bench = Bench(TxCtrlr__TxStartPoint="EnergyTransfer").ready()
+@pytest.mark.parametrize("timeout_s", ["0", "20", "300"])
+@pytest.mark.parametrize(("away_s", "offer_a"), [(10, 32.0), (31, 0.0)])
+def test_a_grant_that_its_car_did_not_use_is_not_the_next_cars(timeout_s: str, away_s: int, offer_a: float) -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="EnergyTransfer", TxCtrlr__EVConnectionTimeOut=timeout_s).ready()
     bench.tap()
     bench.read(Pilot.B)
     bench.read(Pilot.A)
-    bench.wait(121)
+    bench.wait(away_s)
     bench.read(Pilot.B)
-    assert (bench.evse.grant, bench.evse.offer_a) == (None, 0.0)
+    assert (bench.evse.grant is not None, bench.evse.offer_a) == (offer_a > 0, offer_a)
 
 
 def test_two_remote_starts_of_one_token_are_two_questions() -> None:
