@@ -8,7 +8,7 @@ import pytest
 
 from drivers.api import Fault, Measurand, Pilot
 from drivers.mapwords import EvseMap
-from drivers.registers import Row, decode, encode, raw
+from drivers.registers import Row, decode, encode, raw, words_from_bits
 from drivers.regmap import load_evse, load_meter, map_names
 from drivers.simulated.charging_point import ChargingPoint
 from drivers.simulated.devices import build_devices
@@ -68,7 +68,7 @@ class Bench:
         row, enable = self.map.offer.row, self.map.enable
         code = self.evse.write(row.table, row.at, encode(row, current_a))
         if enable is not None and code == 0:
-            return self.evse.write(enable.row.table, enable.row.at, [enable.on])
+            return self.evse.write(enable.row.table, enable.row.at, words_from_bits(enable.row, enable.on))
         return code
 
 
