@@ -13,7 +13,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -340,10 +340,12 @@ class Daemon:
         if not await self.network.configured(fresh) and changed:
             self.link.redial("the configuration was changed")
 
-    async def _on_link(self, event: LinkEvent) -> None:
-        if isinstance(event, Received):
-            await self.runtime.received(event.text)
-        elif isinstance(event, Connected):
+    def _on_link(self, event: LinkEvent) -> Awaitable[None]:
+        return self.runtime.received(event.text) if isinstance(event, Received) else self._on_news(event)
+
+    async def _on_news(self, event: LinkEvent) -> None:
+        """Of the link: anything but a frame."""
+        if isinstance(event, Connected):
             self.log.recovered("link", "LinkRecovered", "the CSMS is reached again")
             self.report.link_up()
             self.support.frame("=", f"connected in {event.subprotocol}")

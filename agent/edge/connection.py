@@ -1,5 +1,4 @@
-"""What the link asks for one WebSocket connection, and of one that is open: to be watched by TCP, to say whether it is
-clear, to close.
+"""What the link asks for one WebSocket connection, and of one that is open: to be watched by TCP, to close.
 
 Everything here is bounded in time, and nothing of the WebSocket library is loaded for it.
 """
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from agent.edge.tls import TrustStore
 
 ENCODING_DER = 2  # ssl's own number
-OPEN = 1  # websockets.protocol.State.OPEN
 READ_BYTES = 1 << 15
 FRAMES_WAITING = 8  # frames that may wait for the consumer before the server is slowed down
 HARD_LIMIT = 4  # times `frame_limit`: a frame this long is not even taken in
@@ -41,11 +39,6 @@ def arguments(where: Target, settings: LinkSettings, trust: TrustStore) -> dict[
         "max_queue": FRAMES_WAITING,
         **secure,
     }
-
-
-def is_clear(ws: ClientConnection) -> bool:
-    """Open, and nothing waits to be written: a short text goes to the operating system, or into the buffer, at once."""
-    return ws.state == OPEN and ws.transport.get_write_buffer_size() == 0
 
 
 def read_in_small_pieces(ws: ClientConnection) -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.record import record
 from agent.edge import reasons
-from agent.edge.connection import arguments, close, is_clear, read_in_small_pieces, verified_chain, watch_tcp
+from agent.edge.connection import arguments, close, read_in_small_pieces, verified_chain, watch_tcp
 from agent.edge.consumer import Consumer
 from agent.edge.dial import BackOff, LinkSettings, target
 from agent.edge.overdue import Overdue
@@ -165,15 +165,14 @@ class Link:
 
     def takes_at_once(self, text: str) -> bool:
         """`send` would not wait for anything."""
-        return len(text) <= AT_ONCE_CHARS and self._ws is not None and is_clear(self._ws)
+        return len(text) <= AT_ONCE_CHARS and self._ws is not None and self._ws.clear
 
     async def send(self, text: str) -> bool:
         """True: the text was handed to the operating system (no more can be known). False: there is no link."""
         ws, overdue = self._ws, self._send_overdue
         if ws is None or overdue is None:
             return False
-        if self.takes_at_once(text):
-            ws.say(text)
+        if len(text) <= AT_ONCE_CHARS and ws.say(text):
             return True
         ticket = overdue.begin()
         try:

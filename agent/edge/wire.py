@@ -29,6 +29,7 @@ LONGEST_HEAD = 125  # of a frame whose length fits into the second byte
 TWO_MORE = 126  # says that the length stands in the two bytes behind
 LONGEST_SHORT = 4096
 LONGEST_ANSWER = 1 << 16  # to a handshake; behind a longer one the short way stays shut
+MASKS = 16  # fetched at a time, each for one frame
 _END_OF_HEAD = b"\r\n\r\n"
 _MESSAGE_BEGINS = (Opcode.TEXT, Opcode.BINARY)
 
@@ -41,6 +42,7 @@ class Wire(ClientConnection):
         self.taker: Callable[[bytes], bool] | None = None
         self._open: float = 0  # bytes
         self._head = b""  # of the answer to the handshake, while it comes
+        self._masks: list[bytes] = []
         self._undone = 0  # messages that the library has begun to take, and nobody has called `done`
 
     def done(self) -> None:
@@ -66,9 +68,21 @@ class Wire(ClientConnection):
             self._head = b""
         super().process_event(event)
 
-    def say(self, text: str) -> None:
-        """Send a text of less than 64 KiB over a connection that `is_clear`."""
-        self.transport.write(masked(text.encode(), os.urandom(4)))
+    @property
+    def clear(self) -> bool:
+        """Open, and nothing waits to be written: a text goes to the operating system, or into the buffer, at once."""
+        return self.protocol.state is State.OPEN and not self.transport.get_write_buffer_size()
+
+    def say(self, text: str) -> bool:
+        """Send a text of less than 64 KiB; False: not at once, since the connection is not `clear`."""
+        if not self.clear:
+            return False
+        mask = self._masks.pop() if self._masks else os.urandom(4)
+        self.transport.write(masked(text.encode(), mask))
+        if not self._masks:  # asked for in stock, and when nobody waits
+            fresh = os.urandom(4 * MASKS)
+            self._masks = [fresh[at : at + 4] for at in range(0, 4 * MASKS, 4)]
+        return True
 
 
 def lone_text(data: bytes) -> bytes | None:

@@ -23,12 +23,13 @@ class Pipe(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
+        self.waiting = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.waiting
 
     def is_closing(self) -> bool:
         return False
@@ -197,10 +198,30 @@ async def test_nothing_is_taken_at_once_when_the_connection_is_closing(line: Lin
 
 
 async def test_what_is_said_is_one_write_that_the_server_understands(line: Line) -> None:
-    line.wire.say('[3,"ä",{}]')
+    assert line.wire.say('[3,"ä",{}]')
     (written,) = line.pipe.written
     line.server.receive_data(written)
     assert line.server.events_received() == [Frame(Opcode.TEXT, '[3,"ä",{}]'.encode())]
+
+
+async def test_each_frame_has_a_mask_of_its_own(line: Line) -> None:
+    for _ in range(100):
+        line.wire.say("x")
+    assert len({written[2:6] for written in line.pipe.written}) == 100
+
+
+async def test_nothing_is_said_behind_what_waits_to_be_written(line: Line) -> None:
+    line.pipe.waiting = 1
+    assert not line.wire.say("x")
+    assert line.pipe.written == []
+
+
+async def test_nothing_is_said_when_the_connection_is_closing(line: Line) -> None:
+    line.server.send_close(1001)
+    line.wire.data_received(line.said())
+    written = len(line.pipe.written)
+    assert not line.wire.say("x")
+    assert len(line.pipe.written) == written
 
 
 def _chatter(rng: random.Random, line: Line) -> tuple[list[bytes], list[bytes]]:
