@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent.ocpp.quirks import Quirks
 
 LONGEST_ACTION_SHOWN = 40
+_UNKNOWN_TRIGGER = ("enum", ("requestedMessage",))  # a message that nobody knows has an answer: NotImplemented
 
 
 @record
@@ -259,7 +260,7 @@ class Conversation:
         if not validator.knows(call.action):
             return [*_say(self._endpoint.refuse(call.ref, "unknown-action", f"no such action: {shown}"))]
         broken = validator.inbound(call.action, "request", call.payload)
-        if broken is not None:
+        if broken is not None and (broken.rule, broken.path) != _UNKNOWN_TRIGGER:
             fault = Fault(f"{shown}: {broken}", invalid=True)
             return [*_say(self._endpoint.refuse(call.ref, broken.rule, str(broken))), fault]
         try:

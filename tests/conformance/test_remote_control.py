@@ -106,8 +106,9 @@ async def test_a_transaction_event_without_transaction_cannot_be_triggered(v201:
     assert await trigger(v201.csms, "TransactionEvent", 1) == "Rejected"
 
 
-async def test_what_cannot_be_triggered_here_is_not_implemented(v201: Charger) -> None:
-    assert await trigger(v201.csms, "SignV2GCertificate") == "NotImplemented"
+@pytest.mark.parametrize("message", ["SignV2GCertificate", "StartTransaction", "SampledValues", "heartbeat", ""])
+async def test_what_cannot_be_triggered_here_is_not_implemented(both: Charger, message: str) -> None:
+    assert await trigger(both.csms, message) == "NotImplemented"
 
 
 async def test_an_idle_connector_is_unlocked(both: Charger) -> None:

@@ -180,7 +180,8 @@ def test_a_request_means(action: str, payload: Payload, meant: Request) -> None:
         ("MeterValues", "MeterValues"),
         ("StatusNotification", "Status"),
         ("TransactionEvent", "TransactionEvent"),
-        ("SignV2GCertificate", "SignV2GCertificate"),
+        ("SignV2GCertificate", ""),
+        ("BootAgain", ""),
     ],
 )
 def test_a_trigger_names_a_message(word: str, message: str) -> None:

@@ -33,7 +33,7 @@ EXTENDED: Mapping[str, str] = _COMMON | {
 def _decode(words: Mapping[str, str]) -> DecodeRequest:
     def trigger(ref: Ref, asked: Payload) -> Request:
         word = need(asked, "requestedMessage", text)
-        return TriggerRequested(ref, words.get(word, word), want(asked, "connectorId", integer))
+        return TriggerRequested(ref, words.get(word, ""), want(asked, "connectorId", integer))
 
     return trigger
 

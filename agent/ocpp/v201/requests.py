@@ -130,7 +130,7 @@ def get_base_report(ref: Ref, asked: Payload) -> Request:
 def trigger_message(ref: Ref, asked: Payload) -> Request:
     word = need(asked, "requestedMessage", text)
     evse, _connector = want(asked, "evse", place_in) or (None, None)
-    return TriggerRequested(ref, _TRIGGERS.get(word, word), evse)
+    return TriggerRequested(ref, _TRIGGERS.get(word, ""), evse)
 
 
 def unlock_connector(ref: Ref, asked: Payload) -> Request:
