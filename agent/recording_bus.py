@@ -4,7 +4,7 @@ changed; not what a meter says ten times a second.
 What the values mean is in the recording already, in the steps that heard them; this shows what really crossed the line.
 So for each request (device, function, address) an exchange is told when
 
-* its outcome is another than before: an error, another error, an answer again;
+* its outcome is another than before: an error, another error, an answer again; of one that flutters, each `CALM_S`;
 * other values are written;
 * other values were read, at most once in as many seconds as they are registers;
 
@@ -20,15 +20,16 @@ from typing import Any
 
 from drivers.busstats import Exchange
 
+CALM_S = 5.0
 MAX_KNOWN = 200  # requests of which the last is known
 WRITES = frozenset((5, 6, 15, 16))
 
 
 class _Known:
-    __slots__ = ("count", "due", "error", "failed", "words")
+    __slots__ = ("calm_until", "count", "due", "error", "failed", "words")
 
     def __init__(self) -> None:
-        self.error, self.due = "", 0.0
+        self.error, self.due, self.calm_until = "", 0.0, 0.0
         self.words: tuple[int, ...] | None = None
         self.count = self.failed = 0
 
@@ -65,7 +66,11 @@ class BusFrames:
     def _tell(self, known: _Known, told: Exchange) -> None:
         asked = told.payload if isinstance(told.payload, int) else len(told.payload)
         words = tuple(told.answer if isinstance(told.payload, int) else told.payload)
-        if not told.error and told.error == known.error and words == known.words:
+        if told.error != known.error:
+            if self._mono() < known.calm_until:
+                return
+            known.calm_until = self._mono() + CALM_S
+        elif words == known.words:
             return
         from drivers.overheard import is_text
 

@@ -68,6 +68,22 @@ def test_the_yocto_recipe_asks_for_all_of_python_that_is_imported() -> None:
     assert wanted <= set(asked)
 
 
+# What a package of openembedded-core has without being told, as far as this one has such things.
+OF_ITSELF = ("usr/bin/", "etc/", "usr/share/man/", "usr/lib/systemd/system/", "usr/lib/sysusers.d/")
+FOLDERS = {"nonarch_libdir": "usr/lib", "datadir": "usr/share", "systemd_unitdir": "usr/lib/systemd"}
+
+
+def test_the_yocto_recipe_packs_all_that_is_installed() -> None:
+    """What no package takes would be an error there; the list of the users alone is removed."""
+    told = re.search(r'^FILES:\$\{PN\} \+= "(.*)"$', RECIPE, re.MULTILINE)
+    assert told
+    packed = [re.sub(r"\$\{(\w+)\}", lambda name: FOLDERS[name[1]], each) + "/" for each in told[1].split()]
+    script = (ROOT / "packaging/install.py").read_text("utf-8")
+    placed = [*re.findall(r'^    \("[^"]+", "([^"]+)"', script, re.MULTILINE), "usr/lib/systemd/system-generators/x"]
+    assert len(placed) > 10
+    assert [path for path in placed if not path.startswith((*OF_ITSELF, *packed))] == []
+
+
 def test_both_recipes_make_the_same_user() -> None:
     yocto = re.search(r'CHARGEPOINT_UID \?= "(\d+)"', RECIPE)
     buildroot = re.search(r"^\tchargepoint (\d+) chargepoint (\d+) ", MAKEFILE, re.MULTILINE)

@@ -79,6 +79,10 @@ def test_the_sdist_installs_into_a_tree_as_the_recipes_do_it(elsewhere: Path, tm
     call("unshare", "--net", "/usr/bin/python3", install, "--root", root, "--service", "--compile", timeout_s=BUILD_S)
     units = root / "usr/lib/systemd/system"
     assert {unit.name for unit in units.iterdir()} == {"chargepoint.service", "chargepoint.socket"}
+    generators = units.parent / "system-generators"
+    assert [(path.name, path.stat().st_mode & 0o777) for path in generators.iterdir()] == [
+        ("chargepoint-notify-reload", 0o755)
+    ]
     sources = list((root / "usr/lib/chargepoint/site").rglob("*.py"))
     assert len(list(root.rglob("*.pyc"))) == len(sources) > 200
     call("/usr/bin/python3", "-I", "-S", "-c", CHECK.format(root=root))

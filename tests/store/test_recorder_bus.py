@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.recording_bus import MAX_KNOWN, BusFrames
+from agent.recording_bus import CALM_S, MAX_KNOWN, BusFrames
 from drivers.busstats import Exchange
 from drivers.regmap import load_meter
 
@@ -52,10 +52,19 @@ def test_a_failure_is_kept_at_once_and_its_repetitions_are_counted_by_the_answer
     scene = Scene()
     scene.read(1)
     for error in ("no answer", "no answer", "no answer", "exception 4"):
-        scene.read(1, error=error, after_s=0.1)
-    scene.read(1, after_s=0.1)
+        scene.read(1, error=error, after_s=CALM_S)
+    scene.read(1, after_s=CALM_S)
     told = [line[6:] for line in scene.kept]
     assert told == [("0001", "", 1, 0), ("", "no answer", 1, 1), ("", "exception 4", 3, 3), ("0001", "", 1, 0)]
+
+
+def test_a_loose_contact_does_not_push_out_what_came_before() -> None:
+    scene = Scene()
+    for _ in range(300):
+        scene.read(1, after_s=0.1)
+        scene.read(1, error="no answer", after_s=0.1)
+    assert 10 <= len(scene.kept) <= 60 / CALM_S + 2
+    assert sum(line[9] for line in scene.kept) >= 290 - 5 * CALM_S
 
 
 def test_a_write_is_kept_when_it_writes_other_values_however_soon() -> None:
