@@ -158,6 +158,7 @@ class Daemon:
         catch_signals(loop, self._on_signal, self._on_reload)
         for evse, gap in self.built.parts.gaps.items():
             self.log.warning("NoGuard", gap, EVSE=evse)
+        self.runtime.time.settled = self.built.restored.power_lost  # nothing was written in this power-up yet
         await self._feed(self.built.restored)
         await self.custody.begin(self.built.opened)
         if self.built.store.fault is not None:

@@ -150,12 +150,14 @@ class Durable:
             return Told(True, "nothing was given up")
         return Told(True, f"{count} {'message goes' if count == 1 else 'messages go'} to the central system once more")
 
-    async def retime(self, boot: str, offset_s: float) -> None:
-        """Rows written before the time was known get their true times."""
+    async def retime(self, boot: str, offset_s: float) -> bool:
+        """Rows written before the time was known get their true times. False: not now, the disk refuses."""
         try:
             await self._work(lambda: self._store.retime(boot, offset_s))
         except StoreError as error:
             self._log.warning("StorageFailed", f"stored times could not be corrected: {error}", fault=STORAGE)
+            return False
+        return True
 
     def _told(self, done: Committed) -> list[Event]:
         """What a commit had to do beyond its orders."""

@@ -43,21 +43,16 @@ from agent.core.events import (
 )
 from agent.core.network import CsmsChanged
 from agent.core.requests import Ref, Request, VariablesSetRequested
-from agent.core.security import ClockSet
 from agent.core.technician import Ordered, Requeue
-from agent.core.types import Instant, Registration
+from agent.core.types import ClockQuality, Instant, Registration
 from agent.durable import Durable, LogPort, StorePort, Work
 from agent.ocpp.conversation import Conversation, Delivered, Fault, Hang, Hear, Outcome, Say, Undeliverable
 from agent.orders import HardwarePort, order
+from agent.timekeeping import ClockPort, Timekeeper
 
 MAX_TO_SEND = 64  # answers and one call; each inbound CALL has at most one
 T = TypeVar("T")
 DURABLE = (Record, Remember, Forget)
-
-
-class ClockPort(Protocol):
-    def now(self) -> Instant: ...
-    def learn(self, utc: float, mono_at_request: float, mono_at_answer: float) -> float | None: ...
 
 
 class LinkPort(Protocol):
@@ -96,6 +91,7 @@ class Runtime:
         self.conversation = conversation
         self._facts = station.facts
         self.durable = Durable(store, work, log)
+        self.time = Timekeeper(clock, self.durable, log)
         self._store, self._clock, self._link, self._hardware, self._work = store, clock, link, hardware, work
         self._log, self._leave, self._errand, self._trace, self._answer = log, leave, errand, trace, answer
         self._lock = asyncio.Lock()
@@ -238,7 +234,8 @@ class Runtime:
             self._answer(effect.ref, await self.durable.requeue())
             self.conversation.outbox.afresh()
         elif isinstance(effect, LearnTime):
-            await self._learn(effect.utc, now, queue)
+            asked, answered = self.conversation.sent_mono, self.conversation.answered_mono
+            queue.extend(await self.time.learn(effect.utc, asked, answered))
         else:
             self._perform_rare(effect)
 
@@ -253,19 +250,6 @@ class Runtime:
             self._errand(effect)
         else:
             raise AssertionError(f"no way to do {effect!r}")
-
-    async def _learn(self, utc: float, now: Instant, queue: deque[Event]) -> None:
-        """The CSMS's time; rows written before any time was known get their true times."""
-        jump = self._clock.learn(utc, self.conversation.sent_mono, self.conversation.answered_mono)
-        if jump is None:
-            return
-        self._log.info("ClockSet", f"the clock was set by the CSMS, by {jump:+.0f} s")
-        after = self._clock.now()
-        offset_s = after.utc - after.mono
-        await self.durable.retime(after.boot, offset_s)
-        clock = Remember("clock", "offset", [after.boot, offset_s])  # for the next process of this power-up
-        queue.extend(await self.durable.commit([clock], now.mono))
-        queue.append(ClockSet(jump))
 
     # --- what the conversation wants ----------------------------------------------------------------------------
 
@@ -354,6 +338,8 @@ class Runtime:
 
     async def _end_of_step(self) -> None:
         now = self._clock.now()
+        if not self.time.settled or now.quality is not ClockQuality.SYNCED:
+            await self._steps_within(await self.time.look(now))
         await self._steps_within(await self.durable.catch_up(now.mono))
         self._release()
         timeout_s = self._facts.variables.number("OCPPCommCtrlr.MessageTimeout[Default]")

@@ -68,6 +68,7 @@ RULES: dict[str, Rule] = {
             "agent.ocpp",
             "agent.orders",
             "agent.store",
+            "agent.timekeeping",
             *BASE,
             "drivers.api",
         ),
@@ -76,6 +77,9 @@ RULES: dict[str, Rule] = {
     "agent.durable": Rule(
         ("agent.core", "agent.ocpp.outbox", "agent.store", "agent.errors"),
         not_std=("socket", "ssl", "sqlite3", "random", "time"),
+    ),
+    "agent.timekeeping": Rule(
+        ("agent.core", "agent.durable"), not_std=("asyncio", "socket", "ssl", "sqlite3", "random", "time")
     ),
     "agent.errors": Rule(not_std=OUTSIDE_WORLD),
     "agent.log": Rule(("agent.errors", "agent.core.troubles"), ("systemd",)),

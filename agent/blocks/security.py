@@ -113,7 +113,7 @@ class Security(Block):
         self._waiting = {number: _retimed(entry, now) for number, entry in self._waiting.items()}
         self._log = deque((_retimed(entry, now) for entry in self._log), MAX_LOG)
         if abs(e.jump_s) > CLOCK_STEP_S:
-            yield SecurityEvent("SettingSystemTime", f"set by the CSMS, by {e.jump_s:+.0f} s")
+            yield SecurityEvent("SettingSystemTime", f"set by {e.by}, by {e.jump_s:+.0f} s")
 
     def on_storage(self, e: SamplesThinned | StorageFailed, _now: Instant) -> Out:
         if isinstance(e, SamplesThinned):

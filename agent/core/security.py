@@ -71,6 +71,7 @@ class ClockSet(Event):
     """Our UTC has jumped (+: later), because somebody has told us the time."""
 
     jump_s: float
+    by: str = "the CSMS"
 
 
 @record

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.csms import epoch
 from tests.conformance.ledger import availability, begun, charges, over, status, statuses
-from tests.end_to_end.agent_helpers import CARD, OTHER_CARD, charger, eventually, until
+from tests.end_to_end.agent_helpers import CARD, OTHER_CARD, Charger, charger, eventually, until
 
 BOTH = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 
@@ -59,21 +59,29 @@ async def test_charges_made_offline_arrive_in_order_with_the_times_when_they_hap
 
 
 NO_CLOCK = """
-import sys, time
+import pathlib, sys, time
 import agent.clock
-real = time.time
-agent.clock.Clock.__init__.__kwdefaults__["wall"] = lambda: real() - {ago}
+real, synchronized = time.time, pathlib.Path({mark!r})
+agent.clock.SYSTEM_CHECK_S = 0.2
+agent.clock.Clock.__init__.__kwdefaults__.update(
+    wall=lambda: real() - (0 if synchronized.exists() else {ago}), ntp_mark=synchronized
+)
 from agent.__main__ import main
 sys.exit(main(["run", "--config", {config!r}]))
 """
 
 
-@BOTH
-async def test_a_charge_begun_before_the_time_was_known_gets_its_true_times(version: str) -> None:
+async def quality(c: Charger, wanted: str) -> bool:
+    return bool((await c.status())["clock"]["quality"] == wanted)
+
+
+@pytest.mark.parametrize(("version", "teacher"), [("1.6", "csms"), ("2.0.1", "csms"), ("1.6", "ntp")])
+async def test_a_charge_begun_before_the_time_was_known_gets_its_true_times(version: str, teacher: str) -> None:
     """A board without a battery wakes up in 1970."""
     async with charger(version, start=False, variables={"AllowOfflineTxForUnknownId": True}) as c:
         c.csms.refusing = True
-        c.program = ("-c", NO_CLOCK.format(ago=int(time.time()) - 1000, config=str(c.config)))
+        mark = c.folder / "synchronized"
+        c.program = ("-c", NO_CLOCK.format(ago=int(time.time()) - 1000, config=str(c.config), mark=str(mark)))
         await c.start()
         await until(lambda: "PilotChanged" in c.log, "the hardware is read")
         plugged_at = time.time()
@@ -82,6 +90,9 @@ async def test_a_charge_begun_before_the_time_was_known_gets_its_true_times(vers
         await c.charging()
         charging_at = time.time()
         assert (await c.status())["clock"]["quality"] == "unknown"
+        if teacher == "ntp":  # before the CSMS can say anything
+            mark.touch()
+            await eventually(lambda: quality(c, "synced"), "the clock was set")
         c.csms.mend()
         charge = await begun(c.csms)
         assert plugged_at - 1 < charge.started_at < charging_at + 1
