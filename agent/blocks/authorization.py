@@ -171,7 +171,7 @@ class Authorization(Block):
         yield from self._known.learn(e.call.token, e.info, now)
         question = self._asked.pop((_key(e.call.token), e.call.evses), None)
         if question is not None:
-            yield from self._use(question, e.info, now)
+            yield from self._use(question, replace(e.info, expires=None), now)  # its date counts when nobody is asked
 
     def on_failed(self, e: CallFailed, now: Instant) -> Out:
         if isinstance(e.call, Authorize):

@@ -188,7 +188,7 @@ class Transactions(Block):
 
     def _judged(self, evse: Evse, tx: Transaction, info: TokenInfo, now: Instant) -> Iterator[Event | Effect]:
         """The CSMS has said of a running transaction's token what it thinks of it (E05)."""
-        if info.accepted(now.utc):
+        if info.status is TokenStatus.ACCEPTED:  # now; its date is for the cache
             if info.group is not None:
                 tx.group = info.group
             return

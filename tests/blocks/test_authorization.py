@@ -48,10 +48,22 @@ def test_whatever_is_not_accepted_is_refused(status: TokenStatus) -> None:
     assert bench.evse.grant is None
 
 
-def test_an_accepted_card_past_its_date_is_refused() -> None:
+def test_a_card_that_the_csms_accepts_now_is_accepted_whatever_its_date() -> None:
+    """Some central systems tell a date by another zone's clock; it is the cache's."""
     bench = Bench().ready()
-    bench.tap(info=TokenInfo(TokenStatus.ACCEPTED, expires=bench.utc - 1))
+    bench.tap(info=TokenInfo(TokenStatus.ACCEPTED, expires=bench.utc - 3600))
+    assert bench.evse.grant is not None
+
+
+@pytest.mark.parametrize(("date_s", "granted"), [(60, False), (600, True)])
+def test_an_accepted_card_past_its_date_is_refused(date_s: int, granted: bool) -> None:
+    bench = Bench().ready()
+    bench.tap(info=TokenInfo(TokenStatus.ACCEPTED, expires=bench.utc + date_s))
+    bench.wait(300)
     assert bench.evse.grant is None
+    bench.feed(LinkDown())
+    bench.tap(info=None)
+    assert (bench.evse.grant is not None) is granted
 
 
 def test_pre_authorize_lets_the_cache_answer() -> None:

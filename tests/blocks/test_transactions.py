@@ -434,6 +434,15 @@ def test_what_flowed_before_the_meter_told_so_belongs_to_the_transaction_that_be
     assert bench.evse.tx.last_wh == 5010
 
 
+def test_a_charge_whose_card_is_accepted_goes_on_whatever_its_date() -> None:
+    bench = Bench().ready()
+    bench.charge()
+    late = TokenInfo(TokenStatus.ACCEPTED, OTHER_CARD, bench.utc - 3600)
+    bench.feed(TransactionAnswered(bench.journal[0], late))
+    assert bench.evse.tx is not None
+    assert (bench.evse.tx.stop, bench.evse.tx.group) == (None, OTHER_CARD)
+
+
 @pytest.mark.parametrize("leap_s", [-7200.0, 7200.0])
 def test_a_clock_that_leaps_in_mid_charge_changes_neither_the_order_nor_the_length_of_what_is_told(
     leap_s: float,
