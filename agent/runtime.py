@@ -243,7 +243,7 @@ class Runtime:
         if order(self._hardware, effect):
             return
         if isinstance(effect, Redial):
-            self._link.redial(effect.why)
+            (self._link.redial if effect.at_once else self._link.drop)(effect.why)
         elif isinstance(effect, Restart):
             self._leave(effect)
         elif isinstance(effect, Errand) and self._errand is not None:

@@ -7,7 +7,8 @@ Rules kept
   old link returns by itself. Every step is remembered before it shows, so a power cut changes nothing: a trial that was
   under way is begun anew, at most `MAX_STARTS` times.
 * Some accept and then close. Until a connection to the new link has stood for `SETTLED_S`, what was before is kept
-  beside it, and returns for the same reasons and within the same time.
+  beside it and has its turn for the same reasons; then the new one again, since the CSMS may know the old password no
+  more. The first of the two that stands so long is kept.
 * Changes are gathered until none has come for `QUIET_S`: what belongs together is tried together, and the answer to the
   last one is out before the link is left.
 * Slots are used in order of preference. After NetworkProfileConnectionAttempts failures the next one is dialled. From a
@@ -62,6 +63,7 @@ from agent.core.types import Instant, Registration
 QUIET_S = 2.0
 MAX_STARTS = 3
 _DEADLINES = {"quiet": Turn.QUIET, "trial": Turn.SPENT, "climb": Turn.CLIMB}
+_ATTEMPTS = "OCPPCommCtrlr.NetworkProfileConnectionAttempts"
 _OWN = (PRIORITY.lower(), PASSWORD.lower())
 
 
@@ -75,6 +77,7 @@ class Network(Block):
         self._deadlines, self._wishes, self._failures = course.deadlines, course.wishes, course.failures
         self._trial_ends_mono = 0.0
         self._stopping = False
+        self._told_back = False  # that the link before had its turn
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -198,7 +201,9 @@ class Network(Block):
     def _settle(self, now: Instant) -> Iterator[Event | Effect]:
         """We are accepted, on a connection that has stood for a while."""
         self._deadlines.clear("resort")
-        yield from self._course.believe(now)
+        news = self._taken() if self._told_back and not self._course.turned else ()
+        yield from (*self._course.believe(now), *news)
+        self._told_back = False
 
     def on_down(self, e: LinkDown, now: Instant) -> Out:
         fleeting = "settled" in self._deadlines
@@ -249,7 +254,7 @@ class Network(Block):
             elif name == "certificate":
                 yield from self._waiting(now)
             elif name == "doubt":
-                yield from self._undo(now)
+                yield from self._doubtful(now)
             else:
                 if name == "trial":
                     self._failures.why = self._failures.why or "BootNotification was not accepted in time"
@@ -300,23 +305,32 @@ class Network(Block):
         self._course.forms.drop(self._course.slot)
         yield from self._course.doubt(now)
         yield from self._adopt(wanted, now)
+        yield from self._taken()
+        yield from self._prove(now)
+
+    def _taken(self) -> Iterator[Event | Effect]:
         yield Note("info", "LinkKept", f"the new link is good and is kept: {self._course.shown}")
         yield SecurityEvent("ReconfigurationOfSecurityParameters", f"taken: {self._course.shown}")
-        yield from self._prove(now)
 
     def _adopt(self, wanted: Plan, now: Instant) -> Iterator[Event | Effect]:
         yield Remember(TABLE, "plan", self._wishes.adopt(wanted, now.utc).json())
         yield Forget(TABLE, "wanted")
 
-    def _undo(self, now: Instant) -> Iterator[Event | Effect]:
-        """It was accepted, and did not last."""
-        if self.state is not State.STANDING:
-            self._deadlines.set("doubt", now.mono + SETTLED_S)  # what is tried now is to be over first
-        if self.state is not State.STANDING or not self.doubted:
-            return
-        yield from self._course.undo()
-        yield from self._not_kept(self._failures.why or "no connection to it has lasted")
-        yield from self._course.dial(now, f"returning to the link before: {self._course.shown}")
+    def _doubtful(self, now: Instant) -> Iterator[Event | Effect]:
+        """It was accepted and did not last: the other one's turn."""
+        good = self._facts.linked and self._facts.registration is Registration.ACCEPTED
+        if good or self.state is not State.STANDING:
+            self._deadlines.set("doubt", now.mono + SETTLED_S)  # it may still prove itself
+        elif self.doubted:
+            yield from self._other(now)
+
+    def _other(self, now: Instant) -> Iterator[Event | Effect]:
+        if not self._told_back:
+            self._told_back = True
+            yield from self._not_kept(self._failures.why or "no connection to it has lasted")
+        self._course.turn(now)
+        which = "the link before" if self._course.turned else "the new link again"
+        yield from self._course.dial(now, f"trying {which}: {self._course.shown}", rounds=2)
 
     def _return(self, now: Instant) -> Iterator[Event | Effect]:
         self._course.slot = self._wishes.known(self._course.before)
@@ -339,7 +353,7 @@ class Network(Block):
         target = self.target
         assert target is not None
         self._failures.end()
-        self._course.before = self._course.slot
+        self._course.moves, self._course.before = 0, self._course.slot
         for name in ("trial", "resort"):
             self._deadlines.clear(name)
         if self._course.slot != LAST_RESORT:
@@ -353,11 +367,12 @@ class Network(Block):
     def _next(self, now: Instant) -> Iterator[Event | Effect]:
         """Attempts are used up here: the next slot, round and round. With one slot there is nothing to change."""
         order = self.order()
-        if self.doubted:
-            yield from self._undo(now)
+        place = order.index(self._course.slot) if self._course.slot in order else -1
+        slot = order[(place + 1) % len(order)]
+        if self.doubted and (not self._course.turned or slot == self._course.before):
+            yield from self._other(now)
         elif len(order) > 1:
-            place = order.index(self._course.slot) if self._course.slot in order else -1
-            yield from self._course.move(order[(place + 1) % len(order)], now, f"failing over: {self._failures.why}")
+            yield from self._course.move(slot, now, f"failing over: {self._failures.why}", rounds=len(order))
 
     def _probe(self, now: Instant) -> Iterator[Event | Effect]:
         self._course.before = self._course.slot
@@ -383,6 +398,3 @@ class Network(Block):
         VariableChanged: "on_changed",
         Tick: "on_tick",
     }
-
-
-_ATTEMPTS = "OCPPCommCtrlr.NetworkProfileConnectionAttempts"

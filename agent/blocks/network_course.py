@@ -24,14 +24,17 @@ _RETURN = "OCPPCommCtrlr.NetworkReturnInterval"
 
 
 class Course:
-    """`slot`: the one in use; `before`: the one to come back to; `resort`: the last resort may be used."""
+    """`slot`: the one in use; `before`: the one to come back to; `resort`: the last resort may be used; `moves`: how
+    often we went elsewhere since somebody has accepted us; `turned`: while a link is not believed in, it is the turn of
+    the one before."""
 
     def __init__(self, variables: Variables, links: Links, salt: str) -> None:
         self._vars, self._salt = variables, salt
         self.deadlines = Deadlines()
         self.state = State.STANDING
         self.slot = self.before = 1
-        self.resort = False
+        self.resort = self.turned = False
+        self.moves = 0
         self.failures = Failures()
         self.forms = Forms()
         self.doubts = Doubts()
@@ -41,7 +44,7 @@ class Course:
     @property
     def free(self) -> bool:
         """Nothing is being tried."""
-        return self.state in (State.STANDING, State.GATHERING)
+        return self.state in (State.STANDING, State.GATHERING) and not self.turned
 
     @property
     def doubted(self) -> bool:
@@ -85,21 +88,23 @@ class Course:
         if after_s:
             self.deadlines.keep("resort", now.mono + after_s)
 
-    def move(self, slot: int, now: Instant, why: str) -> Iterator[Event | Effect]:
+    def move(self, slot: int, now: Instant, why: str, *, rounds: int = 0) -> Iterator[Event | Effect]:
         self.slot = slot
         self.arm_climb(now)
-        yield from self.dial(now, f"{why}; now {self.shown}")
+        yield from self.dial(now, f"{why}; now {self.shown}", rounds=rounds)
 
-    def dial(self, now: Instant, why: str) -> Iterator[Event | Effect]:
-        """Another target from now on."""
+    def dial(self, now: Instant, why: str, *, rounds: int = 0) -> Iterator[Event | Effect]:
+        """Another target from now on. `rounds`: one of so many that take turns; once each has had its turn in vain, the
+        next dial waits as one after any other failure does."""
         self.number += 1
+        self.moves += 1 if rounds else 0
         self.failures.begin()
         self.forms.afresh()
         self.deadlines.clear("settled")
         self.lost(now)
         yield Note("info", "LinkChange", why)
         yield CsmsChanged()
-        yield Redial(why)
+        yield Redial(why, at_once=not rounds or self.moves < rounds)
 
     def arm_climb(self, now: Instant) -> None:
         """From a lesser slot that is good the best one is tried again some time."""
@@ -121,22 +126,24 @@ class Course:
 
     def end_doubts(self) -> Iterator[Effect]:
         self.deadlines.clear("doubt")
+        self.turned = False
         yield from self.doubts.end()
 
     def believe(self, now: Instant) -> Iterator[Effect]:
-        """It has stood for a while."""
+        """The one in use has stood for a while: it is the only one from now on."""
         if self.doubts.before is not None:
-            self.wishes.standing = self.wishes.raised(*self.doubts.before, self.slot)
+            if not self.turned:
+                self.wishes.standing = self.wishes.raised(*self.doubts.before, self.slot)
             yield Remember(TABLE, "plan", self.wishes.standing.json())
             yield from self.end_doubts()
             self.arm_climb(now)
 
-    def undo(self) -> Iterator[Effect]:
-        """What was before stands again, but for what the file has changed meanwhile."""
+    def turn(self, now: Instant) -> None:
+        """The other one's turn. In memory only: after a restart the newer one comes first again."""
         assert self.doubts.before is not None
-        plan, slot = self.doubts.before
+        (plan, slot), self.doubts.before = self.doubts.before, (self.wishes.standing, self.slot)
         self.wishes.standing = self.wishes.links.fresh(plan)[0]
+        self.turned = not self.turned
         self.slot = self.before = self.wishes.known(slot)
         self.forms.drop(self.slot)
-        yield Remember(TABLE, "plan", self.wishes.standing.json())
-        yield from self.end_doubts()
+        self.watch_doubts(now)

@@ -334,9 +334,11 @@ class Errand(Effect):
 
 @record
 class Redial(Effect):
-    """Close the link and dial anew with the settings as they are now."""
+    """Close the link and dial anew with the settings as they are now. `at_once` False: after the wait that follows any
+    failure."""
 
     why: str
+    at_once: bool = True
 
 
 @record

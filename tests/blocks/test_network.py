@@ -10,7 +10,7 @@ from agent.blocks.assembly import assemble
 from agent.blocks.network import MAX_STARTS, Network
 from agent.blocks.network_course import SETTLED_S
 from agent.blocks.station import Block, Out, Station
-from agent.core.effects import Ask, Boot, Effect, Heartbeat, Note, Redial, Reply, WritesAnswer
+from agent.core.effects import Ask, Boot, Effect, Heartbeat, Note, Redial, Remember, Reply, WritesAnswer
 from agent.core.events import BootAnswered, LinkDown, LinkUp, Restored, SecurityEvent, Stopping
 from agent.core.evse import EvseLimits
 from agent.core.network import (
@@ -289,8 +289,58 @@ def test_a_csms_that_accepts_us_and_then_closes_again_and_again_is_left_for_the_
     assert "LinkReturned" not in codes(desk.feed(LinkDown("closed")))
     assert "LinkReturned" in codes(flap(desk))
     assert (desk.profile, desk.kinds[-1]) == (HOME, "ReconfigurationOfSecurityParameters")
+    desk.stand()
     assert read_plan(desk.store["plan"]) == Plan()
     assert "before" not in desk.store
+
+
+def test_an_outage_just_after_a_new_password_was_accepted_does_not_lock_the_charger_out() -> None:
+    """The CSMS knows the old one no more."""
+    desk = Desk().begin()
+    desk.tried("SecurityCtrlr.BasicAuthPassword", KEY)
+    desk.accept()
+    desk.feed(LinkDown("no carrier"))
+    desk.fail()
+    assert desk.profile == HOME
+    for _ in range(2):
+        desk.fail("unauthorized", "HTTP 401")
+    assert desk.profile.password == KEY
+    desk.stand()
+    assert read_plan(desk.store["plan"]).slots[1]["password"] == KEY
+    assert "before" not in desk.store
+    assert codes(desk.feed(LinkDown("x"))) == []
+
+
+def test_two_links_of_which_neither_lasts_take_turns_without_haste_or_writing() -> None:
+    desk = accepted(Desk().begin())
+    effects: list[Effect] = []
+    for _ in range(20):
+        effects += flap(desk)
+    redials = of(effects, Redial)
+    assert len(redials) == 10
+    assert sum(redial.at_once for redial in redials) == 1
+    assert codes(effects).count("LinkReturned") == 1
+    assert [effect for effect in of(effects, Remember) if effect.table == "network"] == []
+
+
+def test_all_slots_of_the_link_before_have_their_turn_and_then_the_new_one_again() -> None:
+    desk = accepted(Desk(HOME, SPARE).begin())
+    seen = []
+    for _ in range(6):
+        desk.fail()
+        desk.fail()
+        seen.append(desk.profile.url)
+    assert seen == [HOME.url, SPARE.url, "ws://new/ocpp", SPARE.url, HOME.url, "ws://new/ocpp"]
+
+
+def test_nothing_is_taken_from_a_link_before_that_has_not_stood_yet() -> None:
+    desk = accepted(Desk().begin())
+    for _ in range(2):
+        flap(desk)
+    desk.accept()
+    assert desk.set("NetworkConfiguration[1].OcppCsmsUrl", "ws://newer/ocpp") == "Rejected"
+    desk.wait(SETTLED_S + 1)
+    assert desk.set("NetworkConfiguration[1].OcppCsmsUrl", "ws://newer/ocpp") == "Accepted"
 
 
 def test_a_csms_that_is_gone_after_it_has_accepted_us_is_left_for_the_link_before() -> None:

@@ -359,6 +359,17 @@ async def test_the_fallback_is_dialled_when_the_first_one_is_down_and_gets_what_
         assert spare.wrong == []
 
 
+async def test_lesson_9_slots_that_are_all_down_are_dialled_in_turns_with_the_back_off() -> None:
+    lines = FALLBACK.format(url="ws://127.0.0.1:1/ocpp")
+    slow = {"OCPPCommCtrlr.NetworkProfileConnectionAttempts": 1, "RetryBackOffWaitMinimum": 3000}
+    csms = Csms("1.6")
+    csms.refusing = True
+    async with charger("1.6", csms=csms, csms_lines=lines, variables=slow) as c:
+        await until(lambda: c.log.count("failing over") == 2, "each slot has had its turn")
+        assert (await c.status())["link"]["redial_in_s"] > 2000
+        assert len(csms.requests) == 1
+
+
 # --- what a technician is told ----
 
 

@@ -205,7 +205,11 @@ def recurs_an_hour_late() -> contextlib.AbstractContextManager[None]:
 
 def judges_at_once() -> contextlib.AbstractContextManager[None]:
     """A rule of the supervision gives neither order nor car the time that they need."""
-    hasty = tuple(changed(rule, after_s=lambda _limits: 0.0, ordered=False) for rule in supervision.RULES if rule.source != "overdraw")
+    hasty = tuple(
+        changed(rule, after_s=lambda _limits: 0.0, ordered=False)
+        for rule in supervision.RULES
+        if rule.source != "overdraw"
+    )
     return swapped(supervision, "RULES", hasty)
 
 
