@@ -21,6 +21,7 @@ from drivers.api import Measurand, Phase, shorten
 
 if TYPE_CHECKING:
     from agent.daemon import Daemon
+    from drivers.bus import Bus
 
 LINES = (Phase.L1, Phase.L2, Phase.L3)
 _DATE_TIME = VariableId("ClockCtrlr", "DateTime")
@@ -70,6 +71,7 @@ class Report:
             "protocol": d.built.conversation.dialect.name if d.link.is_up else None,
             "clock": {"quality": now.quality.name.lower(), "utc": facts.variables.view(_DATE_TIME, now).value},
             "evses": [self.evse(evse, now) for evse in facts.evses.values()],
+            "buses": [_bus(name, bus) for name, bus in d.built.parts.buses.items()],
             "queue": {
                 "rows": counts.rows,
                 "bytes": counts.bytes,
@@ -165,6 +167,11 @@ class Report:
         state = "failing" if failing else "salvaged" if opened.lost else "ok"
         why = failing or "; ".join(opened.lost) or None
         return {"state": state, "why": why, "bytes": _file_bytes(store.path), "limit_bytes": store.limits.hard_bytes}
+
+
+def _bus(name: str, bus: Bus) -> dict[str, Any]:
+    questions, broken = bus.stats.counted
+    return {"name": name, "port": bus.name, "open": bus.is_open(), "questions": questions, "broken": broken}
 
 
 def power_w(evse: Evse) -> float | None:

@@ -160,15 +160,17 @@ class Bus:
         self._devices: dict[int, _Device] = {}
         self._waiting = self._failures = 0
         self._dirty = self._closed = False
-        self._last_at = 0.0
+        self._last_at = self._connect_at = self._connect_pause_s = 0.0
         self._last_unit: int | None = None
-        self._connect_at = self._connect_pause_s = 0.0
         self._connect_why = ""
 
     @property
     def epoch(self) -> int:
         """Counts the connections made: a driver that wrote set-up registers in another epoch writes them again."""
         return self.stats.connects
+
+    def is_open(self) -> bool:
+        return self._wire.connected
 
     def device(
         self, unit: int, label: str, pause_s: float = 0.0, timeout_s: float | None = None, meaning: object = None

@@ -23,6 +23,12 @@ class BusStats:
         self.busy_s = 0.0  # time in which the line was ours: bytes, answer times, silences, quarantines
         self.devices: dict[int, DeviceStats] = {}
 
+    @property
+    def counted(self) -> tuple[int, int]:
+        """All questions, and those that had no whole answer."""
+        devices = self.devices.values()
+        return sum(one.requests for one in devices), sum(one.timeouts + one.garbage for one in devices)
+
 
 class Exchange(NamedTuple):
     """A request and its answer, as a tap is told of it. `device` has a `unit`, a `label` and its `maps`; `error`: why

@@ -19,6 +19,7 @@ It sends `{"verb": "status"}` to the control socket and gets one JSON object, in
                   temperature_c, temperature_limit_a: where [evse.derating] is; what it leaves, null: all
                   transaction: null or {id, csms_id, state, for_s, energy_wh, token}; token: its last four characters
                   faults: [{id, text, remedy, info}]
+    buses         [{name, port, open, questions, broken}]  since the start; broken: had no whole answer
     queue         {rows, bytes, oldest_s}                transaction messages that wait for the CSMS
     dead_letters  [{id, kind, evse, why, utc}] given up on, and kept
     storage       {state: "ok" | "failing" | "salvaged", why, bytes, limit_bytes}

@@ -16,7 +16,8 @@ from agent.blocks.supervision import opened_s
 from agent.config import Config, EvseConfig
 from agent.core.faults import CATALOGUE
 from agent.doctor import electrical
-from agent.doctor.report import Check, State, fail, note, ok, skip, warn
+from agent.doctor.lines import line
+from agent.doctor.report import GUARD, Check, State, fail, note, ok, skip, warn
 from agent.edge.hardware import EvseParts
 from agent.parts import Parts
 from drivers.api import (
@@ -38,7 +39,6 @@ from drivers.probe.table import Samples
 
 POLLS = 6
 POLL_S = 0.1
-WARN_RATE, FAIL_RATE = 0.02, 0.2
 READER_OPENS_S = 1.0
 CLOSES_S = 1.0  # a contactor that was just told to close is given so long
 OBEYED = (State.OK, State.NOTE)  # of the check that orders 0 A
@@ -74,19 +74,11 @@ async def check(config: Config, parts: Parts, read_only: bool, card_s: float) ->
 
 
 def _line(name: str, bus: Bus) -> Check:
-    name, devices = f"bus.{name}", bus.stats.devices.values()
-    asked = sum(device.requests for device in devices)
-    broken = sum(device.timeouts + device.garbage for device in devices)
-    text = f"{bus.name}: {asked} questions, {broken} without a whole answer"
+    devices = bus.stats.devices.values()
     if not bus.stats.connects:
-        return fail(name, next((d.last_error for d in devices if d.last_error), f"{bus.name} could not be opened"))
-    if asked and broken == asked:
-        return fail(name, f"{text}: nobody is there", "power, A and B, speed: chargepoint bus scan")
-    if broken > FAIL_RATE * asked:
-        return fail(name, text, "termination, A and B, shield, two devices with one unit number")
-    if broken > WARN_RATE * asked:
-        return warn(name, text, "termination, length, shield; or a device that is slower than timeout_ms")
-    return ok(name, text)
+        why = next((d.last_error for d in devices if d.last_error), f"{bus.name} could not be opened")
+        return fail(f"bus.{name}", why)
+    return line(name, bus.name, bus.stats.counted)
 
 
 # --- controllers ---------------------------------------------------------------------------------------------
@@ -205,7 +197,7 @@ def _watchdog(name: str, controller: Any) -> Check:
     name = f"{name}.watchdog"
     guard = controller.guard() if isinstance(controller, FailsSafe) else None
     if why := gap(guard):
-        return warn(name, why, "the charger needs a guard of its own")
+        return warn(name, why, GUARD)
     assert guard is not None
     return ok(name, f"{guard.timeout_s:g} s after the agent has died {guard.current_a:g} A are offered")
 

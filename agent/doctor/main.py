@@ -121,7 +121,8 @@ async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator
         yield fail("agent", f"{str(error).partition(': ')[2]}; nothing more was tried", "ask as root")
         return
     else:
-        for check in running.check(answer):
+        await asyncio.sleep(running.LISTENS_S)
+        for check in running.check(answer, await _told(control_socket(options.config))):
             yield check
         return
     async for check in _hardware(config, options):
@@ -136,7 +137,7 @@ async def _outside(config: Config, options: argparse.Namespace) -> AsyncIterator
 async def _told(socket: str) -> running.Answer:
     for _ in range(round(running.BEGINS_S)):
         answer = await asyncio.to_thread(ask, socket)
-        if not running.begins(answer):
+        if not running.settles(answer):
             break
         await asyncio.sleep(1.0)
     return answer

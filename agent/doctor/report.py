@@ -33,6 +33,7 @@ class Check(NamedTuple):
 
 Tell = Callable[[Check], None]
 TEXT_AT = 29  # the column in which a check's text begins
+GUARD = "the charger needs a guard of its own, such as a relay that drops when the agent falls silent"
 DRAWN = {State.OK: "ok", State.NOTE: "note", State.WARN: "WARN", State.FAIL: "FAIL", State.SKIP: "skip"}
 
 

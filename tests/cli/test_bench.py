@@ -156,6 +156,7 @@ async def test_another_device_than_the_map_is_told(tmp_path: Path) -> None:
         done = await chargepoint("meter", "read", "eastron_sdm630", "--port", port, "--unit", "2")
     assert done.code == 1
     assert "! meter code" in done.out
+    assert "this is not the device that the map is for: chargepoint bus scan names it" in done.out
 
 
 @pytest.mark.parametrize(
@@ -173,12 +174,20 @@ async def test_a_failure_is_one_line_and_code_1(tmp_path: Path, words: tuple[str
     assert said.format(port=port) in done.err
 
 
+async def test_whoever_gets_no_answer_is_told_what_to_look_at(tmp_path: Path) -> None:
+    async with bench(tmp_path) as (port, _):
+        done = await chargepoint("meter", "read", "eastron_sdm630", "--port", port, "--unit", "9")
+    assert "is it on, A and B right, unit and speed as set there? chargepoint bus scan looks for it" in done.err
+
+
 async def test_a_port_that_is_not_there_is_one_line() -> None:
     done = await chargepoint("bus", "scan", "--port", "/dev/none", "--units", "1")
     assert (done.code, done.err) == (
         1,
-        "chargepoint bus: /dev/none: the port cannot be opened: No such file or directory\n",
+        "chargepoint bus: /dev/none: the port cannot be opened: No such file or directory; is it plugged in? "
+        "see ls -l /dev/serial/by-path\n",
     )
+    assert "found" not in done.out.partition("\n")[2], "nothing was asked"
 
 
 @pytest.mark.parametrize(

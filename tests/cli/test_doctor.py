@@ -460,7 +460,53 @@ async def test_a_wrong_configuration_is_code_78_and_in_the_report(tmp_path: Path
     ],
 )
 def test_an_agent_that_has_just_started_is_asked_again(uptime_s: float, evse: dict[str, Any], again: bool) -> None:
-    assert running.begins({"uptime_s": uptime_s, "evses": [evse]}) is again
+    assert running.settles({"uptime_s": uptime_s, "evses": [evse]}) is again
+
+
+@pytest.mark.parametrize(
+    ("evse", "again"),
+    [
+        ({"contactor": True, "offer_a": 0.0}, True),
+        ({"contactor": True, "offer_a": 0.0, "faults": [{"id": "contactor-welded"}]}, False),
+        ({"contactor": True, "offer_a": 16.0}, False),
+        ({"contactor": False, "offer_a": 0.0}, False),
+    ],
+)
+def test_a_car_that_has_just_lost_its_offer_gets_its_time_to_let_go(evse: dict[str, Any], again: bool) -> None:
+    assert running.settles({"uptime_s": 60.0, "evses": [{"pilot": "C", "meter_age_s": 0.2, **evse}]}) is again
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "state"),
+    [
+        ((1000, 0), (1010, 0), State.OK),
+        ((1000, 0), (1010, 1), State.OK),  # a spark
+        ((1000, 30), (1010, 30), State.WARN),
+        ((1000, 0), (1010, 5), State.FAIL),
+        ((100_000, 0), (100_010, 10), State.FAIL),  # a line that was good for a year
+        ((100, 40), (110, 40), State.FAIL),
+    ],
+)
+def test_a_line_of_the_running_agent_is_judged_by_what_it_loses_now_and_has_lost(
+    before: tuple[int, int], now: tuple[int, int], state: State
+) -> None:
+    told = [{"name": "rs485", "port": "/dev/x", "questions": asked, "broken": lost} for asked, lost in (before, now)]
+    assert running._line(told[1], told[0]).state is state
+
+
+def test_a_port_that_is_gone_is_told_though_nothing_is_asked_there() -> None:
+    gone = {"name": "rs485", "port": "/dev/x", "open": False, "questions": 50, "broken": 0}
+    assert running._line(gone, gone).state is State.FAIL
+
+
+def test_without_a_connection_the_registration_is_not_blamed_too() -> None:
+    link = {"state": "waiting", "host": "ws://x", "why": "nobody listens there", "remedy": "is the port right?"}
+    found = list(running._link({"link": link, "registration": "None"}))
+    assert [(check.name, check.state) for check in found] == [
+        ("csms.websocket", State.FAIL),
+        ("csms.registration", State.SKIP),
+    ]
+    assert found[0].remedy == "is the port right?"
 
 
 async def test_a_running_agent_is_asked_and_not_disturbed() -> None:
@@ -470,7 +516,7 @@ async def test_a_running_agent_is_asked_and_not_disturbed() -> None:
         assert c.csms.links == 1
         told = {check["name"]: check["state"] for check in done.json["checks"]}
     assert (done.code, told["agent"], told["csms.websocket"], told["evse1.meter"]) == (0, "ok", "ok", "ok")
-    assert "bus.line1" not in told
+    assert told["bus.line1"] == "ok"
     assert not set(told.values()) & {"warn", "fail"}
 
 

@@ -18,6 +18,15 @@ from agent.errors import Exit
 from drivers.api import DriverError
 
 EXIT_CODES = "exit codes: 0 done, 1 no: one line says why, 2 the command line was wrong, 130 interrupted"
+HINTS = {  # what a device or a port did: what to do about it
+    "another program uses it": "the agent? systemctl stop chargepoint, or ask it: chargepoint status, evse, meter",
+    "cannot be opened: No such file": "is it plugged in? see ls -l /dev/serial/by-path",
+    "cannot be opened: Permission": "join the group that owns it (ls -l), or be root",
+    "no answer in": "is it on, A and B right, unit and speed as set there? chargepoint bus scan looks for it",
+    "garbled answer": "another speed or parity, A and B, termination, or two devices with one unit number",
+    "has no such register": "another device than the map is for? chargepoint bus scan names it",
+    "does not know this function": "another device than the map is for? chargepoint bus scan names it",
+}
 CLEAR = "\x1b[H\x1b[J"
 
 
@@ -26,7 +35,9 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except DriverError as error:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        hint = next((f"; {hint}" for words, hint in HINTS.items() if words in text), "")
+        print(f"{program}: {text}{hint}", file=sys.stderr)
         return Exit.FAILURE
 
 

@@ -119,6 +119,8 @@ class _Screen:
         if self._json:
             tell_json(_json(result))
             return
+        if not result.asked:  # why, is told by whoever could not open the port
+            return
         count = len(result.found)
         tell(f"{count} device{'' if count == 1 else 's'} found, {result.asked} questions asked")
         for settings, times in result.garbled.items():

@@ -56,7 +56,7 @@ def _read(argv: list[str]) -> int:
             if options.watch:
                 clear_screen()
             tell("\n".join([show.head(found.device, line.shown(place)), *show.table([*read.identity, *read.values])]))
-            tell(f"the agent sees: {seen(reading)}")
+            tell("\n".join([*show.stranger(read.identity, ()), f"the agent sees: {seen(reading)}"]))
             return bool(options.watch)
 
         bench.read_evse(place, found, told)

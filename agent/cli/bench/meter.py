@@ -38,7 +38,8 @@ def _read(argv: list[str]) -> int:
             if options.watch:
                 clear_screen()
             tell("\n".join([show.head(found.device, line.shown(place)), *show.table(read.identity)]))
-            tell("\n".join([*show.table(read.values, read.findings), *show.sentences(read.findings)]))
+            tell("\n".join([*show.table(read.values, read.findings), *show.sentences(read.findings),
+                            *show.stranger(read.identity, read.values)]))  # fmt: skip
             return bool(options.watch)
 
         bench.read_meter(place, found, told)

@@ -32,6 +32,12 @@ def sentences(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"! {finding.key}: {finding.text}"
 
 
+def stranger(identity: Sequence[Value], values: Sequence[Value]) -> Iterator[str]:
+    """What it means that a name does not fit, or that nothing of the map is there."""
+    if any(value.why for value in identity) or (values and all(value.why for value in values)):
+        yield "! this is not the device that the map is for: chargepoint bus scan names it"
+
+
 def head(device: Device, where: str) -> str:
     note = "" if device.verified else f", {UNVERIFIED}"
     return f"{device.vendor} {device.model} (map {device.name}{note}), {where}"
