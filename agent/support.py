@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent import __version__
 from agent.blocks.security import Security
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FOLDER = "outgoing"
 KNOWN_HOSTS = "known_hosts"
 BUNDLE_S = 120.0
+
+T = TypeVar("T")
 
 
 class Support:
@@ -105,6 +107,22 @@ class Support:
 
     async def bundle(self, path: Path, oldest: float | None = None, latest: float | None = None) -> None:
         """Write the bundle (tar.gz). Raises TransferError when the disk does not take it."""
+        from agent.edge.bundle import write_bundle
+
+        parts, redactor, utc = await self._parts(oldest, latest)
+        await _beside(lambda: write_bundle(path, parts(), redactor, utc))
+
+    async def packed(self, name: str) -> bytes:
+        """The same without a file: somebody at the charger has asked, and perhaps because the disk is full."""
+        from agent.edge.bundle import packed
+
+        parts, redactor, utc = await self._parts(None, None)
+        return await _beside(lambda: packed(name, parts(), redactor, utc))
+
+    async def _parts(
+        self, oldest: float | None, latest: float | None
+    ) -> tuple[Callable[[], dict[str, str]], Redactor, float]:
+        """What makes the parts, for a thread of its own; all that only the loop may look at is taken here."""
         from agent.edge import bundle
 
         redactor, now = self._redactor(), self._d.clock.now()
@@ -119,8 +137,8 @@ class Support:
         if recorder is not None:
             await recorder.flush(now)
 
-        def pack() -> None:
-            parts = {
+        def parts() -> dict[str, str]:
+            return {
                 "about.txt": redactor.text(about),
                 "status.json": as_json(redactor.value(status)),
                 "settings.json": as_json(redactor.value(settings)),
@@ -131,16 +149,15 @@ class Support:
                 "board.txt": redactor.text(bundle.board()),
                 bundle.RECORDING: masked_recording(recorder.newest(half), redactor) if recorder is not None else "",
             }
-            bundle.write_bundle(path, parts, redactor, now.utc)
 
-        await _beside(pack)
+        return parts, redactor, now.utc
 
-    def asked_for(self) -> Path:
-        """Where a bundle is made that somebody at the charger has asked for."""
+    def name(self) -> str:
+        """Of a bundle that somebody at the charger has asked for."""
         from agent.edge import bundle
 
         station = self._d.config.station
-        return self._folder / bundle.name(station.serial or station.model, self._d.clock.now().utc)
+        return bundle.name(station.serial or station.model, self._d.clock.now().utc)
 
     def _redactor(self) -> Redactor:
         from agent.edge.redaction import Redactor
@@ -181,12 +198,12 @@ class Support:
         return {"files": [str(file) for file in files], "merged": table.data}
 
 
-async def _beside(work: Any) -> None:
+async def _beside(work: Callable[[], T]) -> T:
     """In a thread that does not hold the end of the process."""
     worker = Worker("bundle")
     try:
         async with asyncio.timeout(BUNDLE_S):
-            await worker.do(work)
+            return await worker.do(work)
     except TimeoutError:
         raise TransferError("the file was not made in time") from None
     finally:

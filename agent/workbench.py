@@ -2,7 +2,7 @@
 
 (What crosses the lines is `agent.overhearing`, orders and readings are `agent.technician`.) The bundle is made where
 those for the CSMS are made, and goes to whoever asked through the socket, in pieces: he writes it where he likes, with
-his own rights.
+his own rights. It touches no disk of ours, which may be full just then.
 """
 
 from __future__ import annotations
@@ -58,26 +58,16 @@ class Workbench:
         return Stream(self._pieces())
 
     async def _pieces(self) -> AsyncIterator[dict[str, Any]]:
-        from agent.edge.bundle import clear_asked_for
-
-        self._packing = True
-        path = self._d.support.asked_for()
+        self._packing, name = True, self._d.support.name()
         try:
-            yield {"name": path.name}
-            clear_asked_for(path.parent)
-            await self._d.support.bundle(path)
-            with path.open("rb") as file:
-                path.unlink()
-                yield {"bytes": file.seek(0, 2)}
-                file.seek(0)
-                while piece := file.read(PIECE_BYTES):
-                    yield {"data": base64.b64encode(piece).decode()}
+            yield {"name": name}
+            data = await self._d.support.packed(name)
+            yield {"bytes": len(data)}
+            for at in range(0, len(data), PIECE_BYTES):
+                yield {"data": base64.b64encode(data[at : at + PIECE_BYTES]).decode()}
             yield {"done": True}
-        except OSError as error:
-            raise AgentError(f"{path}: {error.strerror or error}") from None
         finally:
             self._packing = False
-            path.unlink(missing_ok=True)
 
     # --- the factory reset --------------------------------------------------------------------------------------
 

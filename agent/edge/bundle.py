@@ -23,14 +23,13 @@ RECORDING, RECORDING_BYTES = "recorder.jsonl", 4 << 20  # it is cut where it is 
 RESERVE_BYTES = 16 << 20  # of the disk, that no bundle may take
 JOURNAL_S = 20.0
 UNIT = "chargepoint"
-ASKED_FOR = "support-"  # how the name of one begins that somebody at the charger wants
 _PROC = ("uptime", "loadavg", "meminfo", "version", "self/status", "mounts")
 
 
 def name(charger: str, utc: float) -> str:
     """Of a bundle that somebody at the charger has asked for."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(utc))
-    return f"{ASKED_FOR}{''.join(c if c.isalnum() else '-' for c in charger)}-{stamp}.tar.gz"
+    return f"support-{''.join(c if c.isalnum() else '-' for c in charger)}-{stamp}.tar.gz"
 
 
 def tail(text: str, limit: int = PART_BYTES) -> str:
@@ -48,19 +47,24 @@ def write_text(path: Path, text: str, redactor: Redactor) -> None:
 
 
 def write_bundle(path: Path, parts: Mapping[str, str], redactor: Redactor, mtime: float) -> None:
-    """All parts, each already redacted by its own kind, as `path` (tar.gz). Raises TransferError."""
+    """As `packed`, into a file. Raises TransferError."""
+    _write(path, packed(path.name, parts, redactor, mtime))
+
+
+def packed(name: str, parts: Mapping[str, str], redactor: Redactor, mtime: float) -> bytes:
+    """All parts, each already redacted by its own kind, as a tar.gz of that name."""
     import tarfile
 
     packed = BytesIO()
-    folder = path.name.removesuffix(".tar.gz")
+    folder = name.removesuffix(".tar.gz")
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as tar:
-        for name, text in parts.items():
-            limit = RECORDING_BYTES if name == RECORDING else PART_BYTES
+        for part, text in parts.items():
+            limit = RECORDING_BYTES if part == RECORDING else PART_BYTES
             data = redactor.finish(tail(text, limit)).encode("utf-8", "replace")
-            head = tarfile.TarInfo(f"{folder}/{name}")
+            head = tarfile.TarInfo(f"{folder}/{part}")
             head.size, head.mtime, head.mode = len(data), max(0, int(mtime)), 0o640
             tar.addfile(head, BytesIO(data))
-    _write(path, packed.getvalue())
+    return packed.getvalue()
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -78,13 +82,6 @@ def _write(path: Path, data: bytes) -> None:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise TransferError(f"{path.parent}: the file cannot be written: {error.strerror or error}") from None
-
-
-def clear_asked_for(folder: Path) -> None:
-    """Remove what was wanted by somebody who went away before it was whole."""
-    with suppress(OSError):
-        for path in folder.glob(f"{ASKED_FOR}*"):
-            path.unlink(missing_ok=True)
 
 
 def clear(folder: Path, keep: str = "") -> None:

@@ -80,11 +80,10 @@ async def test_a_technician_looks_on_packs_replays_and_resets() -> None:
         assert "TransactionBegan" in out
 
         bundle, outgoing = str(c.folder / "bundle.tar.gz"), c.folder / "memory" / "outgoing"
-        outgoing.mkdir()
-        (outgoing / "support-somebody-went-away-before-it-was-whole.tar.gz").touch()
+        outgoing.touch()  # no folder can be made there, as on a disk that is full
         code, out = await do(c, "support-bundle", bundle, *where(c))
         assert (code, "nothing secret" in out) == (0, True), out
-        assert not list(outgoing.iterdir())
+        outgoing.unlink()
         assert CARD.encode() not in whole(c.folder / "bundle.tar.gz")
         code, out = await do(c, "replay", bundle)
         assert code == 0, out
