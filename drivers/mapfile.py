@@ -26,6 +26,7 @@ class Section:
         self.name = name
         self._data = data
         self._taken: set[str] = set()
+        self._asked: set[str] = set()  # words that may be here and need not
 
     def fail(self, key: str, why: str) -> NoReturn:
         """Raise the one line."""
@@ -36,6 +37,7 @@ class Section:
         return list(self._data)
 
     def has(self, key: str) -> bool:
+        self._asked.add(key)
         return key in self._data
 
     def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
@@ -107,7 +109,7 @@ class Section:
         """Complain about the first key that nobody took."""
         for key in self._data:
             if key not in self._taken:
-                names = sorted(self._taken.union(known))
+                names = sorted(self._taken.union(self._asked, known))
                 self.fail(key, f"is not a word of the map format here; known are {', '.join(names)}")
 
 

@@ -87,7 +87,7 @@ def _scale(section: Section, unit: str) -> float:
 def device(top: Section) -> Device:
     """What a file says of its device."""
     name = Path(top.file).stem
-    vendor, model, source = (top.get(key, str) for key in ("vendor", "model", "source"))
+    vendor, model, source = (_said(top, key) for key in ("vendor", "model", "source"))
     pause_s = top.number("pause_ms", 0, 1000, 0) / 1000
     max_words, max_gap = top.number("max_words", 1, 125, 60), top.number("max_gap", 0, 125, 8)
     write = top.number("write", 6, 16, 6)
@@ -96,6 +96,13 @@ def device(top: Section) -> Device:
     identify = _identify(top) if top.has("identify") else ()
     verified, serial, tcp = is_verified(top), _serial(top), _tcp(top)
     return Device(name, vendor, model, source, verified, pause_s, max_words, max_gap, write, identify, serial, tcp)
+
+
+def _said(top: Section, key: str) -> str:
+    text = top.get(key, str)
+    if not text.strip():
+        top.fail(key, "is empty; say " + ("where the numbers come from" if key == "source" else "what it is called"))
+    return text
 
 
 def _serial(top: Section) -> Serial | None:

@@ -83,6 +83,7 @@ def test_no_map_of_the_shelf_has_a_mistake(entry: object) -> None:
     ("text", "line", "word"),
     [
         (METER.replace('model = "M"\n', ""), 1, "model: missing"),
+        (METER.replace('model = "M"\n', 'model = " "\n'), 2, "model: is empty"),
         (METER.replace("scale = 0.1", "scale = 0"), 6, "scale: is 0"),
         (METER.replace("at = 0,", "at = 70000,"), 6, "at: is 70000"),
         (METER.replace("L1-N", "L7"), 6, "is not a phase"),
@@ -102,6 +103,14 @@ def test_no_map_of_the_shelf_has_a_mistake(entry: object) -> None:
 def test_a_mistake_is_told_once_and_with_its_line(text: str, line: int, word: str) -> None:
     hits = [(where, what) for where, what in told(text) if word in what]
     assert [where for where, _ in hits] == [line], told(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(METER, "identify serial tcp absent"), (EVSE, "cable feed lock unlock wake")]
+)
+def test_what_may_stand_there_is_named_whether_the_map_has_it_or_not(text: str, words: str) -> None:
+    [(_, said)] = told(f"{text}\n[nonsense]\nat = 1\n")
+    assert {*words.split()} <= {*said.rpartition("known are ")[2].split(", ")}
 
 
 def test_all_mistakes_are_told_and_not_only_the_first() -> None:
