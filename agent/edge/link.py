@@ -249,7 +249,7 @@ class Link:
                 return await connect(where.url, create_connection=connection, **more)  # type: ignore[arg-type,return-value]
         except Exception as e:  # noqa: BLE001  whatever a dial may raise, it must not end the loop, and is reported
             host = where.host if where else ""
-            late = getattr(reached[-1], "connection_exc", None) if reached else None
+            late = reached[-1].cut_by if reached else None
             return self._order or reasons.explain(
                 e, host=host, reached=bool(reached), open_timeout_s=settings.open_timeout_s, late=late
             )

@@ -45,6 +45,12 @@ class Wire(ClientConnection):
         self._masks: list[bytes] = []
         self._undone = 0  # messages that the library has begun to take, and nobody has called `done`
 
+    @property
+    def cut_by(self) -> BaseException | None:
+        """Why the connection has ended, if not as it should; the library has two names for it, by its version."""
+        found: BaseException | None = getattr(self, "connection_exc", None) or getattr(self, "recv_exc", None)
+        return found
+
     def done(self) -> None:
         """What `recv` gave has been dealt with."""
         self._undone -= 1
