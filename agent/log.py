@@ -9,8 +9,8 @@ one line a step. `trouble` warns the first time and whispers after that, `recove
 line at WARNING or above has the field FAULT: an id of the fault catalogue or of `agent.core.troubles`.
 Rules kept:
 
-* Everything passes `redact` before it leaves: passwords, keys, Authorization headers and logins in URLs lose all their
-  characters, tokens all but four. Values known to be secret are named to `hide` and never leave.
+* Everything passes `redact` before it leaves: passwords, keys, Authorization headers, logins and queries of URLs lose
+  all their characters, tokens all but four. Values known to be secret are named to `hide` and never leave.
 * Where it goes: to journald with its own fields if it runs, else to stderr with `<N>` priorities under a service
   manager, else to stderr as plain lines.
 * A hung journal never hangs the agent: nothing is sent that would have to wait; what was lost is counted and told.
@@ -79,6 +79,7 @@ _REDACTIONS: tuple[tuple[tuple[str, ...], str, str | Callable[[re.Match[str]], s
     # (only if one of these words occurs, pattern, replacement); a pattern is compiled when it is first needed
     (("authorizationkey", "basicauthpassword"), rf"(?i)([\"'](?:attribute)?value[\"']\s*:\s*){_QUOTED}", r'\1"***"'),
     (("://",), r"(?<=://)[^/\s@\"']+@", "***@"),
+    (("://",), r"(\w://[^\s\"'?<>]*)\?[^\s\"'<>]+", r"\1?***"),  # an address that somebody has signed is a key
     (("basic ", "bearer "), r"(?i)\b(basic|bearer)\s+[A-Za-z0-9+/=._~-]{4,}", r"\1 ***"),
     (
         ("authorization", "password", "passwd", "secret"),

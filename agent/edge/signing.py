@@ -6,6 +6,7 @@
   valid now, each issuer is a certificate authority. Others' roots (the CSMS's, the system's) vouch for no firmware.
 * It is for signing: where it says what it is for, that must be signatures, and code.
 * Who is on a revocation list of its issuer is out; lists (PEM) stand among the roots.
+* Whoever stands in the chain was signed with a hash that nobody forges.
 * The signature is over SHA-256 of the whole file: RSASSA-PSS, or PKCS #1 v1.5, which signing tools make unless told
   otherwise, with keys of at least 2048 bits; or ECDSA with at least 224.
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MAX_CHAIN = 6
 MAX_ROOTS = 64
 MIN_RSA_BITS, MIN_EC_BITS = 2048, 224
+BROKEN = ("md5", "sha1")
 _BLOCK = 1 << 20
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -169,12 +171,20 @@ def _check_chain(
         _check_time(current, utc)
         if current in trusted:
             return
+        _check_hash(current)
         issuer = next((one for one in (*trusted, *given[1:]) if _has_issued(one, current, depth)), None)
         if issuer is None:
             raise Unfit("no root of the manufacturer vouches for it")
         _check_lists(current, issuer, lists)
         current = issuer
     raise Unfit("its chain is too long")
+
+
+def _check_hash(certificate: Certificate) -> None:
+    """Of what an authority has signed; a root needs no signature."""
+    used = certificate.signature_hash_algorithm
+    if used is not None and used.name in BROKEN:
+        raise Unfit(f"was signed with {used.name.upper()}, which can be forged")
 
 
 def _check_time(certificate: Certificate, utc: float | None) -> None:

@@ -105,6 +105,8 @@ def test_troubles_are_bounded(paper: Paper) -> None:
     ("text", "clean"),
     [
         ("wss://cp1:hush@host/x", "wss://***@host/x"),
+        ('{"location": "https://host/x?sig=abc&e=1"}', '{"location": "https://host/x?***"}'),
+        ("to ftp://me:hush@host/x?y then ws://other?", "to ftp://***@host/x?*** then ws://other?"),
         ("Authorization: Basic aHVzaDpodXNo", "Authorization: *** ***"),
         ("{'password': 'hush', 'a': 1}", "{'password': ***, 'a': 1}"),
         ('{"key":"AuthorizationKey","value":"hu\\"sh"}', '{"key":"AuthorizationKey","value":"***"}'),

@@ -95,6 +95,20 @@ def test_a_certificate_for_servers_signs_no_firmware() -> None:
     assert why(Signer("Mailer", maker(), signs=False)) == ("invalid", "is not for signatures")
 
 
+def test_a_certificate_signed_with_a_broken_hash_is_not_good(tmp_path: Path) -> None:
+    """Made with the usual tool: our package for certificates makes none any more."""
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    root, leaf = tmp_path / "root.pem", tmp_path / "leaf.pem"
+    for command in (
+        [*new, "-x509", "-subj", "/CN=Root", "-keyout", "root.key", "-out", str(root)],
+        [*new, "-subj", "/CN=Leaf", "-keyout", "leaf.key", "-out", "leaf.csr"],
+        ["openssl", "x509", "-req", "-sha1", "-in", "leaf.csr", "-CA", str(root), "-CAkey", "root.key", "-out", leaf],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    verdict = check_signer(leaf.read_text(), [root.read_bytes()], None)
+    assert verdict == ("invalid", "was signed with SHA1, which can be forged")
+
+
 def test_a_short_key_signs_no_firmware() -> None:
     assert why(rsa_signer(1024))[0] == "invalid"
     assert why(Signer("Short", maker(), key=ec.generate_private_key(ec.SECP192R1())))[0] == "invalid"
