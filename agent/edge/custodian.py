@@ -42,6 +42,13 @@ MAX_CONFIGURED = 20  # certificates of the configured CA file whose dates are wa
 MAX_CA_FILE_BYTES = 1 << 20
 MISSING = RefuseCall("NotSupported", "certificates cannot be handled: the package cryptography is missing")
 
+DISK_REFUSES: dict[type[CertificateErrand], Answer] = {
+    TakeSigned: StatusAnswer("Rejected"),
+    InstallRoot: StatusAnswer("Failed"),
+    DropCertificate: StatusAnswer("Failed"),
+    ListCertificates: RefuseCall("InternalError", "the certificates cannot be read"),  # there is no status for it
+}
+
 
 class Refused(Exception):
     """An order that is not carried out: the status that answers it, and why."""
@@ -108,8 +115,7 @@ class Custodian:
         except Refused as refused:
             return StatusAnswer(refused.status), "", refused.why, refused.alarm
         except TrustError as error:
-            failed = "Rejected" if isinstance(errand, TakeSigned) else "Failed"
-            return StatusAnswer(failed), "", str(error), ""
+            return DISK_REFUSES[type(errand)], "", str(error), ""
         except ImportError:
             return MISSING, "", MISSING.why, ""
 

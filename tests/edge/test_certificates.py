@@ -220,6 +220,17 @@ async def test_a_disk_that_refuses_is_a_failure_and_no_rejection(keeper: Custodi
     assert "cannot be" in answered.refused
 
 
+async def test_each_order_is_answered_in_words_that_it_has_when_the_disk_refuses(keeper: Custodian) -> None:
+    """There is no status for a list that cannot be read."""
+    keeper.trust.folder.write_text("a file in the way")
+    drop = DropCertificate(REF, None, CertificateHash("SHA256", "a", "b", "c"))
+    answered = [await keeper.answer(order) for order in (ListCertificates(REF, None), drop)]
+    answered += [await install(keeper, ROOT.pem), await signed(keeper, ROOT.pem)]
+    refusal = RefuseCall("InternalError", "the certificates cannot be read")
+    assert [one.answer for one in answered] == [refusal, *map(StatusAnswer, ("Failed", "Failed", "Rejected"))]
+    assert all("cannot be" in one.refused for one in answered)
+
+
 # --- deleting ---
 
 

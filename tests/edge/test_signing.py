@@ -102,7 +102,20 @@ def test_a_certificate_signed_with_a_broken_hash_is_not_good(tmp_path: Path) -> 
     for command in (
         [*new, "-x509", "-subj", "/CN=Root", "-keyout", "root.key", "-out", str(root)],
         [*new, "-subj", "/CN=Leaf", "-keyout", "leaf.key", "-out", "leaf.csr"],
-        ["openssl", "x509", "-req", "-sha1", "-in", "leaf.csr", "-CA", str(root), "-CAkey", "root.key", "-out", leaf],
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-sha1",
+            "-in",
+            "leaf.csr",
+            "-CA",
+            str(root),
+            "-CAkey",
+            "root.key",
+            "-out",
+            str(leaf),
+        ],
     ):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     verdict = check_signer(leaf.read_text(), [root.read_bytes()], None)
