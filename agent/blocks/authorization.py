@@ -21,7 +21,7 @@ from agent.blocks.holds import Holds
 from agent.blocks.kept import Kept
 from agent.blocks.known import KnownTokens
 from agent.blocks.station import Block, Facts, Out
-from agent.blocks.waiting import Floating, Waiting
+from agent.blocks.waiting import Floating, Waiting, cars_for, newly_plugged
 from agent.core.deadlines import Deadlines
 from agent.core.effects import Ask, Authorize, Effect, Forget, Note, Reply, StatusAnswer
 from agent.core.events import (
@@ -204,7 +204,7 @@ class Authorization(Block):
         free = self._free(question.evses)
         usable = self._holds.usable(free, token, info.group)
         of_group = next((v for v in evses if self._may_stop(v, info)), None)
-        if of_group is not None and not any(v.plugged for v in usable):
+        if of_group is not None and not newly_plugged(usable):
             yield from self._stop_by_group(of_group, token, info)
         elif not usable:
             yield from self._deny(
@@ -240,7 +240,7 @@ class Authorization(Block):
         grant = Grant(question.token, info, question.trigger, now, question.remote_start_id)
         reserved = self._holds.reserved(free, question.token, info.group)
         free = reserved or free  # who has one of his own is led there
-        plugged = [v for v in free if v.plugged]
+        plugged = cars_for(free)
         if not plugged and not self._has_room(free, grant):
             yield from self._deny(question.evses, question.token, "every free EVSE waits for somebody else")
         elif plugged or (len(free) == 1 and free[0].free):

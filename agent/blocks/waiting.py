@@ -26,6 +26,18 @@ class Floating:
         return Note("info", code, f"card {card} {what} EVSE {where}", (("TOKEN", card),))
 
 
+def newly_plugged(evses: Sequence[Evse]) -> list[Evse]:
+    """Those with a car that has not been charged yet."""
+    return [v for v in evses if v.plugged and not v.finished]
+
+
+def cars_for(evses: Sequence[Evse]) -> list[Evse]:
+    """The cars that a card for these EVSEs may be meant for. One that has finished is its driver's, and whoever comes
+    next means his own, as long as there is room for it."""
+    plugged = [v for v in evses if v.plugged]
+    return newly_plugged(evses) or (plugged if len(plugged) == len(evses) else [])
+
+
 class Waiting:
     def __init__(self, evses: Mapping[int, Evse], holds: Holds) -> None:
         self._evses = evses

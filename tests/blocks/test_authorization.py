@@ -12,8 +12,8 @@ from agent.core.events import (
     TokenAnswered,
     TransactionAnswered,
 )
-from agent.core.requests import ClearCacheRequested, Ref, StartRequested
-from agent.core.types import StopReason, TokenInfo, TokenStatus, Trigger
+from agent.core.requests import AvailabilityRequested, ClearCacheRequested, Ref, StartRequested
+from agent.core.types import StopReason, TokenInfo, TokenStatus, Trigger, TxKind
 from drivers.api import IdToken, Pilot
 from tests.blocks.helpers import ACCEPTED, CARD, OTHER_CARD, Bench, of, offers
 
@@ -203,6 +203,46 @@ def test_of_two_evses_the_one_plugged_in_last_is_meant() -> None:
     bench.tap(evses=(1, 2))
     assert bench.station.facts.evses[1].grant is not None
     assert bench.station.facts.evses[2].grant is None
+
+
+def finished_at_1(evses: int = 2) -> Bench:
+    """A car has been charged at EVSE 1 and is still there."""
+    bench = Bench(evses).ready()
+    bench.charge()
+    bench.tap()
+    bench.read(Pilot.B)
+    bench.wait(2)
+    bench.meter()
+    assert bench.journal[-1].kind is TxKind.ENDED
+    bench.effects.clear()
+    return bench
+
+
+def test_a_card_is_not_meant_for_a_car_that_has_finished_while_there_is_room_for_another() -> None:
+    bench = finished_at_1()
+    bench.tap(OTHER_CARD, evses=(1, 2))
+    assert bench.journal == []
+    bench.read(Pilot.B, evse=2)
+    bench.meter(evse=2)
+    assert [(event.evse, event.token) for event in bench.journal if event.kind is TxKind.STARTED] == [(2, OTHER_CARD)]
+
+
+@pytest.mark.parametrize("evses", [(1,), (1, 2)])
+def test_a_card_charges_a_finished_car_anew_where_it_can_be_meant_for_no_other(evses: tuple[int, ...]) -> None:
+    bench = finished_at_1(len(evses))
+    if len(evses) == 2:
+        bench.feed(AvailabilityRequested(Ref("1", "x"), False, 2))
+    bench.tap(OTHER_CARD, evses=evses)
+    assert [(event.evse, event.kind) for event in bench.journal[:1]] == [(1, TxKind.STARTED)]
+
+
+def test_a_card_stops_what_its_group_charges_though_a_finished_car_stands_beside() -> None:
+    bench = finished_at_1()
+    bench.tap(CARD, IN_GROUP, evses=(2,))
+    bench.read(Pilot.B, evse=2)
+    bench.tap(OTHER_CARD, IN_GROUP, evses=(1, 2))
+    tx = bench.station.facts.evses[2].tx
+    assert tx is not None and tx.stop is not None and tx.stop.token == OTHER_CARD
 
 
 def test_with_nothing_plugged_in_the_first_plug_takes_the_grant() -> None:

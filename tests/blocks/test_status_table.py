@@ -123,7 +123,7 @@ TABLE: tuple[tuple[str, tuple[Act, ...], Act, list[str]], ...] = (
     ("B3", (plug, draw), tap, ["SuspendedEV"]),
     ("B4", B, tap, ["SuspendedEV"]),
     ("B5", (plug, limit(0)), tap, ["SuspendedEVSE"]),
-    ("B8", B, inoperative, ["Unavailable"]),
+    ("out of service with a car and no charge, which the table leaves out", B, inoperative, ["Unavailable"]),
     ("B9", B, fault, ["Faulted"]),
     ("C4", C, pause, ["SuspendedEV"]),
     ("C5", C, limit(0), ["SuspendedEVSE"]),
