@@ -23,12 +23,11 @@ A controller that is ordered in watts is told how many phases share them (`watts
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from agent.blocks.following import FRESH_S, Following
 from agent.blocks.shares import Cap, divide, in_order, offer
 from agent.blocks.station import Block, Facts, Out
-from agent.blocks.watts import Watts
 from agent.core.deadlines import Deadlines
 from agent.core.derating import Derated
 from agent.core.effects import Note, Offer, Share, Show
@@ -36,6 +35,9 @@ from agent.core.events import OfferChanged, Stopping
 from agent.core.evse import CONNECTED, MINIMUM_A, REQUESTING, Evse, connector_status
 from agent.core.faults import CATALOGUE, CONTROLLER_SILENT
 from agent.core.types import ConnectorStatus, Instant, TxPoint
+
+if TYPE_CHECKING:
+    from agent.blocks.watts import Watts
 
 TURN_S = 600.0
 MAX_SOURCES = 8  # of derating, for one EVSE
@@ -59,12 +61,12 @@ class Power(Block):
         self._following = Following()
         self._turns = Deadlines()  # by EVSE: until when it may keep from others what it does not use
         self._in_watts = [evse for evse in facts.evses.values() if evse.limits.in_watts]
-        self._watts = Watts()
+        self._watts = _watts() if self._in_watts else None
         self._shared: dict[int, int] = {}
 
     def next_deadline(self) -> float | None:
-        timed = (self._pauses, self._rests, self._turns, self._unheard_until, self._following, self._watts)
-        moments = [waits.next() for waits in timed]
+        timed = (self._pauses, self._rests, self._turns, self._unheard_until, self._following)
+        moments = [waits.next() for waits in timed] + ([self._watts.next()] if self._watts else [])
         return min((at for at in moments if at is not None), default=None)
 
     def on_stopping(self, _e: Stopping, _now: Instant) -> Out:
@@ -90,8 +92,7 @@ class Power(Block):
         for evse in self._facts.evses.values():
             if evse.faults or evse.id in self._unheard:
                 self._mind_silence(evse, now)
-        for evse in self._in_watts:
-            self._watts.look(evse, now)
+        self._look_at_cars(now)
         evses = [evse for evse in self._facts.evses.values() if evse.seen]  # nothing is written before it was read
         for evse in evses:
             if evse.faults or evse.id in self._struck or evse.id in self._rests:
@@ -116,8 +117,14 @@ class Power(Block):
                 self._shown[evse.id] = status
                 yield Show(evse.id, str(status))
 
+    def _look_at_cars(self, now: Instant) -> None:
+        for evse in self._in_watts:
+            assert self._watts
+            self._watts.look(evse, now)
+
     def _share(self) -> Out:
         for evse in self._in_watts:
+            assert self._watts
             phases = self._watts.shares.get(evse.id, 1)
             if self._shared.get(evse.id, 1) != phases:
                 self._shared[evse.id] = phases
@@ -264,12 +271,13 @@ class Power(Block):
         refusal = self._refusal(evse)
         if refusal:
             self._pauses.clear(evse.id)
-            self._watts.rest(evse)
+            if self._watts:
+                self._watts.rest(evse)
             evse.in_line = None
             return 0.0, f"0 A: {refusal}"
         share = (shares[evse.id],) if evse.id in shares else ()
         offer_a, why = offer([*self._own_caps(evse), *share])
-        if evse.limits.in_watts:
+        if self._watts and evse.limits.in_watts:
             offer_a, why = self._watts.order(evse, (offer_a, why), now)
         if offer_a == 0 and self._ordered.get(evse.id):
             pause_s = self._facts.variables.number("SmartChargingCtrlr.PauseMinimum")
@@ -316,3 +324,9 @@ class Power(Block):
         return ready and points == (str(TxPoint.ENERGY_TRANSFER),) and not evse.signs
 
     HEARS: ClassVar = {Stopping: "on_stopping", Derated: "on_derated"}
+
+
+def _watts() -> Watts:
+    from agent.blocks.watts import Watts  # few controllers are ordered in watts
+
+    return Watts()
