@@ -100,7 +100,7 @@ def test_a_certificate_signed_with_a_broken_hash_is_not_good(tmp_path: Path) -> 
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     root, leaf = tmp_path / "root.pem", tmp_path / "leaf.pem"
     for command in (
-        [*new, "-x509", "-subj", "/CN=Root", "-keyout", "root.key", "-out", str(root)],
+        [*new, "-x509", "-subj", "/CN=Root", "-keyout", "root.key", "-out", "root.pem"],
         [*new, "-subj", "/CN=Leaf", "-keyout", "leaf.key", "-out", "leaf.csr"],
         [
             "openssl",

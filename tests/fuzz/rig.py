@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ class Rig:
         self._due, self.runtime._due = self.runtime._due, self._count  # type: ignore[method-assign]
         self.answer = answer or self.accept
         self._calls: list[tuple[str, str, dict[str, Any]]] = []
+        self._news = asyncio.Event()  # something was asked or ordered
         self.answers: Counter[str] = Counter()
         self.refused: dict[str, str] = {}  # message id -> CALLERROR code
         self.said: list[str] = []  # actions of calls
@@ -120,6 +122,7 @@ class Rig:
 
     def _errand(self, errand: Errand) -> None:
         self._errands.append(errand)
+        self._news.set()
         assert len(self._errands) < MAX_ERRANDS, self._errands
 
     # --- the ports ----------------------------------------------------------------------------------------------
@@ -153,6 +156,7 @@ class Rig:
         if frame[0] == 2:
             self.said.append(frame[2])
             self._calls.append((frame[1], frame[2], frame[3]))
+            self._news.set()
         else:
             self.answers[frame[1]] += 1
             if frame[0] == 4:
@@ -220,6 +224,17 @@ class Rig:
         await self.runtime.feed(EvseRead(evse, EvseReading(pilot, closed, cable_a=0.0 if pilot is Pilot.A else 32.0)))
         register = Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, self._wh)
         await self.runtime.feed(MeterRead(evse, (register, Sample(Measurand.POWER_ACTIVE_IMPORT, 7000.0 * closed))))
+
+    async def rest(self, seconds: float) -> None:
+        """Time goes by, and whatever is asked is answered at once."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while loop.time() < end:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await self._news.wait()
+            self._news.clear()
+            await self.settle()
 
     async def settle(self) -> None:
         """Answer what the station asks and end what it has ordered, until there is nothing more."""

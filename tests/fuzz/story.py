@@ -130,8 +130,7 @@ class Life:
             await self.rig.car(evse, Pilot.A)
         await self.rig.connect()
         for _ in range(24):
-            await asyncio.sleep(REST_S / 24)
-            await self.rig.settle()
+            await self.rig.rest(REST_S / 24)
             self.rig.check()
         assert self.rig.store.head() is None, f"still waits: {self.rig.store.head()}; {self.rig.log.lines[-5:]}"
 
