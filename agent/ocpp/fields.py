@@ -104,7 +104,7 @@ def listed(read: Reader[T], most: int, fewest: int = 1) -> Reader[tuple[T, ...]]
             raise RpcError("type", "must be an array")
         if not fewest <= len(value) <= most:
             raise RpcError("maxItems" if value else "minItems", f"must have {fewest} to {most} items")
-        return tuple(read(item) for item in value)
+        return tuple(map(read, value))
 
     return read_all
 

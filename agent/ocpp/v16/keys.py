@@ -203,7 +203,8 @@ def find(name: str) -> Key | None:
 
 def asked(names: Iterable[str]) -> tuple[VariableId, ...]:
     """The variables to read for these keys, each once."""
-    return tuple(dict.fromkeys(key.variables[0] for key in map(find, names) if key and key.variables))
+    found = [key.variables[0] for key in map(find, names) if key and key.variables]
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)  # most ask for one
 
 
 def read_out(key: Key, view: VariableView | None, station: Station) -> dict[str, str | bool] | None:

@@ -39,6 +39,7 @@ _PURPOSES = {
 }
 _RESETS = {"Hard": ResetKind.HARD, "Soft": ResetKind.SOFT}
 _OPERATIVE = {"Operative": True, "Inoperative": False}
+_KEYS = listed(text, keys.MAX_KEYS, fewest=0)
 
 
 # --- in ---
@@ -131,8 +132,7 @@ def _name(value: object) -> str:
 
 def _names(asked: Payload) -> tuple[str, ...]:
     """The keys of a GetConfiguration; no list and an empty list both mean all."""
-    wanted = want(asked, "key", listed(text, keys.MAX_KEYS, fewest=0))
-    return wanted or _all_keys()
+    return want(asked, "key", _KEYS) or _all_keys()
 
 
 def _all_keys() -> tuple[str, ...]:

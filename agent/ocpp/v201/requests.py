@@ -55,7 +55,7 @@ from agent.ocpp.v201.reports import LONGEST_VALUE
 from agent.ocpp.v201.values import place_in, place_out, token_in, variable_in
 
 MOST_ITEMS = 200  # DeviceDataCtrlr.ItemsPerMessage of GetVariables and SetVariables
-ATTRIBUTES = same(("Actual", "Target", "MinSet", "MaxSet"))
+_ATTRIBUTE = one_of(same(("Actual", "Target", "MinSet", "MaxSet")))
 _PURPOSES = {str(purpose): purpose for purpose in Purpose}
 _RESETS = {"Immediate": ResetKind.IMMEDIATE, "OnIdle": ResetKind.ON_IDLE}
 _OPERATIVE = {"Operative": True, "Inoperative": False}
@@ -108,7 +108,7 @@ def get_variables(ref: Ref, asked: Payload) -> Request:
 
 def _wanted(value: object) -> VariableId:
     item = branch(value)
-    want(item, "attributeType", one_of(ATTRIBUTES))
+    want(item, "attributeType", _ATTRIBUTE)
     return variable_in(item)
 
 
@@ -118,7 +118,7 @@ def set_variables(ref: Ref, asked: Payload) -> Request:
 
 def _write(value: object) -> VariableWrite:
     item = branch(value)
-    actual = want(item, "attributeType", one_of(ATTRIBUTES)) in (None, "Actual")
+    actual = want(item, "attributeType", _ATTRIBUTE) in (None, "Actual")
     verdict = None if actual else SetStatus.NOT_SUPPORTED
     return VariableWrite(variable_in(item), need(item, "attributeValue", text), verdict)
 
