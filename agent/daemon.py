@@ -75,8 +75,8 @@ class Daemon:
         self._short: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._vendors: Vendors | None = None
-        station, store = self.built.station, self.built.store
-        self.network = Network(config, station, self._feed, log.hide, self.clock.mono, store.begun_in)
+        station, begun_in = self.built.station, self.built.begun_in
+        self.network = Network(config, station, self._feed, log.hide, self.clock.mono, begun_in)
         self.custody = Custody(config, self._feed)
         self.link = Link(self.network.settings, self._on_link, rng=self.built.rng, mono=self.clock.mono)
         self.watchdog = Watchdog({"loop": HEART_S}, self.service, mono=self.clock.mono, on_late=self._on_late)

@@ -91,7 +91,7 @@ def _file_link(csms: CsmsConfig) -> FileLink:
 
 class Network:
     """`feed` takes an event to the station, `hide` a secret that must not be logged, `mono` is the link's clock.
-    `begun_in`: the version that told the start of a transaction whose end is not told yet, or ""."""
+    `begun_in`: the version that told, or may have, the start of a transaction whose end is not told yet, or ""."""
 
     def __init__(
         self,

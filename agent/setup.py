@@ -49,7 +49,7 @@ class Built:
     restored: Restored
     rng: Callable[[], float]
     worker: Worker
-    version: str
+    spoken: str  # the version of the last link, as it is remembered; "" before the first
 
     async def work(self, call: Callable[[], Any]) -> Any:
         """Run a store call in the one thread that may wait for the disk."""
@@ -58,10 +58,15 @@ class Built:
     def remember_version(self, subprotocol: str) -> Effect | None:
         """What to keep when the CSMS has chosen another version than the last one."""
         version = dialect.SUBPROTOCOLS[subprotocol]
-        if version == self.version:
+        if version == self.spoken:
             return None
-        self.version = version
+        self.spoken = version
         return Remember(META, "version", version)
+
+    def begun_in(self) -> str:
+        """The version that has told the start of a transaction of which there is more to tell, or may have: what waits
+        for its answer was sent in the version spoken last, if at all. "" when there is none."""
+        return self.store.begun_in() or (self.spoken if self.store.head() is not None else "")
 
     def set_variables(self, config: Config) -> None:
         """Take up [variables] and the quirks; ConfigError, and no change, when one does not fit."""
@@ -96,9 +101,8 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
     match known:
         case [str(boot), int() | float() as offset_s]:
             clock.restore(float(offset_s), boot)
-    version = str(meta.get("version", config.csms.versions[0]))
-    if version not in config.csms.versions:
-        version = config.csms.versions[0]
+    spoken = str(meta.get("version", ""))
+    version = spoken if spoken in config.csms.versions else config.csms.versions[0]
     try:
         parts = Parts(config, make_bus)
     except DriverError as error:
@@ -126,7 +130,7 @@ def build(config: Config, clock: Clock, log: Log) -> Built:
         restored=Restored(memory.tables, memory.open_transactions, opened.power_lost or opened.starts == 1),
         rng=random.Random().random,
         worker=Worker("store"),
-        version=version,
+        spoken=spoken,
     )
     variables = station.facts.variables
     variables.layer("pin", conversation.dialect.pins)
