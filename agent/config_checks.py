@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config_composed import BOARDS, DRIVER, IO_PILOT, check_boards, odd_parts, pilot_of
+from agent.config_composed import ANY_UNIT, BOARDS, DRIVER, IO_PILOT, check_boards, odd_parts, pilot_of
 from agent.config_toml import Table, hint, show
 from agent.errors import ConfigError
 from drivers.api import DriverError
@@ -32,6 +32,7 @@ READERS: Mapping[str, tuple[str, ...]] = {  # our readers, each with the keys th
 }
 FORMS = {"rdm6300": ("hex10", "hex8", "decimal10"), "wiegand": ("hex", "decimal", "facility")}
 LARGEST_RTU_UNIT = 247
+BORN_255 = ("etek",)  # until they are given an address
 SHIPPED_MAPS = "maps"
 
 Place = tuple["EvseConfig", str, "DeviceConfig", Table]  # EVSE, "controller" or "meter", the device, its table
@@ -106,7 +107,9 @@ def _check_device(
         table.fail("bus", f'no bus named "{device.bus}"; defined are {", ".join(buses) or "none"}')
     if device.unit is not None and device.bus is None:
         table.fail("bus", "missing; a unit is on a bus")
-    if device.bus is not None and buses[device.bus].port and not 1 <= (device.unit or 1) <= LARGEST_RTU_UNIT:
+    born_255 = device.driver in BORN_255 and device.unit == ANY_UNIT
+    in_range = 1 <= (device.unit or 1) <= LARGEST_RTU_UNIT or born_255
+    if device.bus is not None and buses[device.bus].port and not in_range:
         table.fail("unit", f"expected 1 to {LARGEST_RTU_UNIT} on a serial line, not {device.unit}")
     other = ROLE["meter" if role == "controller" else "controller"]
     if device.driver == IO_PILOT and not table.name.endswith(".pilot"):
@@ -156,7 +159,12 @@ def _check_units(places: Sequence[Place]) -> dict[tuple[str, int], str]:
         if owner[0] != evse.id:
             whose = f"the {owner[1]} of EVSE {owner[0]}"
             table.fail("unit", f'unit {device.unit} on bus "{device.bus}" is already {whose}')
-    return {place: f"the {role} of EVSE {number}" for place, (number, role) in owners.items()}
+    taken = {place: f"the {role} of EVSE {number}" for place, (number, role) in owners.items()}
+    for _evse, _role, device, table in places:
+        others = [whose for (bus, unit), whose in taken.items() if bus == device.bus and unit != ANY_UNIT]
+        if device.driver in BORN_255 and device.unit == ANY_UNIT and others:
+            table.fail("unit", f"{ANY_UNIT} may answer for any unit, but {others[0]} is on the same bus; readdress it")
+    return taken
 
 
 # --- drivers and maps ---------------------------------------------------------------------------------------

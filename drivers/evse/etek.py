@@ -3,7 +3,7 @@
     [evse.controller]
     driver = "etek"
     bus = "line1"
-    unit = 1              # 255, as it leaves the factory, is no address for a line with others: give it its own first
+    unit = 255            # as it leaves the factory, for a line of its own; with others it needs an address of its own
 
 Stopped by its master it says "emergency stop", whether or not a car is there; the voltage at its pilot tells the two
 apart.

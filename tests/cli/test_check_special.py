@@ -66,6 +66,20 @@ def test_a_unit_that_is_missing_is_one_line(driver: str, tmp_path: Path) -> None
         load(written(tmp_path, driver, ""))
 
 
+def test_an_etek_as_it_leaves_the_factory_must_be_alone_on_its_line(tmp_path: Path) -> None:
+    file = Path(written(tmp_path, "etek", "unit = 255"))
+    with pytest.raises(ConfigError, match=r"controller\] unit: 255 may answer for any unit, but .* is on the same bus"):
+        load(str(file))
+    alone = file.read_text().replace('sdm630"\n  bus = "line"', 'sdm630"\n  bus = "meters"')
+    file.write_text(alone.replace("[[evse]]", '[[bus]]\nname = "meters"\nport = "/dev/ttyS2"\n[[evse]]'))
+    assert load(str(file)).evses[0].controller.unit == 255
+
+
+def test_no_other_controller_may_be_called_255_on_a_serial_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected 1 to 247 on a serial line"):
+        load(written(tmp_path, "edgetech-smartevse", "unit = 255"))
+
+
 def test_a_driver_whose_map_nobody_has_confirmed_is_warned_of(tmp_path: Path) -> None:
     assert [line for line in complete(load(written(tmp_path, "etek"))) if "never confirmed" in line]
     assert not [line for line in complete(load(written(tmp_path, "innogy-ebox"))) if "never confirmed" in line]
