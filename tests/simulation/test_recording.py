@@ -46,7 +46,7 @@ def recorded(folder: Path, version: str) -> list[Played]:
 
     many = swapped(ring, "SEGMENTS", 300), swapped(ring, "LEAST_SEGMENT_BYTES", 1), swapped(ring, "MAX_FILES", 1000)
     with swapped(board.Life, "_station", watched), many[0], many[1], many[2]:
-        outcome = run(rough(5, version, 1.0))
+        outcome = run(rough(5, version, 1.5))
     assert outcome.broken == ()
     for life in lives:
         life.close()
