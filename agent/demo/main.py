@@ -48,7 +48,11 @@ def main(argv: Sequence[str]) -> int:
     board = Board(f"chargepoint demo: a charging session over OCPP {options.ocpp}", story.steps())
     screen = choose(board, options.plain)
     stage = Stage(board, places, options.ocpp)
-    code = asyncio.run(_guarded(stage, screen, options.stay))
+    try:
+        code = asyncio.run(_guarded(stage, screen, options.stay))
+    except BrokenPipeError:  # nobody reads any more, so nobody looks for what would be kept
+        shutil.rmtree(places.folder, ignore_errors=True)
+        raise
     if code == Exit.FAILURE:
         tell([f"configuration and logs are kept in {places.folder}"], sys.stderr)
     else:

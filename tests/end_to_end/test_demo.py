@@ -121,6 +121,16 @@ def test_ctrl_c_pressed_again_and_again_ends_everything_and_leaves_nothing(folde
     assert not processes_of(folder)
 
 
+def test_a_reader_who_has_seen_enough_ends_everything_too(folder: Folder) -> None:
+    child = start(folder, "--plain", stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.wait(20) == 141
+    assert folder.left() == []
+    assert not processes_of(folder)
+
+
 def test_a_killed_demo_leaves_no_process_behind(folder: Folder) -> None:
     child = start(folder, "--plain", stdout=subprocess.PIPE)
     assert child.stdout is not None
