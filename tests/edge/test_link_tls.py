@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.edge.link import Connected
+from agent.edge.link import Connected, Received
 from agent.edge.reasons import WhyKind
 from agent.edge.tls import TrustStore, client_context
 from agent.errors import LinkError
-from tests.edge.link_helpers import csms, idle, linked, raw
+from tests.edge.link_helpers import csms, echo, idle, linked, raw
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,16 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 async def test_a_server_of_our_ca_is_accepted(pki: Pki, name: str) -> None:
     async with csms(idle, ssl=pki.context(name)) as url, linked(url, ca_file=pki.file("ca.pem")) as bench:
         assert await bench.up() == Connected("ocpp2.0.1")
+
+
+async def test_short_and_long_texts_go_both_ways_over_tls(pki: Pki) -> None:
+    texts = ["[3]", "x" * 4090, "y" * 100_000, "ä" * 200, *map(str, range(30))]
+    async with csms(echo, ssl=pki.context("good")) as url, linked(url, ca_file=pki.file("ca.pem")) as bench:
+        await bench.up()
+        for text in texts:
+            assert await bench.link.send(text)
+        await bench.until(lambda: Received(texts[-1]) in bench.events)
+        assert [event.text for event in bench.events if isinstance(event, Received)] == texts
 
 
 @pytest.mark.parametrize(
