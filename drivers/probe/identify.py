@@ -5,7 +5,7 @@
   pilot state that it has a word for, with all its other registers there.
 
 Nothing is written. Each register is asked once, however many maps want it; a device that does not answer what it does
-not know costs a bounded time.
+not know costs a bounded time. An answer that comes late is never taken for that to the next question.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from drivers.probe.shelf import Entry
 from drivers.registers import Row, decode, decode_text, raw
 
 ANSWER_S = 0.5
+SLOW_S, LATE_S = 1.2, 1.0  # patience with a device that was late once, and how much later it may still answer
 MAX_SILENT = 6  # requests without an answer; then what is known must do
 MAX_GUESSES = 12
 MAINS_V, MAINS_HZ = (90.0, 280.0), (49.0, 61.0)
@@ -42,8 +43,9 @@ class Guess(NamedTuple):
 class Peek:
     """Reads of one device, each made once; None where it refuses or is silent."""
 
-    def __init__(self, wire: Wire, unit: int, settings: SerialSettings | TcpSettings) -> None:
+    def __init__(self, wire: Wire, unit: int, settings: SerialSettings | TcpSettings, slow: bool = False) -> None:
         self.settings = settings
+        self.slow = slow
         self.unit = unit
         self._wire = wire
         self._known: dict[tuple[str, int, int], Sequence[int] | None] = {}
@@ -60,8 +62,8 @@ class Peek:
         return None if words is None else decode(row, words)
 
     async def _read(self, table: str, at: int, count: int) -> Sequence[int] | None:
-        patience_s = ANSWER_S + (17 + 2 * count) * self.settings.byte_s
         for _ in range(2):
+            patience_s = (SLOW_S if self.slow else ANSWER_S) + (17 + 2 * count) * self.settings.byte_s
             await asyncio.sleep(max(self.settings.silence_s, 0.02))  # some devices need a breath after each answer
             try:
                 words = await self._wire.transact(self.unit, READ_FUNCTION[table], at, count, patience_s)
@@ -71,7 +73,8 @@ class Peek:
                 if error.kind == "exception":
                     return None
                 self._silent += error.kind == "timeout"
-                await self._wire.drain(0.05)
+                self.slow = self.slow or error.kind == "timeout"
+                await self._wire.drain(LATE_S if error.kind == "timeout" else 0.05)
             else:
                 return words if len(words) == count else None
         return None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from drivers.api import DriverError
 from drivers.bus import READ_FUNCTION, SerialSettings, TcpSettings, Wire, WireError
-from drivers.probe.identify import Guess, Peek, guesses
+from drivers.probe.identify import LATE_S, Guess, Peek, guesses
 from drivers.probe.shelf import Entry
 
 Settings = SerialSettings | TcpSettings
@@ -117,6 +117,7 @@ class Scan:
         self.found: list[Found] = []
         self._garbled: Counter[str] = Counter()
         self._asked = 0
+        self._missed: set[int] = set()  # units that gave no answer in time
 
     def _stages(self) -> Iterator[tuple[list[int], float]]:
         factory = {e.map.device.serial.unit for e in self._shelf if e.map and e.map.device.serial}
@@ -179,13 +180,16 @@ class Scan:
                 return True
             if kind == "nobody":
                 return False
+            self._missed.add(unit)
         return False
 
     async def _meet(self, wire: Wire, settings: Settings, unit: int) -> None:
-        any_unit = False
+        any_unit, slow = False, unit in self._missed
+        if slow:  # its answer to an earlier question may still come
+            await wire.drain(LATE_S)
         if isinstance(settings, TcpSettings) and unit != NOBODY:
             any_unit = await _ask(wire, settings, NOBODY, "holding", PATIENT_S) == "answer"
-        found = await guesses(Peek(wire, unit, settings), self._shelf)
+        found = await guesses(Peek(wire, unit, settings, slow), self._shelf)
         self.found.append(Found(settings, unit, found, any_unit))
 
     def _tell(self, settings: Settings, units: Sequence[int], timeout_s: float, stage: int) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from drivers.api import DriverError
 from drivers.bus import READ_FUNCTION, SerialSettings, TcpSettings, WireError
+from drivers.mapwords import MeterMap
 from drivers.probe.scan import Progress, Result, Scan, Settings, serial_settings
 from drivers.probe.shelf import Entry, entries
+from drivers.registers import encode
 
 PLACES = serial_settings("/dev/ttyS1", [], [], [], [])
 
@@ -111,6 +113,42 @@ def test_a_device_is_known_by_its_identification_registers() -> None:
     words = {("holding", 0xFC02): 0x0070, ("holding", 0xFC00): 0, ("holding", 0xFC01): 7}
     [found] = search(Line(PLACES[0], {1: words}), units=[1], shelf=entries()).found
     assert [guess.name for guess in found.guesses if guess.sure] == ["eastron_sdm630"]
+
+
+class Late(LineWire):
+    """Each answer takes its time; one that nobody has waited for is taken for the next one."""
+
+    TAKES_S = 0.65
+    stray: list[int] | None = None
+
+    async def drain(self, window_s: float) -> None:
+        if window_s >= self.TAKES_S - 0.5:
+            self.stray = None
+
+    async def transact(
+        self, unit: int, function: int, address: int, payload: int | Sequence[int], timeout_s: float
+    ) -> list[int]:
+        words, stray = await super().transact(unit, function, address, payload, timeout_s), self.stray
+        self.stray = None
+        if stray is not None and len(stray) == len(words):
+            self.stray = words
+            return stray
+        if timeout_s < self.TAKES_S:
+            self.stray = words
+            raise WireError("timeout")
+        return words
+
+
+def test_the_answers_of_a_slow_device_are_not_taken_one_for_another() -> None:
+    meter = next(entry for entry in entries() if entry.name == "eastron_sdm220")
+    assert isinstance(meter.map, MeterMap)
+    line = Line(PLACES[0], {1: {("input", at): 0 for at in range(0x200)} | {("holding", at): 0 for at in range(2)}})
+    known = {"Voltage@L1-N": 230.0, "Frequency": 50.0, "Energy.Active.Import.Register": 1_234_000.0}
+    for row in (r.row for r in meter.map.registers if r.row.key in known):
+        line.units[1] |= {("input", row.at + n): word for n, word in enumerate(encode(row, known[row.key]))}
+    scan = Scan(PLACES[:1], [1], lambda settings: Late(line, settings), [meter])
+    [found] = asyncio.run(scan.run()).found
+    assert [guess.why for guess in found.guesses] == ["230.0 V, 50.00 Hz, 1234.000 kWh"]
 
 
 def test_a_device_that_no_map_fits_is_told_all_the_same() -> None:
