@@ -82,9 +82,17 @@ def _used(evse: Evse, now: Instant) -> int | None:
     return sum(a >= LIKE_MOST * most_a for a in amps) if most_a >= DRAWS_A else None
 
 
+def _came_at(evse: Evse, now: Instant) -> float:
+    """Since when the car is here; one whose transaction is older than this process was here before it."""
+    began = evse.tx.started_at if evse.tx is not None else None
+    if began is None:
+        return evse.plugged_at
+    return min(evse.plugged_at, began.mono) if began.boot == now.boot else 0.0
+
+
 def _amps(evse: Evse, now: Instant) -> list[float]:
     """Of each phase, by a reading that is younger than the car, and not old."""
     meter = evse.meter
-    if meter is None or meter.at.mono < max(evse.plugged_at, now.mono - FRESH_S):
+    if meter is None or meter.at.mono < max(_came_at(evse, now), now.mono - FRESH_S):
         return []
     return [s.value for s in meter.samples if s.measurand is Measurand.CURRENT_IMPORT and s.phase in LINES]

@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.derating import Derated
 from agent.core.effects import Effect, Offer, Share
-from agent.core.events import MeterRead
+from agent.core.events import MeterRead, OpenTransaction, Restored
 from drivers.api import Measurand, Phase, Pilot, Sample
 from tests.blocks.helpers import Bench, of
 
@@ -153,3 +153,26 @@ def test_a_controller_that_is_ordered_in_ampere_is_told_nothing_of_phases() -> N
     draws(box, 16, 16, 16)
     assert of(box.effects, Share) == []
     assert "watts" not in box.evse.explanation
+
+
+@pytest.mark.parametrize("meter_first", [True, False])
+def test_after_a_restart_a_car_that_charges_on_three_phases_goes_on_with_all_of_it(meter_first: bool) -> None:
+    box = bench(16.0)
+    draws(box, 16, 16, 16)
+    last = box.journal[-1]
+    again = Bench(in_watts=True)
+    again.mono, again.utc = box.mono + 20, box.utc + 20
+    found = OpenTransaction(last.transaction, last.seq + 1, box.remembered["open"][last.transaction], None, 5000)  # type: ignore[arg-type]
+    again.feed(Restored(box.remembered, (found,)))
+    limit(again, 16.0)
+    samples = [Sample(Measurand.ENERGY_ACTIVE_IMPORT_REGISTER, 5000.0)]
+    samples += [Sample(Measurand.CURRENT_IMPORT, 16.0, line) for line in (Phase.L1, Phase.L2, Phase.L3)]
+    if meter_first:
+        again.feed(MeterRead(1, tuple(samples)))
+        again.mono += 1
+    again.read(Pilot.C, contactor=True, offered_a=16.0)
+    if not meter_first:
+        again.feed(MeterRead(1, tuple(samples)))
+    again.wait(1)
+    assert ordered(again) == (16.0, 3)
+    assert {effect.current_a for effect in of(again.effects, Offer)} == {16.0}
