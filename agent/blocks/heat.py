@@ -4,7 +4,8 @@ Rules kept here
 * The hottest of what meter and controller tell counts. A value that no sensor in a cabinet can have is none.
 * Less at once, in whole amperes; more only when it is `HYSTERESIS_K` cooler, so that the offer does not flicker.
 * At `stop_c` it is a fault, and stays one until it has cooled down to `until_c`.
-* Whoever set a curve and has nothing that tells a temperature is told so, once.
+* Whoever set a curve and has nothing that tells a temperature, or none any more, is told so, once. What was told last
+  goes on counting: nobody knows whether it is cooler since.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from math import floor
 from typing import ClassVar
 
 from agent.blocks.station import Block, Facts, Out
+from agent.core.deadlines import Deadlines
 from agent.core.derating import Curve, Derated
 from agent.core.effects import Note
 from agent.core.events import Event, EvseRead, MeterRead
@@ -22,10 +24,11 @@ from agent.core.supervision import FaultSeen
 from agent.core.types import Instant
 from drivers.api import Fault, Measurand, Sample
 
-SOURCE = "the temperature"
+SOURCE, METER = "the temperature", "meter"
 HYSTERESIS_K = 2.0
 COLDEST_C, HOTTEST_C = -60.0, 200.0
 BLIND_AFTER = 10  # readings of the meter without a temperature
+SILENT_S = 600.0  # a sensor has failed; slow registers are read far more often
 
 
 class Heat(Block):
@@ -36,26 +39,33 @@ class Heat(Block):
         self._limit_a: dict[int, float | None] = {}
         self._hot: dict[int, None] = {}
         self._blind: dict[int, int] = {}
+        self._lost = Deadlines()  # by EVSE: when its meter has told none for too long
 
-    def on_meter(self, e: MeterRead, _now: Instant) -> Out:
-        return self._hear(e.evse, "meter", _hottest(e.samples))
+    def on_meter(self, e: MeterRead, now: Instant) -> Out:
+        yield from self._hear(e.evse, METER, _hottest(e.samples), now)
+        for n in self._lost.due(now.mono):
+            assert isinstance(n, int)
+            text = f"EVSE {n}: its meter tells no temperature any more; {self._told_c[n, METER]:.0f} C was the last"
+            yield _warning(n, text)
 
-    def on_controller(self, e: EvseRead, _now: Instant) -> Out:
-        return self._hear(e.evse, "controller", e.reading.temperature_c)
+    def on_controller(self, e: EvseRead, now: Instant) -> Out:
+        return self._hear(e.evse, "controller", e.reading.temperature_c, now)
 
-    def _hear(self, n: int, device: str, value_c: float | None) -> Iterator[Event | Note]:
+    def _hear(self, n: int, device: str, value_c: float | None, now: Instant) -> Iterator[Event | Note]:
         evse = self._facts.evses[n]
         curve = evse.limits.derating
         if curve is None:
             return
         if value_c is not None and COLDEST_C <= value_c <= HOTTEST_C:
             self._told_c[n, device] = value_c
+            if device == METER:  # a controller is heard only when something has changed
+                self._lost.set(n, now.mono + SILENT_S)
             yield from self._feel(evse, curve, max(c for (m, _), c in self._told_c.items() if m == n))
-        elif device == "meter" and not any(m == n for m, _ in self._told_c):
+        elif device == METER and not any(m == n for m, _ in self._told_c):
             self._blind[n] = self._blind.get(n, 0) + 1
             if self._blind[n] == BLIND_AFTER:
                 text = f"EVSE {n}: [evse.derating] is set, yet neither meter nor controller tells a temperature"
-                yield Note("warning", "DeratingBlind", text, (("EVSE", n), ("FAULT", str(Fault.OVER_TEMPERATURE))))
+                yield _warning(n, text)
 
     def _feel(self, evse: Evse, curve: Curve, hottest_c: float) -> Iterator[Event]:
         before_c = self._felt_c.get(evse.id, hottest_c)
@@ -79,6 +89,10 @@ class Heat(Block):
         return max(told_c, default=None), self._limit_a.get(evse)
 
     HEARS: ClassVar = {MeterRead: "on_meter", EvseRead: "on_controller"}
+
+
+def _warning(evse: int, text: str) -> Note:
+    return Note("warning", "DeratingBlind", text, (("EVSE", evse), ("FAULT", str(Fault.OVER_TEMPERATURE))))
 
 
 def allowed(curve: Curve, max_a: float, temperature_c: float) -> float | None:

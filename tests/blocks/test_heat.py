@@ -106,6 +106,20 @@ def test_a_curve_without_a_thermometer_is_told_once() -> None:
     assert len([note for note in of(bench.effects, Note) if note.code == "DeratingBlind"]) == 1
 
 
+def test_a_sensor_that_fails_is_told_once_and_what_it_told_last_goes_on_counting() -> None:
+    bench = charging()
+    hot(bench, 66.5)
+    for _ in range(130):
+        bench.wait(10)
+        bench.meter(power_w=7000.0)
+    assert [note.text for note in of(bench.effects, Note) if note.code == "DeratingBlind"] == [
+        "EVSE 1: its meter tells no temperature any more; 66 C was the last"
+    ]
+    assert bench.evse.offer_a == 19.0
+    hot(bench, 40.0)
+    assert bench.evse.offer_a == 32.0
+
+
 def test_the_hotter_of_controller_and_meter_counts() -> None:
     bench = charging()
     hot(bench, 61.0)
