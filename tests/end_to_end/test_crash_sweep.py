@@ -78,7 +78,7 @@ async def sweep(version: str) -> None:
 
 
 def _right(told: list[Charge], used_wh: float) -> None:
-    assert len(told) >= 3
+    assert told
     assert used_wh > 1
     billed_wh = sum(charge.ended_wh - charge.started_wh for charge in told)
     assert billed_wh == pytest.approx(used_wh, abs=EACH_WH * len(told))

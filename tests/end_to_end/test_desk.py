@@ -20,7 +20,7 @@ from agent.demo.central import Central, Crossed
 
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^\.venv/bin/chargepoint (.+?)(?: &)?$", re.MULTILINE)
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Desk:

@@ -44,7 +44,7 @@ async def test_lesson_17_pending_lets_the_csms_look_and_set_and_trigger_but_not_
         await c.csms.hear("Heartbeat")
         await c.do("plug-in")
         first, second = (await boots(c, 2))[:2]
-        assert second - first > 1.5  # the interval of the answer
+        assert 1.5 < second - first < 20  # the interval of the answer, and not our own of 30 s
         assert set(c.csms.actions()) == {"BootNotification", "StatusNotification", "Heartbeat"}
         assert c.csms.actions().count("StatusNotification") == 1  # the plug is not told yet
         assert await trigger(c.csms, "BootNotification") == "Accepted"
@@ -67,7 +67,7 @@ async def test_rejected_is_silent_until_the_interval_is_over(version: str) -> No
             with pytest.raises(Refusal, match="SecurityError"):
                 await c.csms.call("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"})
         first, second = (await boots(c, 2))[:2]
-        assert second - first > 1.5
+        assert 1.5 < second - first < 20
         assert set(c.csms.actions()) == {"BootNotification"}
         c.csms.boot_status = "Accepted"
         await boots(c, 3)
