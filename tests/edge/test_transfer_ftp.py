@@ -291,3 +291,10 @@ async def test_without_asyncssh_sftp_is_refused_in_words(target: Path, monkeypat
 
     monkeypatch.setitem(sys.modules, "asyncssh", None)
     assert str(await refusal("sftp://h/x", target)) == "SFTP is not installed on this charger"
+
+
+def test_a_line_of_known_hosts_that_a_power_cut_has_damaged_costs_only_itself(tmp_path: Path) -> None:
+    hosts = tmp_path / "known_hosts"
+    hosts.write_bytes(b"\xff\xfe\x00\nfiles.example:22 ssh-ed25519 BBBB\n")
+    assert _known(hosts, "files.example:22", "ssh-ed25519 BBBB")
+    assert not _known(hosts, "files.example:22", "ssh-ed25519 CCCC")
