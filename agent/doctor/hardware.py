@@ -44,6 +44,8 @@ CLOSES_S = 1.0  # a contactor that was just told to close is given so long
 OBEYED = (State.OK, State.NOTE)  # of the check that orders 0 A
 MAINS_V = ((103.0, 133.0), (195.0, 254.0))  # 120 V and 230 V, and what their standards allow
 DEAD_V = 20.0
+WIRED = "current transformers, phases, the map: chargepoint map test"
+BEHIND = "does it sit behind the contactor? then ask again while a car charges, with --read-only; else see to its wires"
 PILOT_WORDS = {
     Pilot.E: "E: the pilot is short-circuited or the controller has no power for it",
     Pilot.F: "F: the controller is not available",
@@ -199,7 +201,8 @@ def _watchdog(name: str, controller: Any) -> Check:
     if why := gap(guard):
         return warn(name, why, GUARD)
     assert guard is not None
-    return ok(name, f"{guard.timeout_s:g} s after the agent has died {guard.current_a:g} A are offered")
+    text = f"{guard.timeout_s:g} s after the agent has died {guard.current_a:g} A are offered"
+    return note(name, f"{text}: a car goes on charging, by nobody's leave") if guard.current_a else ok(name, text)
 
 
 # --- meters --------------------------------------------------------------------------------------------------
@@ -262,7 +265,7 @@ def _samples(samples: Sequence[Sample]) -> Samples:
 def _judged(name: str, evse: EvseConfig, now: Samples, findings: Sequence[judge.Finding]) -> Iterator[Check]:
     where = {"sign": f"{name}.sign", "energy": f"{name}.energy"}
     for finding in findings:
-        remedy = "current transformers, phases, the map: chargepoint map test"
+        remedy = BEHIND if finding.text.startswith(judge.NO_VOLTAGE) else WIRED
         yield fail(where.get(finding.kind, f"{name}.values"), f"{finding.key} {finding.text}", remedy)
     watts = judge.active_w(now)
     if not findings:
@@ -272,6 +275,7 @@ def _judged(name: str, evse: EvseConfig, now: Samples, findings: Sequence[judge.
         else:
             yield ok(f"{name}.sign", f"import counts up, {watts:.0f} W")
     yield from _mains(name, now)
+    yield from _dead_phases(name, evse, now)
     for meaning, amps in now.items():
         if meaning[0] is Measurand.CURRENT_IMPORT and amps > 1.1 * evse.limit_a + 1:
             yield fail(f"{name}.current", f"{judge.name(meaning)} is {amps:.1f} A; {evse.limit_a:g} A is allowed here",
@@ -297,6 +301,15 @@ def _mains(name: str, now: Samples) -> Iterator[Check]:
         if not any(low <= value <= high for low, high in MAINS_V):
             text = f"{judge.name((what, phase))} is {value:.0f} V: too low or too high for a car"
             yield fail(f"{name}.voltage", text, "the supply; the neutral conductor")
+
+
+def _dead_phases(name: str, evse: EvseConfig, now: Samples) -> Iterator[Check]:
+    """Of three that are configured; where no phase has a voltage, that was told."""
+    volts = {phase: now[what, phase] for what, phase in now if what is Measurand.VOLTAGE and _to_neutral(phase)}
+    dead = [str(phase) for phase, value in volts.items() if abs(value) < DEAD_V]
+    if evse.phases == len(judge.LINES) and evse.phase_switching is None and dead and len(dead) < len(volts):
+        text = f"there is no voltage at {' and '.join(dead)}, and phases is {evse.phases}"
+        yield fail(f"{name}.voltage", text, "fuses, terminals; or [[evse]] phases = 1")
 
 
 # --- readers -------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # by the beginning of a measurand's 
     "SoC": (0.0, 100.0),
 }
 BETWEEN = (140.0, 520.0)  # volts between two phases
+NO_VOLTAGE = "no phase has a voltage"
 TINY = 1e-6  # smaller than this, and not zero: bits that were put together wrongly
 SCALES = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 PHASES = ((Phase.L1, Phase.L1_N), (Phase.L2, Phase.L2_N), (Phase.L3, Phase.L3_N))
@@ -98,7 +99,7 @@ def _no_voltage(now: Samples) -> Iterator[Finding]:
     volts = {meaning: value for meaning, value in now.items() if meaning[0] is M.VOLTAGE}
     if volts and all(abs(value) < DEAD_V for value in volts.values()):
         key = name(next(iter(volts)))
-        yield Finding("range", key, "no phase has a voltage: wrong registers, or the meter's voltage inputs are open")
+        yield Finding("range", key, f"{NO_VOLTAGE}: wrong registers, or the meter's voltage inputs are open")
 
 
 def _apparent_va(now: Samples) -> float | None:

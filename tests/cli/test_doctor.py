@@ -228,6 +228,22 @@ async def test_a_welded_contactor_is_called_a_danger() -> None:
     assert (check.state, check.remedy.startswith("DANGER")) == (State.FAIL, True)
 
 
+@pytest.mark.parametrize(
+    ("volts", "said", "what_to_do"),
+    [
+        ((230.0, 1.0, 229.0), "no voltage at L2-N", "fuses"),
+        ((0.0, 0.0, 0.0), "no phase has a voltage", "does it sit behind the contactor?"),
+    ],
+)
+async def test_a_phase_without_voltage_is_told(
+    volts: tuple[float, ...], said: str, what_to_do: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.simulated.meter.MAINS_V", volts)
+    async with at_rest() as c:
+        found = [check for check in await felt(c) if check.state is State.FAIL]
+    assert [(said in check.text, check.remedy.startswith(what_to_do)) for check in found] == [(True, True)]
+
+
 async def test_without_feedback_a_weld_is_said_to_be_invisible() -> None:
     async with at_rest(evse_map="heidelberg_ec") as c:
         [check] = [check for check in await felt(c) if check.name == "evse1.contactor"]
