@@ -142,7 +142,7 @@ def _known(path: Path | None, host: str, key: str) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8", "surrogateescape")  # a power cut may have damaged a line
     except FileNotFoundError:
         return ""
 
@@ -150,7 +150,7 @@ def _text(path: Path) -> str:
 def _write(path: Path, text: str) -> None:
     fresh = path.with_name(path.name + ".new")
     with suppress(OSError):  # it is asked about again next time
-        fresh.write_text(text, "utf-8")
+        fresh.write_text(text, "utf-8", "surrogateescape")
         fresh.replace(path)
 
 
