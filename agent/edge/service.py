@@ -118,7 +118,7 @@ def passed_sockets(
     program that we start sees them."""
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not count.isdecimal():
         return {}
     found = {}
     for number in range(first, first + min(int(count), MOST_PASSED)):
@@ -134,7 +134,7 @@ def passed_sockets(
 def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None:
     """How often to feed; None when nobody watches this process."""
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not usec.isdigit() or int(usec) == 0 or (pid and pid != str(os.getpid())):
+    if not usec.isdecimal() or int(usec) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 1e6 / FEEDS_PER_WATCHDOG
 

@@ -298,7 +298,7 @@ def test_a_socket_for_another_process_is_left_alone() -> None:
     assert passed_sockets({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
 
 
-@pytest.mark.parametrize("count", ["", "x"])
+@pytest.mark.parametrize("count", ["", "x", "²"])
 def test_a_number_of_sockets_that_is_none_counts_as_no_socket(count: str) -> None:
     assert passed_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == {}
 
