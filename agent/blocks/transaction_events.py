@@ -122,9 +122,11 @@ def is_over_limit(evse: Evse, tx: Transaction) -> bool:
     return limit_wh is not None and meter is not None and meter.energy_wh - tx.started_wh >= limit_wh
 
 
-def restored_stop(evse: Evse, power_lost: bool) -> StopWanted:
-    """Why a transaction from before the restart does not go on."""
-    reason = StopReason.REBOOT if evse.plugged else StopReason.EV_DISCONNECTED
+def restored_stop(evse: Evse, tx: Transaction, power_lost: bool) -> StopWanted:
+    """Why a transaction from before the restart does not go on. One by a card that told nothing since its start has not
+    seen a car yet: a car would have been told."""
+    waited = tx.token is not None and tx.next_seq == 1
+    reason = StopReason.REBOOT if evse.plugged or waited else StopReason.EV_DISCONNECTED
     if power_lost:
         reason = StopReason.POWER_LOSS
     left = reason is StopReason.EV_DISCONNECTED

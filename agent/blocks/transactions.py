@@ -348,7 +348,7 @@ class Transactions(Block):
             yield TransactionResumed(evse.id, tx.id)
             yield note("TransactionResumed", evse, tx, "goes on after a restart")
         else:
-            yield restored_stop(evse, self._power_lost)
+            yield restored_stop(evse, tx, self._power_lost)
 
     def _give_up_waiting(self, evse: Evse, tx: Transaction, now: Instant) -> Iterator[Event | Effect]:
         """The hardware has not been heard of for a minute: close with the last value that was stored."""

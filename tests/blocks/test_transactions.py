@@ -434,6 +434,18 @@ def test_what_flowed_before_the_meter_told_so_belongs_to_the_transaction_that_be
     assert bench.evse.tx.last_wh == 5010
 
 
+def test_a_transaction_that_no_car_has_come_to_ends_with_the_restart_and_not_with_a_cars_leaving() -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="Authorized").ready()
+    bench.tap()
+    again = restart(bench)
+    again.read(Pilot.A)
+    again.meter()
+    again.wait(1.5)
+    again.meter()
+    (ended,) = again.journal
+    assert (ended.stop_reason, ended.trigger) == (StopReason.REBOOT, Trigger.ABNORMAL_CONDITION)
+
+
 def test_a_charge_whose_card_is_accepted_goes_on_whatever_its_date() -> None:
     bench = Bench().ready()
     bench.charge()
