@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end import agent_helpers
 from tests.end_to_end.agent_helpers import PACE, Charger, charger, until
+from tests.end_to_end.test_composed_session import MADE_OF_PARTS, PILOTS
 
 LAUNCHER = str(Path(__file__).with_name("stall_launcher.py"))
 WATCHDOG_S = 15.0  # of the guarded maps
 OPENS_S = 7.0  # a car that does not let go is cut off
 LATE_S = 1.0 * PACE  # so late the line may bring the last poll of the dead to the controller, on a busy machine
 DEATHS = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP, "hanging": signal.SIGUSR2}
+COIL_S = 3.0  # of the board at the coil of a charger made of parts
 GUARDED = ("reference", "heidelberg_ec")
 UNGUARDED = ("evse_wb", "phoenix_ev_cc_ac1")
 
@@ -51,6 +54,19 @@ async def test_a_guarded_controller_takes_the_power_away(evse_map: str, death: s
         await until(lambda: "contactor open" in seen, "the contactor opens", 2 * (WATCHDOG_S + OPENS_S) / PACE)
         assert seen["offer withheld"] - since_s < WATCHDOG_S + LATE_S
         assert seen["contactor open"] - since_s < WATCHDOG_S + OPENS_S + LATE_S
+
+
+@pytest.mark.parametrize(("pilot", "death"), [("controller", "stopped"), ("module", "hanging")])
+async def test_the_board_at_the_coil_lets_go_whatever_the_pilot_does(
+    pilot: str, death: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_helpers, "_EVSE", MADE_OF_PARTS.replace("PILOT", PILOTS[pilot]))
+    async with charging("evse_wb") as c:
+        point, since_s = c.hw.world.points[1], c.hw.world.now_s
+        strike(c, death)
+        await until(lambda: not point.controller.closed, "the contactor opens", 4 * COIL_S)
+        assert point.now_s - since_s < COIL_S + PACE  # a busy processor sees it a moment later
+        assert "NoGuard" not in c.log
 
 
 @pytest.mark.parametrize("evse_map", GUARDED)
