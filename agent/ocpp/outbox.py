@@ -88,6 +88,7 @@ class Outbox:
         self._probing = False
         self.silences = 0
         self.rows_wait = False  # nothing can be stored just now, so no row could be answered for good
+        self._accepted = True  # when it was last asked what is next
         self.max_attempts = 5
         self.attempt_interval_s = 30.0
 
@@ -167,7 +168,7 @@ class Outbox:
         if self._boot is not None:
             boot, self._boot = self._boot, None
             return boot
-        accepted = registration is Registration.ACCEPTED
+        accepted = self._accepted = registration is Registration.ACCEPTED
         if self._triggered and (accepted or registration is Registration.PENDING):
             return self._triggered.popleft()
         if not accepted:
@@ -207,8 +208,8 @@ class Outbox:
         return same
 
     def next_deadline(self) -> float | None:
-        """When the head of the journal may be tried again."""
-        row = self.head()
+        """When the head of the journal may be tried again; not while it may not go whatever the time."""
+        row = self.head() if self._accepted else None
         waits = row is not None and not self.rows_wait and row.id == self._try.row_id and self._try.not_before > 0
         return self._try.not_before if waits else None
 

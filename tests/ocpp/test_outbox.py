@@ -150,6 +150,16 @@ def test_refusals_wait_longer_each_time_and_then_give_up() -> None:
     assert desk.box.refused(desk.rows[0], 30.0)
 
 
+def test_a_row_that_was_tried_wants_no_moment_while_nobody_has_accepted_us() -> None:
+    """Else it would be asked for without end: its moment has come, and it may not go."""
+    desk = Desk(row(1))
+    desk.box.timed_out(desk.rows[0], 30.0)
+    desk.box.up()
+    assert desk.box.next(V16, NONE, 40.0) is None
+    assert desk.box.next_deadline() is None
+    assert desk.box.next(V16, ACCEPTED, 50.0) is not None
+
+
 def test_a_silent_csms_costs_no_attempt_but_the_link() -> None:
     desk = Desk(row(1))
     assert not desk.box.timed_out(desk.rows[0], 30.0)
