@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.cli.bench import guarded
 from agent.cli.bench.bus import _Screen
 from drivers.api import DriverError, EvseReading, Pilot
 from drivers.bus import SerialSettings
@@ -178,6 +179,14 @@ async def test_whoever_gets_no_answer_is_told_what_to_look_at(tmp_path: Path) ->
     async with bench(tmp_path) as (port, _):
         done = await chargepoint("meter", "read", "eastron_sdm630", "--port", port, "--unit", "9")
     assert "is it on, A and B right, unit and speed as set there? chargepoint bus scan looks for it" in done.err
+
+
+def test_nothing_is_added_to_a_cry_of_danger(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        raise DriverError("unit 1: no answer in 0.5 s; THE OFFER MAY STILL STAND: switch the charger off")
+
+    assert guarded("chargepoint evse", work) == 1
+    assert capsys.readouterr().err.endswith("switch the charger off\n")
 
 
 async def test_a_port_that_is_not_there_is_one_line() -> None:

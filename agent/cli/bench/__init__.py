@@ -18,6 +18,7 @@ from agent.errors import Exit
 from drivers.api import DriverError
 
 EXIT_CODES = "exit codes: 0 done, 1 no: one line says why, 2 the command line was wrong, 130 interrupted"
+SHOUT = "switch the charger off"  # nothing is to be added to that
 HINTS = {  # what a device or a port did: what to do about it
     "another program uses it": "the agent? systemctl stop chargepoint, or ask it: chargepoint status, evse, meter",
     "cannot be opened: No such file": "is it plugged in? see ls -l /dev/serial/by-path",
@@ -36,7 +37,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         return work()
     except DriverError as error:
         text = " ".join(str(error).split())
-        hint = next((f"; {hint}" for words, hint in HINTS.items() if words in text), "")
+        hints = [] if SHOUT in text else [hint for words, hint in HINTS.items() if words in text]
+        hint = f"; {hints[0]}" if hints else ""
         print(f"{program}: {text}{hint}", file=sys.stderr)
         return Exit.FAILURE
 
