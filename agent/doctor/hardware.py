@@ -79,7 +79,7 @@ def _line(name: str, bus: Bus) -> Check:
     devices = bus.stats.devices.values()
     if not bus.stats.connects:
         why = next((d.last_error for d in devices if d.last_error), f"{bus.name} could not be opened")
-        return fail(f"bus.{name}", why)
+        return fail(f"bus.{name}", why, "is it plugged in? does another program hold it? ls -l /dev/serial/by-path")
     return line(name, bus.name, bus.stats.counted)
 
 
