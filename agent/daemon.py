@@ -192,9 +192,9 @@ class Daemon:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         name = self._tasks.pop(task)
-        if task.cancelled() or self._stop.is_set():
-            return
-        self._broken(task.exception() or RuntimeError(f"the task {name} has ended"), f"the task {name}")
+        if not self._stop.is_set():
+            error = None if task.cancelled() else task.exception()
+            self._broken(error or RuntimeError(f"the task {name} has ended"), f"the task {name}")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """What comes to an end by itself, unlike what is started."""

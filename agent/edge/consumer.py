@@ -1,7 +1,12 @@
 """Who takes what the link brings, one frame after the other: at once as far as nothing has to be waited for.
 
 A task costs two turns of the event loop before it has done anything, and most steps of the runtime never wait. So a
-step is begun where the frame is, and only what is left of it when it has to wait goes on as a task.
+step is begun where the frame is, and only what is left of it when it has to wait goes on as a task. Rules kept:
+
+* A step is begun by hand only where no task runs. Within one, whatever asks for its task (`asyncio.timeout` does) would
+  get the wrong one and cancel it later: there a step is a task from its start (`take_in_turn`). Where none runs it is
+  told so by an exception.
+* Of frames that came together each is a turn of the event loop: a flood of them holds nothing else up.
 """
 
 from __future__ import annotations
@@ -36,6 +41,11 @@ class Consumer:
             self._end()
         else:
             self._rest = asyncio.ensure_future(self._finish(rest))
+
+    def take_in_turn(self, deal: Callable[[bytes], Awaitable[None] | None], frame: bytes) -> None:
+        """`deal` with it soon, all by itself: what a task calls, instead of `take`."""
+        self.busy = True
+        self._rest = asyncio.ensure_future(self._finish(_dealt(deal, frame)))
 
     async def _finish(self, rest: Awaitable[None]) -> None:
         ticket = self._overdue.begin()
@@ -76,6 +86,12 @@ class Consumer:
             await asyncio.wait([rest])
 
 
+async def _dealt(deal: Callable[[bytes], Awaitable[None] | None], frame: bytes) -> None:
+    work = deal(frame)
+    if work is not None:
+        await work
+
+
 def begin(work: Awaitable[None]) -> Awaitable[None] | None:
     """Do `work` up to where it has to wait. None: it is done. Else what is left of it, to be awaited once, by a task.
 
@@ -94,6 +110,7 @@ class _Rest:
     def __init__(self, steps: Generator[Any, Any, None], waits_for: Any) -> None:
         self._steps = steps
         self._told = [waits_for]
+        _mark(waits_for, held=False)
         self.throw = steps.throw
         self.close = steps.close
 
@@ -104,7 +121,19 @@ class _Rest:
         return self
 
     def __next__(self) -> Any:
-        return self._told.pop() if self._told else next(self._steps)
+        return self._tell() if self._told else next(self._steps)
 
     def send(self, value: Any) -> Any:
-        return self._told.pop() if self._told else self._steps.send(value)
+        return self._tell() if self._told else self._steps.send(value)
+
+    def _tell(self) -> Any:
+        waits_for = self._told.pop()
+        _mark(waits_for, held=True)
+        return waits_for
+
+
+def _mark(waits_for: Any, *, held: bool) -> None:
+    """A future is marked from where it is awaited to where a task takes it, and bears one mark: others may await it
+    between our two."""
+    if waits_for is not None:  # None: a turn of the loop
+        waits_for._asyncio_future_blocking = held

@@ -298,7 +298,8 @@ class Link:
     async def _read(self, ws: Wire, consumer: Consumer) -> LinkWhy:
         def taker(frame: bytes) -> bool:
             """A short text came alone. False: the consumer is at work, or is to have no more."""
-            at_once = not consumer.busy and self._order is None and len(frame) <= self._settings.frame_limit
+            ready = not consumer.busy and consumer.bug is None and self._order is None
+            at_once = ready and len(frame) <= self._settings.frame_limit
             if at_once:
                 consumer.take(self._consumed, frame)
             return at_once
@@ -308,7 +309,7 @@ class Link:
             while self._order is None:
                 frame = await ws.recv(decode=False)
                 await consumer.done()
-                consumer.take(self._consumed, frame)
+                consumer.take_in_turn(self._consumed, frame)
                 await consumer.done()
                 ws.done()
             return self._order

@@ -126,3 +126,20 @@ async def test_what_was_begun_may_wait_often_and_gives_way_each_time() -> None:
     assert rest is not None
     await asyncio.ensure_future(rest)
     assert turns == [0, 1, 2]
+
+
+async def test_what_was_begun_may_wait_for_what_others_wait_for_too() -> None:
+    shared: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    told: list[str] = []
+
+    async def work() -> None:
+        told.append(await shared)
+
+    waits = asyncio.create_task(work())
+    rest = begin(work())
+    await asyncio.sleep(0)  # the task has begun to wait, the rest has not
+    assert rest is not None
+    task = asyncio.ensure_future(rest)
+    asyncio.get_running_loop().call_soon(shared.set_result, "done")
+    await asyncio.gather(waits, task)
+    assert told == ["done", "done"]

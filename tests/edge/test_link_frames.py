@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -241,3 +242,82 @@ async def test_nothing_goes_at_once_behind_what_still_waits_to_be_written() -> N
 async def test_nothing_goes_at_once_without_a_link() -> None:
     link = Link(lambda: BASE, lambda _event: None, rng=lambda: 0.0)
     assert not link.takes_at_once("x")
+
+
+async def test_a_consumer_may_set_himself_a_limit_while_frames_come_together() -> None:
+    late: list[str] = []
+
+    async def work(event: Received) -> None:
+        if event.text != "first":
+            return
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            late.append(event.text)
+
+    async with csms(together(b"\x81\x05first\x81\x06second")) as url, linked(url) as bench:
+        bench.link._on_event = lambda event: work(event) if isinstance(event, Received) else bench._hear(event)
+        await bench.until(lambda: late == ["first"])
+        assert bench.link.is_up
+
+
+async def test_a_flood_of_frames_that_come_together_leaves_the_loop_its_turns() -> None:
+    heard = asyncio.Event()
+    turns = frames = 0
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+        if frames < 1000:
+            asyncio.get_running_loop().call_soon(tick)
+
+    def count(event: LinkEvent) -> None:
+        nonlocal frames
+        if not isinstance(event, Received):
+            return
+        frames += 1
+        if frames == 1:
+            tick()
+        if frames == 1000:
+            heard.set()
+
+    async with csms(together(b"\x81\x00" * 1000)) as url, linked(url) as bench:
+        bench.link._on_event = count
+        async with asyncio.timeout(DEADLINE_S):
+            await heard.wait()
+    assert turns >= 500
+
+
+def together(data: bytes) -> Callable[[ServerConnection], Awaitable[None]]:
+    """A server that writes all of this at once."""
+
+    async def handler(ws: ServerConnection) -> None:
+        ws.transport.write(data)
+        await ws.wait_closed()
+
+    return handler
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "together"])
+async def test_after_a_bug_no_other_frame_is_dealt_with(alone: bool) -> None:
+    dealt: list[str] = []
+
+    def breaks(event: LinkEvent) -> None:
+        if isinstance(event, Received):
+            dealt.append(event.text)
+            raise AssertionError("a bug")
+
+    async with csms(echo) as url:
+        bench = Bench(replace(BASE, url=url))
+        run = asyncio.create_task(bench.link.run())
+        await bench.up()
+        bench.link._on_event = breaks
+        wire = bench.link._ws
+        assert wire is not None
+        for data in (b"\x81\x011", b"\x81\x012") if alone else (b"\x81\x011\x81\x012",):
+            wire.data_received(data)
+        with pytest.raises(AssertionError, match="a bug"):
+            async with asyncio.timeout(DEADLINE_S):
+                await run
+    assert dealt == ["1"]
