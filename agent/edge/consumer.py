@@ -23,7 +23,7 @@ class Consumer:
 
     def __init__(self, overdue: Overdue, free: Callable[[], None]) -> None:
         self.busy = False
-        self.bug: Exception | None = None
+        self.bug: BaseException | None = None
         self._overdue = overdue
         self._free = free
         self._rest: asyncio.Task[None] | None = None
@@ -35,7 +35,7 @@ class Consumer:
         try:
             work = deal(frame)
             rest = None if work is None else begin(work)
-        except Exception as bug:  # noqa: BLE001  `done` raises it
+        except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001  `done` raises it; nobody can cancel it here
             self.bug = bug
         if rest is None:
             self._end()

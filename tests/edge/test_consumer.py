@@ -64,6 +64,15 @@ async def test_a_bug_of_the_consumer_is_raised_where_his_end_is_awaited(waits: b
     assert desk.told[-1] == "free"
 
 
+async def test_a_cancellation_that_nobody_ordered_is_a_bug_as_well() -> None:
+    desk = Desk()
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    desk.take(lambda: gone)
+    assert isinstance(desk.consumer.bug, asyncio.CancelledError)
+    assert desk.told == ["free"]
+
+
 async def test_work_that_is_stopped_is_cancelled_where_it_waits() -> None:
     desk = Desk()
     ended: list[str] = []
