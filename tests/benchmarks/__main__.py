@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.benchmarks import maps, measures
+from tests.benchmarks import disks, maps, measures
 from tests.benchmarks.central import Central
 from tests.benchmarks.stage import ROOT, VERSIONS, compile_modules
 
@@ -121,7 +121,7 @@ async def _trips(table: Table, central: Central, version: str, extent: Extent) -
 
 
 async def _drain(table: Table, central: Central, version: str, extent: Extent) -> None:
-    sync = measures.sync_us()
+    sync = disks.sync_us()
     found = await measures.drains(central, version, extent.backlog)
     name = f"{version} messages a second, backlog of {extent.backlog}"
     table.ratio(name, found.minimal, found.agent, "/s", least=3.0)
@@ -132,7 +132,7 @@ async def _disk(table: Table, central: Central, version: str, extent: Extent) ->
     if not shutil.which("strace"):
         print("(strace is not installed, so what the disk sees is not measured: apt-get install strace)")
         return
-    found = await measures.disk(central, version, extent.span_s)
+    found = await disks.disk(central, version, extent.span_s)
     table.figure(f"{version} fdatasync while idle, a minute", found.idle.syncs * 60 / extent.span_s, "", 0)
     table.figure(f"{version} fdatasync for a sample, stored", found.stored.syncs, "", 1.0)
     table.figure(f"{version} bytes for a sample, stored", found.stored.bytes / 1000, "kB", 10.0)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
-import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +32,6 @@ from tests.benchmarks.stage import (
     MINIMAL,
     Scene,
     charger,
-    child_of,
     cpu_percent,
     end,
     running,
@@ -49,7 +44,6 @@ from tests.benchmarks.tap import Frame, Tap
 SETTLE_S = 1.0
 BLOCK = 25  # commands in a row to one side
 REST_S = 0.02  # before each row, for whoever has it: all begin as cold as the others
-STRACE = ("strace", "-f", "-qq", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write,writev,pwritev")
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "1.6": ("GetConfiguration", {"key": ["HeartbeatInterval"]}),
     "2.0.1": (
@@ -258,84 +252,6 @@ async def drains(central: Central, version: str, count: int) -> Pair:
         central.expect(version)
         with running(*scene.agent, log=scene.log):
             return Pair(minimal, await _rate(central, count))
-
-
-# --- what the disk sees ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Disk:
-    """fdatasync calls, and bytes written to files of the store."""
-
-    syncs: float
-    bytes: float
-
-    def per(self, count: int) -> Disk:
-        return Disk(self.syncs / count, self.bytes / count)
-
-
-@dataclass(frozen=True)
-class Disks:
-    """`stored`: a sample while the central system is away. `told`: a sample, stored, told, answered and gone.
-    `transaction`: all that a transaction takes besides its samples."""
-
-    idle: Disk
-    stored: Disk
-    told: Disk
-    transaction: Disk
-
-
-class _Trace:
-    """What strace has written; `since()` gives what is new."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._mark = path, 0
-
-    def since(self) -> Disk:
-        text = self._path.read_bytes()
-        lines = [line for line in text[self._mark :].decode(errors="replace").splitlines() if "/memory/" in line]
-        self._mark = len(text)
-        written = (int(n) for line in lines for n in re.findall(r"write\w*\(.*= (\d+)$", line))
-        return Disk(sum("sync(" in line for line in lines), sum(written))
-
-
-async def disk(central: Central, version: str, span_s: float) -> Disks:
-    """Idle, then charging, then charging while the link is down."""
-    async with charger(central.url, version) as scene:
-        words = (*STRACE, "-o", str(scene.folder / "trace"))
-        central.expect(version)
-        with running(*scene.agent, log=scene.log, before=words) as tracer:
-            await central.heard("StatusNotification")
-            await asyncio.sleep(SETTLE_S + 1)
-            trace = _Trace(scene.folder / "trace")
-            trace.since()
-            await asyncio.sleep(span_s)
-            idle = trace.since()
-            await charge(scene, central, version)
-            begin, count = trace.since(), central.tx_count
-            await asyncio.sleep(span_s)
-            told, samples = trace.since(), central.tx_count - count
-            central.hang_up()
-            await asyncio.sleep(1.0)
-            trace.since()
-            began = time.monotonic()
-            await asyncio.sleep(span_s)
-            stored = trace.since().per(round(time.monotonic() - began))
-            os.kill(child_of(tracer.pid), signal.SIGTERM)  # a tracer does not pass it on
-    one = told.per(samples)
-    return Disks(idle, stored, one, Disk(begin.syncs - one.syncs * (count - 1), begin.bytes - one.bytes * (count - 1)))
-
-
-def sync_us() -> float:
-    """One fdatasync of one page, median of 200."""
-    times = []
-    with tempfile.TemporaryFile() as file:
-        for n in range(200):
-            os.pwrite(file.fileno(), b"x" * 4096, n * 4096)
-            began = time.perf_counter()
-            os.fdatasync(file.fileno())
-            times.append((time.perf_counter() - began) * 1e6)
-    return statistics.median(times)
 
 
 # --- the bus -----------------------------------------------------------------------------------------------------
