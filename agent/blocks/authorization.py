@@ -63,6 +63,7 @@ class _Question:
     evses: tuple[int, ...]
     trigger: Trigger
     remote_start_id: int | None = None
+    left: bool = False  # a car has gone from there since
 
 
 class Authorization(Block):
@@ -244,9 +245,15 @@ class Authorization(Block):
         if not plugged and not self._has_room(free, grant):
             yield from self._deny(question.evses, question.token, "every free EVSE waits for somebody else")
         elif plugged or (len(free) == 1 and free[0].free):
-            yield from self._give(max(plugged, key=lambda v: v.plugged_at) if plugged else free[0], grant, now)
+            chosen = max(plugged, key=lambda v: v.plugged_at) if plugged else free[0]
+            yield from self._give(chosen, grant, now, self._wait_s(question.left))
         else:
-            yield self._float(Floating(grant, tuple(v.id for v in free)), now)
+            yield self._float(Floating(grant, tuple(v.id for v in free)), now, self._wait_s(question.left))
+
+    def _wait_s(self, left: bool) -> float:
+        """How long a grant waits for a car (0: for ever). Where one has left, before long the next is another's."""
+        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
+        return min(wait_s or REPLUG_S, REPLUG_S) if left else wait_s
 
     def _has_room(self, free: Sequence[Evse], grant: Grant) -> bool:
         """Nothing is plugged in: is there an EVSE more than are waited for here, and are kept for others anywhere?"""
@@ -257,9 +264,8 @@ class Authorization(Block):
         spare = not others or len(self._holds.vacant()) > self._waiting.strangers() + others
         return spare and len(free) > self._waiting.strangers(free)
 
-    def _float(self, floating: Floating, now: Instant) -> Note:
+    def _float(self, floating: Floating, now: Instant, wait_s: float) -> Note:
         self._waiting.add(floating)
-        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if wait_s:
             self._deadlines.set(floating.name, now.mono + wait_s)
         return floating.note("Authorized", "may charge at")
@@ -268,10 +274,9 @@ class Authorization(Block):
         self._waiting.remove(floating.name)
         self._deadlines.clear(floating.name)
 
-    def _give(self, evse: Evse, grant: Grant, now: Instant) -> Iterator[Event | Effect]:
+    def _give(self, evse: Evse, grant: Grant, now: Instant, wait_s: float = 0) -> Iterator[Event | Effect]:
         grant = replace(grant, reservation_id=self._holds.choose(evse, grant.token, grant.info.group))
         evse.grant = grant
-        wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut")
         if not evse.plugged and wait_s:
             self._deadlines.set(evse.id, now.mono + wait_s)
         fields = (("EVSE", evse.id), ("TOKEN", shorten(grant.token.value)))
@@ -287,11 +292,11 @@ class Authorization(Block):
             yield from self._give(evse, floating.grant, now)
 
     def on_unplugged(self, e: Unplugged, now: Instant) -> Out:
-        """The EV of a grant that was not used may be plugged in again; before long the next EV is another's."""
         evse = self._facts.evses[e.evse]
         if evse.grant is not None and evse.tx is None:
-            wait_s = self._vars.number("TxCtrlr.EVConnectionTimeOut") or REPLUG_S
-            self._deadlines.set(evse.id, now.mono + min(wait_s, REPLUG_S))
+            self._deadlines.set(evse.id, now.mono + self._wait_s(left=True))
+        for question in self._asked.values():
+            question.left = question.left or evse.id in question.evses
         return iter(())
 
     def on_stop(self, e: StopWanted, _now: Instant) -> Out:

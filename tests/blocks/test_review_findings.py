@@ -25,6 +25,7 @@ from agent.core.events import (
     QueueFilled,
     Stopping,
     TokenAnswered,
+    TokenPresented,
     TransactionAnswered,
 )
 from agent.core.evse import connector_status
@@ -237,6 +238,19 @@ def test_a_grant_that_its_car_did_not_use_is_not_the_next_cars(timeout_s: str, a
     bench.tap()
     bench.read(Pilot.B)
     bench.read(Pilot.A)
+    bench.wait(away_s)
+    bench.read(Pilot.B)
+    assert (bench.evse.grant is not None, bench.evse.offer_a) == (offer_a > 0, offer_a)
+
+
+@pytest.mark.parametrize(("away_s", "offer_a"), [(10, 32.0), (31, 0.0)])
+def test_a_card_accepted_after_its_car_has_left_is_not_the_next_cars(away_s: int, offer_a: float) -> None:
+    bench = Bench(TxCtrlr__TxStartPoint="EnergyTransfer", TxCtrlr__EVConnectionTimeOut="300").ready()
+    bench.read(Pilot.B)
+    [ask] = of(bench.feed(TokenPresented((1,), CARD)), Ask)
+    assert isinstance(ask.call, Authorize)
+    bench.read(Pilot.A)
+    bench.feed(TokenAnswered(ask.call, ACCEPTED))
     bench.wait(away_s)
     bench.read(Pilot.B)
     assert (bench.evse.grant is not None, bench.evse.offer_a) == (offer_a > 0, offer_a)
