@@ -222,7 +222,7 @@ class Runtime:
         if isinstance(effect, Note):
             getattr(self._log, effect.level)(effect.code, effect.text, **{k.lower(): v for k, v in effect.fields})
         elif isinstance(effect, Ask):
-            queue.extend(CallFailed(call, "dropped") for call in self.conversation.outbox.ask(effect))
+            queue.extend(CallFailed(call, "dropped") for call in self.conversation.outbox.ask(self.time.dated(effect)))
         elif isinstance(effect, Reply) and effect.ref.by:
             self._answer(effect.ref, effect.answer)
         elif isinstance(effect, Reply):

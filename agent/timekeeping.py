@@ -3,6 +3,8 @@
 Rules kept here
 * What was recorded in this power-up under a lesser clock is told with its true time, whoever taught us that time. A
   charge that began before the network was there has the right bill, also when NTP was quicker than the CSMS.
+* A call that tells of a moment before that tells its true time too, though it was decided in the very step in which we
+  were taught.
 * An offset that the CSMS has taught is remembered for the next process of this power-up; the system keeps its own.
 """
 
@@ -10,8 +12,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.core.effects import Remember
+from agent.core.effects import Ask, Remember
 from agent.core.events import Event
+from agent.core.record import replace
 from agent.core.security import ClockSet
 from agent.core.types import ClockQuality, Instant
 from agent.durable import Durable, LogPort
@@ -44,6 +47,17 @@ class Timekeeper:
         self._guess_s, self.settled = None, await self._durable.retime(now.boot, offset_s)
         clock = Remember("clock", "offset", [now.boot, offset_s])
         return [*await self._durable.commit([clock], now.mono), ClockSet(jump_s)]
+
+    def dated(self, ask: Ask) -> Ask:
+        """This call, with its moment as it is known now."""
+        at: Instant | None = getattr(ask.call, "at", None)
+        if at is None or at.quality is ClockQuality.SYNCED:
+            return ask
+        now = self._clock.now()
+        if now.quality is not ClockQuality.SYNCED or at.boot != now.boot:
+            return ask
+        true = replace(at, utc=now.utc - (now.mono - at.mono), quality=now.quality)
+        return replace(ask, call=replace(ask.call, at=true))
 
     async def look(self, now: Instant) -> list[Event]:
         """Has the system's clock been set meanwhile?"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from agent.core.types import ClockQuality, Instant
 from agent.durable import Durable
 from agent.errors import StoreError
 from agent.timekeeping import Timekeeper
+from drivers.api import Pilot
+from tests.conformance.csms import epoch
+from tests.fuzz.rig import Rig
+from tests.simulation.loop import run_virtually
 
 OFFSET_S, JUMP_S = 1_800_000_000.0, 1_799_999_000.0
 
@@ -89,3 +94,32 @@ async def test_a_disk_that_refuses_is_asked_again_and_the_news_is_told_once(boar
     board.full = False
     assert await board.look() == []
     assert board.retimed == [("b", OFFSET_S)]
+
+
+class SeenFirst(Rig):
+    """Its hardware has been read before it reaches the CSMS, as that of a real charger has."""
+
+    async def connect(self, version: str = "") -> None:
+        for evse in (1, 2):
+            await self.car(evse, Pilot.A)
+        await super().connect(version)
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+def test_a_status_from_before_the_csms_told_the_time_is_told_with_its_true_time(version: str, tmp_path: Path) -> None:
+    now, told = "2027-01-15T08:00:00Z", []
+
+    def answer(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        if action == "StatusNotification":
+            told.append(epoch(payload["timestamp"]))
+        return {"status": "Accepted", "currentTime": now, "interval": 300} if action == "BootNotification" else {}
+
+    async def whole() -> None:
+        charger = SeenFirst(version, tmp_path, answer)
+        charger.power_up_utc = 0.0  # 1970
+        await charger.wake()
+        await charger.end()
+
+    run_virtually(whole())
+    assert len(told) >= 2
+    assert [abs(at - epoch(now)) < 5 for at in told] == [True] * len(told)
