@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.core.effects import Ask, Remember
+from agent.core.effects import Ask, Remember, Status
 from agent.core.events import Event
 from agent.core.record import replace
 from agent.core.security import ClockSet
+from agent.core.supervision import Problem
 from agent.core.types import ClockQuality, Instant
 from agent.durable import Durable, LogPort
 
@@ -49,15 +50,15 @@ class Timekeeper:
         return [*await self._durable.commit([clock], now.mono), ClockSet(jump_s)]
 
     def dated(self, ask: Ask) -> Ask:
-        """This call, with its moment as it is known now."""
-        at: Instant | None = getattr(ask.call, "at", None)
-        if at is None or at.quality is ClockQuality.SYNCED:
+        """This call, with its moment as it is known now. What is kept for long is corrected by its block."""
+        call = ask.call
+        if not isinstance(call, (Status, Problem)) or call.at.quality is ClockQuality.SYNCED:
             return ask
-        now = self._clock.now()
+        at, now = call.at, self._clock.now()
         if now.quality is not ClockQuality.SYNCED or at.boot != now.boot:
             return ask
         true = replace(at, utc=now.utc - (now.mono - at.mono), quality=now.quality)
-        return replace(ask, call=replace(ask.call, at=true))
+        return replace(ask, call=replace(call, at=true))
 
     async def look(self, now: Instant) -> list[Event]:
         """Has the system's clock been set meanwhile?"""

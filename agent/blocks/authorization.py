@@ -274,7 +274,7 @@ class Authorization(Block):
         self._waiting.remove(floating.name)
         self._deadlines.clear(floating.name)
 
-    def _give(self, evse: Evse, grant: Grant, now: Instant, wait_s: float = 0) -> Iterator[Event | Effect]:
+    def _give(self, evse: Evse, grant: Grant, now: Instant, wait_s: float) -> Iterator[Event | Effect]:
         grant = replace(grant, reservation_id=self._holds.choose(evse, grant.token, grant.info.group))
         evse.grant = grant
         if not evse.plugged and wait_s:
@@ -289,7 +289,7 @@ class Authorization(Block):
         floating = self._waiting.at(evse)
         if floating is not None:
             self._land(floating)
-            yield from self._give(evse, floating.grant, now)
+            yield from self._give(evse, floating.grant, now, self._wait_s(left=False))
 
     def on_unplugged(self, e: Unplugged, now: Instant) -> Out:
         evse = self._facts.evses[e.evse]
@@ -311,7 +311,7 @@ class Authorization(Block):
         floating = self._waiting.at(evse)
         if floating is not None and (evse.plugged or floating.evses == (evse.id,)):
             self._land(floating)
-            yield from self._give(evse, floating.grant, now)
+            yield from self._give(evse, floating.grant, now, self._wait_s(left=False))
 
     def on_tick(self, _e: Tick, now: Instant) -> Out:
         for name in self._deadlines.due(now.mono):
